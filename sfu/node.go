@@ -30,8 +30,8 @@ type Stats struct {
 	// Now.
 	Transports, Publications, Slots int
 	// Since the node began.
-	PacketsIn, BytesIn, PacketsOut, BytesOut      uint64
-	NACKs, Retransmitted, PLIsIn, PLIsOut uint64
+	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
+	NACKs, Retransmitted, PLIsIn, PLIsOut    uint64
 	// Dropped counts packets that were received and not forwarded, by reason.
 	Dropped map[string]uint64
 }

@@ -7,7 +7,9 @@ import "context"
 type Transport struct{}
 
 // Answer answers an offer.
-func (*Transport) Answer(ctx context.Context, o Offer) (sdp string, err error) { return "", errSkeleton }
+func (*Transport) Answer(ctx context.Context, o Offer) (sdp string, err error) {
+	return "", errSkeleton
+}
 
 // View replaces what the participant wants to see.
 func (*Transport) View(wants []Want) {}
