@@ -47,6 +47,9 @@ type Ready struct {
 	Now int64 `json:"now"`
 	// Resumed says that the log goes on after Resume.After. Otherwise it starts at 1.
 	Resumed bool `json:"resumed"`
+	// Here are the participants who are here, without the client itself; who is not
+	// among them is gone. A [Participant] for each of them follows.
+	Here []PID `json:"here"`
 	// MaxMessage is the size in bytes of the largest message taken now.
 	MaxMessage int64 `json:"maxMessage"`
 }
@@ -85,16 +88,10 @@ type Appended struct {
 	Position uint64 `json:"position"`
 }
 
-// EntryKind is the kind of a log entry.
-type EntryKind string
-
-// The kinds of log entries.
-const (
-	EntryJoined EntryKind = "joined"
-	EntryLeft   EntryKind = "left"
-	EntryCreate EntryKind = "create"
-	EntryCommit EntryKind = "commit"
-)
+//tygo:emit
+var _ = `/** EntryKind is the kind of a log entry. */
+export type EntryKind = "joined" | "left" | "create" | "commit";
+`
 
 // Entry is one entry of the room's log. The field named as its kind is set; a
 // `left` entry has none.
