@@ -63,8 +63,14 @@ type Input interface{ isInput() }
 
 // LogOpened says that the session is connected to a log that starts at position 1.
 // Another id than before means that the room began anew: the session does too.
-// The same id means that the log goes on where it stopped.
-type LogOpened struct{ ID LogID }
+// The same id means that the log goes on where it stopped; what was posted and not
+// answered before is then taken as lost, unless the log brings it.
+type LogOpened struct {
+	ID LogID
+	// Head is the position of the log's last entry when the connection opened. The
+	// session posts nothing before it has seen that far. It is a hint: 0 will do.
+	Head uint64
+}
 
 // LogEntry is the next entry of the log.
 type LogEntry struct{ Entry Entry }

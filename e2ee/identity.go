@@ -1,0 +1,149 @@
+package e2ee
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ed25519"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxName is the longest display name in bytes of UTF-8.
+const MaxName = 128
+
+// Sizes of the extension conclave_identity in bytes.
+const (
+	identitySalt    = 16
+	identityPlain   = 256
+	identitySealed  = identitySalt + identityPlain + 16
+	identityVersion = 1
+)
+
+// Identity is what a leaf says of its participant. The name is what the participant
+// chose; only the device key tells two of the same name apart.
+type Identity struct {
+	Name string
+	// Device is the Ed25519 key that signed the leaf's signature key.
+	Device [32]byte
+}
+
+// CheckName says whether a display name can be used: 1 to [MaxName] bytes of UTF-8
+// without control characters, marks that turn the direction of writing, or spaces at
+// either end. The error wraps [ErrName].
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrName)
+	case len(name) > MaxName:
+		return fmt.Errorf("%w: it has more than %d bytes", ErrName, MaxName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: it is not UTF-8", ErrName)
+	case strings.TrimSpace(name) != name:
+		return fmt.Errorf("%w: it starts or ends with a space", ErrName)
+	case strings.ContainsFunc(name, unprintable):
+		return fmt.Errorf("%w: it has control characters", ErrName)
+	}
+	return nil
+}
+
+// unprintable says whether a character can make one name look like another's, or
+// reach beyond its place: controls, line separators, bidirectional overrides.
+func unprintable(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+// leafBinding is what an identity belongs to and cannot be moved from.
+type leafBinding struct {
+	room string
+	log  LogID
+	pid  PID
+	key  ed25519.PublicKey // the leaf's signature key
+}
+
+// message is what the device key signs:
+//
+//	"conclave/1 identity" || vector(room) || log id[16] || pid[16] || leaf signature key[32]
+func (b leafBinding) message() []byte {
+	m := appendVector([]byte("conclave/1 identity"), []byte(b.room))
+	m = append(m, b.log[:]...)
+	m = append(m, b.pid[:]...)
+	return append(m, b.key...)
+}
+
+// aead is AES-256-GCM under
+//
+//	HKDF-Expand(name key, "conclave/1 identity" || salt[16] || pid[16] || leaf signature key[32], 32)
+//
+// A random salt makes each key good for one identity, so the nonce is zero.
+func (b leafBinding) aead(keys linkKeys, salt []byte) cipher.AEAD {
+	info := append([]byte("conclave/1 identity"), salt...)
+	info = append(info, b.pid[:]...)
+	info = append(info, b.key...)
+	block, err := aes.NewCipher(expand(keys.name, string(info), 32))
+	if err != nil {
+		panic("e2ee: AES: " + err.Error()) // only for another key size
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic("e2ee: GCM: " + err.Error()) // only for another block size
+	}
+	return aead
+}
+
+// sealIdentity makes the data of the leaf extension conclave_identity, 288 bytes:
+//
+//	salt[16] || AES-256-GCM(plaintext)
+//	plaintext[256] = version u8 (1) || device key[32] || signature[64] || name length u8 || name || zeros
+func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id Identity, signature [64]byte) ([]byte, error) {
+	if err := CheckName(id.Name); err != nil {
+		return nil, err
+	}
+	data := make([]byte, identitySalt, identitySealed)
+	if _, err := io.ReadFull(rand, data); err != nil {
+		return nil, fmt.Errorf("make an identity's salt: %w", err)
+	}
+	plain := make([]byte, 0, identityPlain)
+	plain = append(plain, identityVersion)
+	plain = append(plain, id.Device[:]...)
+	plain = append(plain, signature[:]...)
+	plain = append(plain, byte(len(id.Name)))
+	plain = append(plain, id.Name...)
+	aead := b.aead(keys, data)
+	return aead.Seal(data, make([]byte, aead.NonceSize()), plain[:identityPlain], nil), nil
+}
+
+// openIdentity is the reverse of sealIdentity. It checks the device's signature, the
+// name and the padding.
+func openIdentity(keys linkKeys, b leafBinding, data []byte) (Identity, error) {
+	if len(data) != identitySealed || len(b.key) != ed25519.PublicKeySize {
+		return Identity{}, errMalformed
+	}
+	aead := b.aead(keys, data[:identitySalt])
+	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), data[identitySalt:], nil)
+	if err != nil {
+		return Identity{}, errMalformed
+	}
+	return parseIdentity(plain, b)
+}
+
+func parseIdentity(plain []byte, b leafBinding) (Identity, error) {
+	d := decoder{rest: plain}
+	version, device, signature := d.uint8(), d.take(32), d.take(64)
+	name := string(d.take(int(d.uint8())))
+	padding := d.rest
+	if d.failed || version != identityVersion || CheckName(name) != nil {
+		return Identity{}, errMalformed
+	}
+	for _, c := range padding {
+		if c != 0 {
+			return Identity{}, errMalformed
+		}
+	}
+	if !ed25519.Verify(device, b.message(), signature) {
+		return Identity{}, errMalformed
+	}
+	return Identity{Name: name, Device: [32]byte(device)}, nil
+}
