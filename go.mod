@@ -57,3 +57,6 @@ tool (
 	github.com/gzuidhof/tygo
 	honnef.co/go/tools/cmd/staticcheck
 )
+
+// Npm packages may hold Go files; they are none of ours.
+ignore ./webclient/node_modules

@@ -1,0 +1,143 @@
+# Conclave. `make run` builds everything and serves on http://localhost:8080;
+# `make test` installs what the tests need and runs them all. Needs Go, Node, npm, make.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PORT     ?= 8080        # of `make run`
+FUZZTIME ?= 30s         # of each target of `make fuzz`
+IMAGE    ?= conclave:latest
+VERSION  ?=             # of a release; otherwise the commit that Go records
+
+GO  := go
+NPM := npm --prefix webclient
+
+GENERATED := webclient/src/e2ee/generated
+WASM      := $(GENERATED)/conclave.wasm
+WASM_EXEC := $(GENERATED)/wasm_exec.js
+TYPES     := webclient/src/signal/generated.ts
+MODULES   := webclient/node_modules/.package-lock.json
+PAGE      := webclient/dist/index.html
+
+go_files   = $(shell find $(1) -name '*.go' -not -name '*_test.go' -not -path '*/node_modules/*' 2>/dev/null) go.mod go.sum
+GO_SOURCES   := $(call go_files,cmd sfu room e2ee webclient)
+WASM_SOURCES := $(call go_files,e2ee)
+WEB_SOURCES  := $(shell find webclient/src webclient/public -type f -not -path '*/generated/*' -not -name '*.test.ts*' 2>/dev/null) \
+                $(wildcard webclient/*.html webclient/*.ts webclient/*.json webclient/.npmrc)
+LDFLAGS := -s -w $(if $(strip $(VERSION)),-X main.version=$(strip $(VERSION)))
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+## Build
+
+.PHONY: build run
+build: bin/conclave ## bin/conclave, with the web client inside
+
+run: build ## build, print a meeting link, serve on http://localhost:8080
+	@echo "Open this link, and give it to whom you want to meet:"
+	@bin/conclave link --url http://localhost:$(strip $(PORT))
+	@exec bin/conclave serve --listen :$(strip $(PORT))
+
+bin/conclave: $(GO_SOURCES) $(PAGE)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/conclave
+
+# The same with --tap, with which a browser test proves that the server sees no
+# frame in clear (cmd/conclave/tap.go).
+bin/conclave-tap: $(GO_SOURCES) $(PAGE)
+	CGO_ENABLED=0 $(GO) build -trimpath -tags tap -o $@ ./cmd/conclave
+
+$(PAGE): $(MODULES) $(WASM) $(WASM_EXEC) $(WEB_SOURCES)
+	$(NPM) run --silent build
+	@touch $@ webclient/dist/.gitkeep
+
+$(WASM): $(WASM_SOURCES)
+	@mkdir -p $(@D)
+	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags '-s -w' -o $@ ./e2ee/wasm
+
+$(WASM_EXEC): go.mod
+	@mkdir -p $(@D)
+	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" $@
+	@touch $@
+
+$(MODULES): webclient/package.json webclient/package-lock.json
+	$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: gen
+gen: ## regenerate what is generated and committed
+	$(GO) tool tygo generate --config room/signal/tygo.yaml
+
+## Test
+
+.PHONY: test test-tools test-go test-web test-browser test-load
+test: ## everything that must pass; installs Chromium and a C compiler by apt-get if they are missing
+	@.ci/steps test-tools build verify test-go test-web test-browser test-load
+
+test-tools: ## what the tests need beyond Go, Node, npm and make
+	@.ci/tools
+
+# e2ee has no goroutine (an import test says so), so the race detector has nothing
+# to find in it; it would make the vectors several times slower.
+test-go: ## Go tests, with the race detector where goroutines are
+	@.ci/count go $(GO) test -v -timeout 10m ./e2ee/...
+	@.ci/count go-race $(GO) test -v $(if $(shell command -v cc),-race) -timeout 10m $$($(GO) list ./... | grep -v /e2ee)
+	@.ci/count go-tap $(GO) test -v -tags tap -run Tap ./cmd/conclave
+
+test-web: $(MODULES) $(WASM) $(WASM_EXEC) ## the web client's unit tests
+	@.ci/count web $(NPM) run --silent test
+
+test-browser: $(MODULES) bin/conclave bin/conclave-tap ## whole meetings in Chromium
+	@CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap" \
+	  .ci/count browser $(NPM) run --silent e2e
+
+test-load: bin/conclave ## a short load test against a server of its own
+	@.ci/loadtest
+
+.PHONY: verify
+verify: $(MODULES) $(WASM) $(WASM_EXEC) ## format, vet, staticcheck, types, lint, import rules, generated files
+	@unformatted=$$(gofmt -l cmd sfu room e2ee webclient/*.go); \
+	  [ -z "$$unformatted" ] || { echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags tap ./cmd/...
+	GOOS=js GOARCH=wasm $(GO) vet ./e2ee/...
+	$(GO) tool staticcheck ./...
+	GOOS=js GOARCH=wasm $(GO) tool staticcheck ./e2ee/wasm/...
+	$(GO) test ./cmd/conclave/internal/imports
+	@mkdir -p bin; cp $(TYPES) bin/types.before; $(MAKE) -s gen; cmp -s $(TYPES) bin/types.before || \
+	  { echo "$(TYPES) was stale: 'make gen' has renewed it, commit it"; exit 1; }
+	$(NPM) run --silent verify
+
+.PHONY: fuzz bench
+fuzz: ## each Go fuzz target for FUZZTIME (30s)
+	@.ci/fuzz $(strip $(FUZZTIME))
+
+bench: ## Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+## Containers
+
+ENGINE ?= $(shell for e in docker podman; do $$e info >/dev/null 2>&1 && { echo $$e; break; }; done)
+need_engine = @[ -n "$(ENGINE)" ] || { echo "neither docker nor podman works here: start one, or apt-get install podman buildah runc"; exit 1; }
+image_build = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) -f deploy/Dockerfile -t $(IMAGE)
+
+.PHONY: image image-packed image-test
+image: ## a container image, everything from source inside (docker or podman)
+	$(need_engine)
+	$(image_build) --build-arg VERSION=$(strip $(VERSION)) --target image .
+
+image-packed: bin/conclave ## a container image of bin/conclave
+	$(need_engine)
+	$(image_build) --target packed .
+
+image-test: image-packed ## run that image: it becomes healthy, serves, and ends on SIGTERM
+	@.ci/image $(ENGINE) $(IMAGE)
+
+.PHONY: clean
+clean: ## back to what a fresh clone has
+	rm -rf bin $(GENERATED) webclient/node_modules
+	find webclient/dist -mindepth 1 -not -name .gitkeep -delete

@@ -1,0 +1,154 @@
+// Package config is the configuration of `conclave serve`: its flags, which are
+// environment variables too, their checks, and what follows from them.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Serve holds the flags of `conclave serve`.
+type Serve struct {
+	Listen    string       `placeholder:"ADDR" default:":8080" help:"Address for HTTP and WebSocket, as host:port (${default})."`
+	MediaPort uint16       `placeholder:"N" default:"3478" help:"UDP port for all media; 0 lets the kernel choose (${default})."`
+	NodeIP    []netip.Addr `placeholder:"IP" sep:"," help:"Address at which browsers reach the media port; repeat for several (default: the addresses of this machine)."`
+	Admin     string       `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof (default: none). Keep it private."`
+
+	PublicURL   string        `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, as https://host (default: from --listen)."`
+	AllowOrigin []string      `placeholder:"ORIGIN" sep:"," help:"Further origin whose pages may open WebSockets, as https://host; repeat for several."`
+	Grace       time.Duration `default:"15s" help:"How long a participant that lost its connection keeps its place (${default})."`
+
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least severe level to log: debug, info, warn or error (${default})."`
+	LogFormat string `enum:"console,json" default:"console" help:"Form of the log on standard error: console or json (${default})."`
+}
+
+// Bounds of --grace.
+const (
+	minGrace = time.Second
+	maxGrace = 5 * time.Minute
+)
+
+// Validate checks the flags against each other and themselves; the parser calls it.
+// Its errors name the flag, its value and a value that would do.
+func (s *Serve) Validate() error {
+	if _, err := parseAddr("--listen", s.Listen); err != nil {
+		return err
+	}
+	if s.Admin != "" {
+		if _, err := parseAddr("--admin", s.Admin); err != nil {
+			return err
+		}
+	}
+	for _, ip := range s.NodeIP {
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("--node-ip %s: browsers cannot send to it; give the address at which they reach this machine", ip)
+		}
+	}
+	if s.Grace < minGrace || s.Grace > maxGrace {
+		return fmt.Errorf("--grace %s: must be from %s to %s", s.Grace, minGrace, maxGrace)
+	}
+	return s.validateOrigins()
+}
+
+func (s *Serve) validateOrigins() error {
+	if s.PublicURL != "" {
+		if _, err := parseOrigin("--public-url", s.PublicURL); err != nil {
+			return err
+		}
+	}
+	for _, o := range s.AllowOrigin {
+		if _, err := parseOrigin("--allow-origin", o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Origins are the web origins (RFC 6454), beside a page's own, whose pages may open
+// WebSockets: the public URL's and the allowed ones.
+func (s *Serve) Origins() []string {
+	var origins []string
+	for _, raw := range append([]string{s.PublicURL}, s.AllowOrigin...) {
+		if o, err := parseOrigin("", raw); err == nil {
+			origins = append(origins, o)
+		}
+	}
+	return origins
+}
+
+// URL is where a browser finds the server that listens on addr.
+func (s *Serve) URL(addr net.Addr) string {
+	if origin, err := parseOrigin("", s.PublicURL); err == nil {
+		return origin
+	}
+	base, err := browserURL(addr.String())
+	if err != nil {
+		return "http://" + addr.String()
+	}
+	return base
+}
+
+// LocalURL is where a program on this machine finds a server that listens on addr.
+func LocalURL(addr string) (string, error) {
+	hp, err := parseAddr("--listen", addr)
+	if err != nil {
+		return "", err
+	}
+	if hp.unspecified() {
+		hp.host = "127.0.0.1"
+	}
+	return "http://" + hp.String(), nil
+}
+
+// browserURL prefers the name localhost, which browsers hold for a secure context.
+func browserURL(addr string) (string, error) {
+	hp, err := parseAddr("--listen", addr)
+	if err != nil {
+		return "", err
+	}
+	if ip, err := netip.ParseAddr(hp.host); hp.unspecified() || (err == nil && ip.IsLoopback()) {
+		hp.host = "localhost"
+	}
+	return "http://" + hp.String(), nil
+}
+
+// hostPort is an address to listen on.
+type hostPort struct {
+	host string
+	port uint16
+}
+
+func (hp hostPort) String() string { return net.JoinHostPort(hp.host, strconv.Itoa(int(hp.port))) }
+
+func (hp hostPort) unspecified() bool {
+	ip, err := netip.ParseAddr(hp.host)
+	return hp.host == "" || (err == nil && ip.IsUnspecified())
+}
+
+func parseAddr(flag, addr string) (hostPort, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return hostPort{}, fmt.Errorf("%s %q: not host:port; try :8080 or 127.0.0.1:8080", flag, addr)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return hostPort{}, fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, addr)
+	}
+	return hostPort{host: host, port: uint16(n)}, nil
+}
+
+// parseOrigin gives the origin of an http or https URL without a path.
+func parseOrigin(flag, raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", fmt.Errorf("%s %q: not a web address; try https://meet.example.org", flag, raw)
+	}
+	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("%s %q: only scheme, host and port may be given; Conclave serves at the root of its host", flag, raw)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
