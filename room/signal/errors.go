@@ -10,6 +10,9 @@ type Error struct {
 	Message string `json:"message"`
 }
 
+// Error returns the code and the text, for use as a Go error.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
 // The codes of [Error]. Fatal ones are followed by a close of the connection.
 const (
 	CodeBadMessage     Code = "bad_message"      // not JSON, or a field is missing, malformed or too large
@@ -31,3 +34,37 @@ const (
 	CodeShutdown       Code = "shutdown"         // the server stops; come back; fatal
 	CodeInternal       Code = "internal"         // our fault
 )
+
+// CloseLeft is the WebSocket close code (RFC 6455, Section 7.4) after a [Leave].
+const CloseLeft = 1000
+
+// CloseCode returns the WebSocket close code that follows an [Error] with a fatal
+// code. A client may resume after slow, rate_limited, too_large, bad_message and
+// internal; it joins anew, with a fresh pid, after the others, if at all.
+func (c Code) CloseCode() int {
+	switch c {
+	case CodeBadMessage:
+		return 4001 // a binary frame, or a first message that is none
+	case CodeTooLarge:
+		return 4002
+	case CodeNotReady:
+		return 4003
+	case CodeAlreadyHere:
+		return 4004
+	case CodeResumeRefused:
+		return 4005
+	case CodeReplaced:
+		return 4006
+	case CodeRoomFull:
+		return 4007
+	case CodeLogFull:
+		return 4008
+	case CodeRateLimited:
+		return 4009
+	case CodeSlow:
+		return 4010
+	case CodeShutdown:
+		return 4011
+	}
+	return 4000 // internal
+}

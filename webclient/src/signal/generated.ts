@@ -111,6 +111,10 @@ export const CodeInternal = "internal"; // our fault
  * The codes of [Error]. Fatal ones are followed by a close of the connection.
  */
 export type Code = typeof CodeBadMessage | typeof CodeUnknownType | typeof CodeTooLarge | typeof CodeNotReady | typeof CodeAlreadyHere | typeof CodeResumeRefused | typeof CodeReplaced | typeof CodeRoomFull | typeof CodeLogFull | typeof CodeTooManyWaiting | typeof CodeNotJoined | typeof CodeStale | typeof CodeRateLimited | typeof CodeSlow | typeof CodeBadOffer | typeof CodeMediaFailed | typeof CodeShutdown | typeof CodeInternal;
+/**
+ * CloseLeft is the WebSocket close code (RFC 6455, Section 7.4) after a [Leave].
+ */
+export const CloseLeft = 1000;
 
 //////////
 // source: limits.go
@@ -142,7 +146,19 @@ export const MaxTracks = 8; // sendonly media sections in an offer
 /**
  * Limits of the protocol. The server enforces each of them.
  */
+export const MaxMID = 16; // characters of a media section's id, as in RFC 9143's header extension
+/**
+ * Limits of the protocol. The server enforces each of them.
+ */
 export const MaxWants = 100; // videos in a view
+/**
+ * Limits of the protocol. The server enforces each of them.
+ */
+export const MaxViewSize = 16384; // device pixels of a view's side
+/**
+ * Limits of the protocol. The server enforces each of them.
+ */
+export const MaxPriority = 1 << 20; // of a want, either way from 0
 /**
  * Limits of the protocol. The server enforces each of them.
  */
@@ -163,6 +179,14 @@ export const LogIDSize = 16; // bytes
  * Limits of the protocol. The server enforces each of them.
  */
 export const GroupIDSize = 16; // bytes
+/**
+ * Limits of the protocol. The server enforces each of them.
+ */
+export const MaxHello = 4 << 10; // bytes of the first message, all in all
+/**
+ * Limits of the protocol. The server enforces each of them.
+ */
+export const MaxToken = 64; // characters of a resume token
 /**
  * Limits of the protocol. The server enforces each of them.
  */
