@@ -27,15 +27,17 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	defer tap.close()
 	srv, err := server.New(server.Config{
-		Listen:  c.Listen,
-		Admin:   c.Admin,
-		Media:   netip.AddrPortFrom(netip.IPv6Unspecified(), c.MediaPort),
-		NodeIPs: c.NodeIP,
-		Grace:   c.Grace,
-		Origins: c.Origins(),
-		Version: buildVersion(),
-		Log:     log,
-		Tap:     tap.packet,
+		Listen:          c.Listen,
+		Admin:           c.Admin,
+		Media:           netip.AddrPortFrom(netip.IPv6Unspecified(), c.MediaPort),
+		NodeIPs:         c.NodeIP,
+		Origins:         c.Origins(),
+		Grace:           c.Grace,
+		MaxRooms:        c.MaxRooms,
+		MaxParticipants: c.MaxParticipants,
+		Version:         buildVersion(),
+		Log:             log,
+		Tap:             tap.packet,
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // Serve holds the flags of `conclave serve`.
@@ -21,6 +23,9 @@ type Serve struct {
 	PublicURL   string        `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, as https://host (default: from --listen)."`
 	AllowOrigin []string      `placeholder:"ORIGIN" sep:"," help:"Further origin whose pages may open WebSockets, as https://host; repeat for several."`
 	Grace       time.Duration `default:"15s" help:"How long a participant that lost its connection keeps its place (${default})."`
+
+	MaxRooms        int `placeholder:"N" default:"1000" help:"Most rooms at a time (${default})."`
+	MaxParticipants int `placeholder:"N" default:"1000" help:"Most participants in a room, at most 1000 (${default})."`
 
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least severe level to log: debug, info, warn or error (${default})."`
 	LogFormat string `enum:"console,json" default:"console" help:"Form of the log on standard error: console or json (${default})."`
@@ -50,6 +55,12 @@ func (s *Serve) Validate() error {
 	}
 	if s.Grace < minGrace || s.Grace > maxGrace {
 		return fmt.Errorf("--grace %s: must be from %s to %s", s.Grace, minGrace, maxGrace)
+	}
+	if s.MaxRooms < 1 {
+		return fmt.Errorf("--max-rooms %d: must be at least 1", s.MaxRooms)
+	}
+	if s.MaxParticipants < 1 || s.MaxParticipants > signal.MaxParticipants {
+		return fmt.Errorf("--max-participants %d: must be from 1 to %d", s.MaxParticipants, signal.MaxParticipants)
 	}
 	return s.validateOrigins()
 }

@@ -3,33 +3,25 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 )
 
-// ErrListen: an address or port cannot be listened on. It wraps what was tried and
-// says what to do.
+// ErrListen: an address or port cannot be listened on. The error that wraps it says
+// what was tried and what to do.
 var ErrListen = errors.New("cannot listen")
 
-// listenTCP opens a TCP socket; flag names the setting in an error.
-func listenTCP(flag, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, listenError(flag, addr, "tcp", err)
-	}
-	return l, nil
-}
-
-// listenError explains an error of listen(2) to whoever runs the server.
+// listenError explains an error of listening to whoever runs the server; flag names
+// the setting.
 func listenError(flag, addr, network string, err error) error {
-	return fmt.Errorf("%w on %s %s (%s): %w; %s", ErrListen, network, addr, flag, err, advice(addr, network, err))
+	return fmt.Errorf("%w on %s %s (%s): %w; %s", ErrListen, network, addr, flag, err, advice(network, err))
 }
 
-func advice(addr, network string, err error) string {
+func advice(network string, err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Sprintf("another program has this port ('ss -lnp --%s' names it): stop it or choose another port", network)
+		return fmt.Sprintf("another program has this port ('ss -lnp --%s' names it): stop it, or choose another", network)
 	case errors.Is(err, syscall.EACCES):
 		return "ports below 1024 need a privilege: choose a higher one, or give the program CAP_NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -39,10 +31,11 @@ func advice(addr, network string, err error) string {
 	}
 }
 
-// mediaAddr writes a UDP address as a person would.
-func mediaAddr(a netip.AddrPort) string {
-	if a.Addr().IsValid() {
-		return a.String()
+// mediaError explains why the forwarder did not start.
+func mediaError(addr netip.AddrPort, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return listenError("--media-port", ":"+strconv.Itoa(int(addr.Port())), "udp", err)
 	}
-	return fmt.Sprintf(":%d", a.Port())
+	return fmt.Errorf("start media on UDP port %d: %w", addr.Port(), err)
 }

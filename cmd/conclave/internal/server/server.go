@@ -2,14 +2,24 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/conclave-sfu/conclave/room"
+	"github.com/conclave-sfu/conclave/room/ws"
 	"github.com/conclave-sfu/conclave/sfu"
+	"github.com/conclave-sfu/conclave/webclient"
 )
+
+// stopTimeout bounds a clean end: participants are told, answers are finished,
+// sockets close. What is not done by then is cut.
+const stopTimeout = 4 * time.Second
 
 // Config says what a [Server] serves and where.
 type Config struct {
@@ -17,27 +27,196 @@ type Config struct {
 	Admin   string         // host:port of metrics; empty: none
 	Media   netip.AddrPort // UDP address of all media
 	NodeIPs []netip.Addr   // see sfu.Config
-	Grace   time.Duration  // see room.Config
-	Origins []string       // further origins whose pages may open WebSockets
+	Origins []string       // see ws.Config.AllowedOrigins
+
+	Grace           time.Duration // see room.Config
+	MaxRooms        int           // see room.Config
+	MaxParticipants int           // see room.Config
+
 	Version string
 	Log     *zap.Logger
 	Tap     func(sfu.Tapped) // tests only; nil in production
 }
 
-// Server is a running Conclave.
-type Server struct{ main net.Listener }
+// Server is a running Conclave. Its sockets are open from [New] on.
+type Server struct {
+	// Immutable.
+	log     *zap.Logger
+	media   *sfu.Node
+	rooms   *room.Registry
+	sockets *ws.Handler
+	main    *endpoint
+	admin   *endpoint // nil: none
+}
 
 // New opens every socket. Its errors wrap [ErrListen] where a socket is the cause.
-func New(cfg Config) (*Server, error) {
-	l, err := listenTCP("--listen", cfg.Listen)
-	if err != nil {
+// The server is to be served, or closed by serving it under an ended context.
+func New(cfg Config) (_ *Server, err error) {
+	s := &Server{log: cfg.Log}
+	defer func() {
+		if err != nil {
+			s.cut()
+		}
+	}()
+	if s.main, err = listen("--listen", cfg.Listen); err != nil {
 		return nil, err
 	}
-	return &Server{main: l}, nil
+	if cfg.Admin != "" {
+		if s.admin, err = listen("--admin", cfg.Admin); err != nil {
+			return nil, err
+		}
+	}
+	s.media, err = sfu.New(sfu.Config{Listen: cfg.Media, NodeIPs: cfg.NodeIPs, Logger: cfg.Log.Named("media"), Tap: cfg.Tap})
+	if err != nil {
+		return nil, mediaError(cfg.Media, err)
+	}
+	s.compose(cfg)
+	return s, nil
+}
+
+// compose wires the parts; nothing of it can fail.
+func (s *Server) compose(cfg Config) {
+	m := newMetrics(cfg.Version, s.media.Stats)
+	logEvent := ws.Observer(cfg.Log.Named("room"))
+	s.rooms = room.NewRegistry(room.Config{
+		Media:           media{node{s.media}},
+		Grace:           cfg.Grace,
+		MaxRooms:        cfg.MaxRooms,
+		MaxParticipants: cfg.MaxParticipants,
+		Observe: func(e room.Event) {
+			logEvent(e)
+			m.observe(e)
+		},
+	})
+	s.sockets = ws.NewHandler(s.rooms, ws.Config{AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws")})
+	s.main.server = httpServer(mainRoutes(s.sockets, webclient.Handler()), cfg.Log)
+	if s.admin != nil {
+		s.admin.server = httpServer(adminRoutes(m), cfg.Log)
+	}
 }
 
 // Addr is the address of HTTP and WebSocket.
-func (s *Server) Addr() net.Addr { return s.main.Addr() }
+func (s *Server) Addr() net.Addr { return s.main.listener.Addr() }
 
-// Serve serves until ctx ends.
-func (s *Server) Serve(ctx context.Context) error { <-ctx.Done(); return s.main.Close() }
+// MediaAddr is the UDP address of all media.
+func (s *Server) MediaAddr() netip.AddrPort { return s.media.Addr() }
+
+// AdminAddr is the address of metrics, or nil.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.listener.Addr()
+}
+
+// Serve serves until ctx ends, then stops within a few seconds, and gives nil; or
+// until a listener fails, and gives its error. No goroutine of the server is left
+// when it returns.
+func (s *Server) Serve(ctx context.Context) error {
+	s.logStart()
+	failed := make(chan error, 2)
+	running := 0
+	for _, e := range []*endpoint{s.main, s.admin} {
+		if e != nil {
+			running++
+			go func() { failed <- e.serve() }()
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+	case err = <-failed:
+		running--
+	}
+	s.stop()
+	for range running {
+		<-failed
+	}
+	s.log.Info("stopped")
+	return err
+}
+
+func (s *Server) logStart() {
+	fields := []zap.Field{zap.Stringer("http", s.Addr()), zap.Stringer("media", s.MediaAddr())}
+	if s.admin != nil {
+		fields = append(fields, zap.Stringer("admin", s.AdminAddr()))
+	}
+	s.log.Info("serving", fields...)
+	if !webclient.Built() {
+		s.log.Warn("this binary holds no web client: build with make, not with go build alone")
+	}
+}
+
+// stop ends everything in order: rooms first, so that participants learn why, the
+// metrics last.
+func (s *Server) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	late := func(what string, err error) {
+		if err != nil {
+			s.log.Warn("cut short while stopping", zap.String("what", what), zap.Error(err))
+		}
+	}
+	late("rooms", s.rooms.Close(ctx))
+	late("websockets", s.sockets.Wait(ctx))
+	late("http", s.main.stop(ctx))
+	late("media", within(ctx, s.media.Close))
+	if s.admin != nil {
+		late("admin", s.admin.stop(ctx))
+	}
+}
+
+// within waits for f, but not longer than ctx lasts.
+func within(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// cut closes what an unfinished New has opened.
+func (s *Server) cut() {
+	for _, e := range []*endpoint{s.main, s.admin} {
+		if e != nil {
+			e.listener.Close()
+		}
+	}
+}
+
+// endpoint is a listener and what it serves.
+type endpoint struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+func listen(flag, addr string) (*endpoint, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, listenError(flag, addr, "tcp", err)
+	}
+	return &endpoint{listener: l}, nil
+}
+
+// serve ends with nil after stop.
+func (e *endpoint) serve() error {
+	if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", e.listener.Addr(), err)
+	}
+	return nil
+}
+
+// stop finishes the running requests, and cuts them when ctx ends first.
+func (e *endpoint) stop(ctx context.Context) error {
+	err := e.server.Shutdown(ctx)
+	if err != nil {
+		e.server.Close()
+	}
+	// Serve closes the listener, but only if it has begun.
+	e.listener.Close()
+	return err
+}

@@ -1,0 +1,133 @@
+package config
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// valid gives flags as the parser would by default.
+func valid() Serve {
+	return Serve{
+		Listen: ":8080", MediaPort: 3478, Grace: 15 * time.Second, MaxRooms: 10, MaxParticipants: 1000,
+		LogLevel: "info", LogFormat: "console",
+	}
+}
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Serve)
+		want   string // part of the error; empty: none
+	}{
+		{"defaults", func(*Serve) {}, ""},
+		{"address without a port", func(s *Serve) { s.Listen = "localhost" }, `--listen "localhost"`},
+		{"a bare port", func(s *Serve) { s.Listen = "8080" }, "try :8080"},
+		{"port too high", func(s *Serve) { s.Listen = ":65536" }, "from 0 to 65535"},
+		{"named port", func(s *Serve) { s.Listen = ":http" }, "must be a number"},
+		{"IPv6", func(s *Serve) { s.Listen = "[::1]:0" }, ""},
+		{"IPv6 without brackets", func(s *Serve) { s.Listen = "::1:80" }, "not host:port"},
+		{"admin", func(s *Serve) { s.Admin = "127.0.0.1:9090" }, ""},
+		{"bad admin", func(s *Serve) { s.Admin = "yes" }, `--admin "yes"`},
+		{"node address", func(s *Serve) { s.NodeIP = []netip.Addr{netip.MustParseAddr("203.0.113.7")} }, ""},
+		{"unspecified node address", func(s *Serve) { s.NodeIP = []netip.Addr{netip.IPv4Unspecified()} }, "--node-ip 0.0.0.0"},
+		{"multicast node address", func(s *Serve) { s.NodeIP = []netip.Addr{netip.MustParseAddr("ff02::1")} }, "--node-ip ff02::1"},
+		{"no grace", func(s *Serve) { s.Grace = 0 }, "--grace 0s"},
+		{"long grace", func(s *Serve) { s.Grace = time.Hour }, "--grace 1h0m0s"},
+		{"no room", func(s *Serve) { s.MaxRooms = 0 }, "--max-rooms 0"},
+		{"nobody", func(s *Serve) { s.MaxParticipants = 0 }, "--max-participants 0"},
+		{"too many", func(s *Serve) { s.MaxParticipants = 1001 }, "from 1 to 1000"},
+		{"public URL", func(s *Serve) { s.PublicURL = "https://meet.example.org/" }, ""},
+		{"public URL without a scheme", func(s *Serve) { s.PublicURL = "meet.example.org" }, "try https://"},
+		{"public URL with a path", func(s *Serve) { s.PublicURL = "https://example.org/meet" }, "root of its host"},
+		{"origin of another scheme", func(s *Serve) { s.AllowOrigin = []string{"file:///x"} }, "--allow-origin"},
+		{"any origin", func(s *Serve) { s.AllowOrigin = []string{"*"} }, "--allow-origin"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := valid()
+			tt.change(&s)
+			err := s.Validate()
+			if tt.want == "" {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestURL(t *testing.T) {
+	tests := []struct{ public, listening, want string }{
+		{"", "[::]:8080", "http://localhost:8080"},
+		{"", "0.0.0.0:81", "http://localhost:81"},
+		{"", "127.0.0.1:8080", "http://localhost:8080"},
+		{"", "[::1]:8080", "http://localhost:8080"},
+		{"", "192.0.2.1:8080", "http://192.0.2.1:8080"},
+		{"", "[2001:db8::1]:8080", "http://[2001:db8::1]:8080"},
+		{"https://meet.example.org/", "[::]:8080", "https://meet.example.org"},
+	}
+	for _, tt := range tests {
+		s := Serve{PublicURL: tt.public}
+		addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(tt.listening))
+		if got := s.URL(addr); got != tt.want {
+			t.Errorf("public %q, listening on %s: %s, want %s", tt.public, tt.listening, got, tt.want)
+		}
+	}
+}
+
+func TestLocalURL(t *testing.T) {
+	tests := []struct{ listen, want string }{
+		{":8080", "http://127.0.0.1:8080"},
+		{"0.0.0.0:8080", "http://127.0.0.1:8080"},
+		{"[::]:8080", "http://127.0.0.1:8080"},
+		{"192.0.2.1:80", "http://192.0.2.1:80"},
+		{"localhost:80", "http://localhost:80"},
+		{"8080", ""},
+	}
+	for _, tt := range tests {
+		got, err := LocalURL(tt.listen)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("LocalURL(%q) = %q, %v, want %q", tt.listen, got, err, tt.want)
+		}
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	s := Serve{PublicURL: "https://meet.example.org/", AllowOrigin: []string{"http://localhost:5173"}}
+	if want := []string{"https://meet.example.org", "http://localhost:5173"}; !reflect.DeepEqual(s.Origins(), want) {
+		t.Errorf("origins %q, want %q", s.Origins(), want)
+	}
+	if got := (&Serve{}).Origins(); got != nil {
+		t.Errorf("origins %q of no flags", got)
+	}
+}
+
+func TestLogger(t *testing.T) {
+	for _, format := range []string{"console", "json"} {
+		var out bytes.Buffer
+		s := Serve{LogLevel: "warn", LogFormat: format}
+		log, err := s.Logger(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("quiet")
+		log.Warn("loud", zap.Int("n", 3))
+		if got := out.String(); strings.Contains(got, "quiet") || !strings.Contains(got, "loud") || strings.Count(got, "\n") != 1 {
+			t.Errorf("%s: wrote %q", format, got)
+		}
+	}
+	if _, err := (&Serve{LogLevel: "shout"}).Logger(&bytes.Buffer{}); err == nil {
+		t.Error("a level that does not exist is taken")
+	}
+}

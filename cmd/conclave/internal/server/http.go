@@ -1,0 +1,76 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"go.uber.org/zap"
+)
+
+// Limits of HTTP. A WebSocket leaves them behind when it is accepted and keeps its own.
+const (
+	headerTimeout  = 5 * time.Second  // from the connection's first byte to the last of the header
+	requestTimeout = 10 * time.Second // no request has a body worth waiting for
+	answerTimeout  = 2 * time.Minute  // the web client over a slow line; a CPU profile
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 16 << 10 // bytes
+)
+
+func httpServer(h http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          zap.NewStdLog(log.Named("http")),
+	}
+}
+
+// mainRoutes are what everybody reaches.
+func mainRoutes(sockets, pages http.Handler) http.Handler {
+	r := chi.NewRouter()
+	r.Route("/api", func(r chi.Router) {
+		r.Use(apiHeaders)
+		r.Get("/v1/health", health)
+		r.Handle("/v1/rooms/*", sockets)
+	})
+	r.Handle("/*", pages)
+	return r
+}
+
+// adminRoutes are for those who run the server.
+func adminRoutes(m *metrics) http.Handler {
+	r := chi.NewRouter()
+	r.Get("/healthz", health)
+	r.Handle("/metrics", m.handler())
+	r.HandleFunc("/debug/pprof/*", pprof.Index)
+	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	r.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return r
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "ok") //nolint:errcheck // the asker has gone
+}
+
+// apiHeaders keeps answers of the API from being stored, guessed at or shown as a
+// page. The pages bring their own headers.
+func apiHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
