@@ -32,15 +32,16 @@ func (e Epoch) String() string { return fmt.Sprintf("%d.%d", e.Generation, e.Num
 
 // BaseKey is an epoch's SFrame base_key (RFC 9605, Section 5.2). Copies share the
 // secret: erasing one erases all. The zero BaseKey has none.
-type BaseKey struct {
-	// A pointer, so that fmt prints an address even from within other structs.
-	secret *[]byte
-}
+type BaseKey struct{ secret *secret }
 
-// NewBaseKey makes a BaseKey of a copy of secret.
-func NewBaseKey(secret []byte) BaseKey {
-	own := append([]byte(nil), secret...)
-	return BaseKey{secret: &own}
+// secret holds its bytes behind a second pointer, which fmt prints as an address even
+// from within other structs and under wrong verbs.
+type secret struct{ bytes *[]byte }
+
+// NewBaseKey makes a BaseKey of a copy of b.
+func NewBaseKey(b []byte) BaseKey {
+	own := append([]byte(nil), b...)
+	return BaseKey{secret: &secret{bytes: &own}}
 }
 
 // String keeps a key out of logs.
@@ -52,8 +53,8 @@ func (BaseKey) GoString() string { return "[secret]" }
 // Erase overwrites the secret.
 func (k BaseKey) Erase() {
 	if k.secret != nil {
-		clear(*k.secret)
-		*k.secret = nil
+		clear(*k.secret.bytes)
+		*k.secret.bytes = nil
 	}
 }
 
@@ -67,7 +68,7 @@ func (k BaseKey) bytes() []byte {
 	if k.secret == nil {
 		return nil
 	}
-	return *k.secret
+	return *k.secret.bytes
 }
 
 // Context is the part of a KID that gives each source of a sender a key and a
