@@ -161,4 +161,3 @@ func (r *Ring) metadata(codec Codec, prefix []byte) []byte {
 	r.scratch[0] = byte(codec)
 	return r.scratch[:1+copy(r.scratch[1:], prefix)]
 }
-
