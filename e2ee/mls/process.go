@@ -1,0 +1,143 @@
+package mls
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// ProcessParams is what a member brings to a commit.
+type ProcessParams struct {
+	// PSKs returns the secret of an external PSK.
+	PSKs func(id []byte) ([]byte, bool)
+	// Now is the time that added leaves' lifetimes are compared with. All members must
+	// use the same: that of the log entry.
+	Now time.Time
+}
+
+// Processed is what a commit did. Its slices are the caller's.
+type Processed struct {
+	Committer LeafIndex
+	AAD       []byte
+	Added     []Member // in the order of the Adds
+	AddedRefs [][]byte // their KeyPackageRefs
+	AddedRaw  [][]byte // their KeyPackages, as MLSMessages
+	Removed   []Member
+	PSKIDs    [][]byte
+
+	// SelfRemoved: this member was removed. Group and Sender are nil, and the commit's
+	// confirmation is unchecked, since only members can check it.
+	SelfRemoved bool
+	Group       *Group
+	Sender      *Sender
+}
+
+// String keeps the secrets out of logs.
+func (p *Processed) String() string { return "[secret]" }
+
+// GoString keeps the secrets out of logs.
+func (p *Processed) GoString() string { return "[secret]" }
+
+// Process checks another member's commit and returns the epoch that it begins
+// (RFC 9420, Section 12.4.2). g stays as it is, whatever the result. msg is not retained.
+//
+// Everything that all members can judge comes first, then what only this member can: the
+// error is [ErrUnusable] only for the latter. Other errors: [ErrMalformed],
+// [ErrProfile], [ErrInvalid], [ErrWrongEpoch], [ErrDecrypt], [ErrGeneration],
+// [ErrUnknownPSK], [ErrOwnCommit].
+func (g *Group) Process(msg []byte, p ProcessParams) (*Processed, error) {
+	out, err := g.process(msg, p)
+	if err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	return out, nil
+}
+
+func (g *Group) process(msg []byte, p ProcessParams) (*Processed, error) {
+	a, err := g.openCommit(msg)
+	if err != nil {
+		return nil, err
+	}
+	committer := a.content.sender
+	c, err := g.applyCommit(a, p.Now)
+	if err != nil {
+		return nil, err
+	}
+	psks, err := lookUp(c.psks, p.PSKs)
+	if err != nil {
+		return nil, err
+	}
+	out := c.report(a)
+	if c.removes(g.own) {
+		out.SelfRemoved = true
+		return out, nil
+	}
+	context := g.provisional(c.tree.rootHash()).encode()
+	keys, commitSecret, err := c.tree.openPath(g.keys.in(c.tree), g.own, committer, a.commit.path, c.added, context)
+	if err != nil {
+		return nil, err
+	}
+	tr := g.transit(c.tree, &a.authenticatedContent, commitSecret, g.suite.pskSecret(c.psks, psks))
+	if !equalMAC(tr.tag, a.tag) {
+		return nil, fmt.Errorf("%w: confirmation tag", ErrInvalid)
+	}
+	out.Group, out.Sender = g.enter(tr, c.tree, keys)
+	return out, nil
+}
+
+// openCommit decrypts a commit and checks its signature.
+func (g *Group) openCommit(msg []byte) (*privateContent, error) {
+	if len(msg) > maxInput {
+		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(msg))
+	}
+	m, d, err := g.openHeader(msg, contentCommit)
+	if err != nil {
+		return nil, err
+	}
+	if d.leaf == g.own {
+		return nil, ErrOwnCommit
+	}
+	key, err := ratchet{suite: g.suite, secret: g.handshake[d.leaf]}.keyAt(d.generation)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.suite.openPrivate(m, d, key)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.verify(g.suite, g.tree.leaf(d.leaf).signatureKey, g.encoded)
+}
+
+// applyCommit applies proposals and the public part of the path to a copy of the tree.
+func (g *Group) applyCommit(a *privateContent, now time.Time) (*changes, error) {
+	if a.commit.path == nil {
+		return nil, fmt.Errorf("%w: commit without a path", ErrProfile)
+	}
+	if now.IsZero() {
+		return nil, fmt.Errorf("%w: no time to judge lifetimes by", ErrInvalid)
+	}
+	c, err := g.apply(a.commit.proposals, a.content.sender, now)
+	if err != nil {
+		return nil, err
+	}
+	err = c.tree.mergePath(a.content.sender, a.commit.path, g.context.groupID, g.context.extensions, c.added)
+	return c, err
+}
+
+// report describes the changes for the caller.
+func (c *changes) report(a *privateContent) *Processed {
+	out := &Processed{
+		Committer: a.content.sender,
+		AAD:       slices.Clone(a.content.aad),
+		Added:     c.addedMembers(),
+		Removed:   c.removed,
+	}
+	for _, kp := range c.adds {
+		out.AddedRefs = append(out.AddedRefs, kp.Ref())
+		out.AddedRaw = append(out.AddedRaw, kp.Raw())
+	}
+	for _, id := range c.psks {
+		out.PSKIDs = append(out.PSKIDs, slices.Clone(id.id))
+	}
+	return out
+}

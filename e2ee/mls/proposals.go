@@ -1,0 +1,148 @@
+package mls
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// changes is what a commit's proposals do to the group.
+type changes struct {
+	tree    *tree // with the proposals applied
+	added   []LeafIndex
+	adds    []*KeyPackage
+	removed []Member
+	psks    []pskID
+}
+
+// removes reports whether the member at leaf is removed.
+func (c *changes) removes(leaf LeafIndex) bool {
+	return slices.ContainsFunc(c.removed, func(m Member) bool { return m.Leaf == leaf })
+}
+
+// apply checks the proposals of a commit and applies them to a copy of the tree
+// (RFC 9420, Sections 12.2 and 12.3): Adds, Removes, and exactly one external PSK. A now
+// of zero leaves lifetimes unchecked. All members come to the same result.
+func (g *Group) apply(proposals []proposal, committer LeafIndex, now time.Time) (*changes, error) {
+	c := &changes{tree: g.tree.clone()}
+	req, err := requiredBy(g.context.extensions)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range proposals {
+		var err error
+		switch p.typ {
+		case proposalAdd:
+			err = g.noteAdd(c, p.add, req, now)
+		case proposalRemove:
+			err = g.noteRemove(c, p.removed, committer)
+		case proposalPSK:
+			err = g.notePSK(c, p.psk)
+		default:
+			err = fmt.Errorf("%w: proposal type %d", ErrProfile, p.typ)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("proposal %d: %w", i, err)
+		}
+	}
+	if len(c.psks) != 1 {
+		return nil, fmt.Errorf("%w: commit with %d PSKs", ErrProfile, len(c.psks))
+	}
+	if n := g.tree.members() - len(c.removed) + len(c.adds); n > MaxMembers {
+		return nil, fmt.Errorf("%w: %d members", ErrProfile, n)
+	}
+	c.applyToTree()
+	return c, nil
+}
+
+func (c *changes) applyToTree() {
+	for _, m := range c.removed {
+		c.tree.remove(m.Leaf)
+	}
+	for _, kp := range c.adds {
+		c.added = append(c.added, c.tree.add(kp.leaf))
+	}
+}
+
+func (g *Group) noteAdd(c *changes, kp *KeyPackage, req requiredCapabilities, now time.Time) error {
+	if err := kp.verifyFor(g.suite, g.context.extensions, req); err != nil {
+		return err
+	}
+	if !now.IsZero() {
+		if err := kp.verifyLifetime(now); err != nil {
+			return err
+		}
+	}
+	c.adds = append(c.adds, kp)
+	return nil
+}
+
+func (g *Group) noteRemove(c *changes, leaf, committer LeafIndex) error {
+	n := g.tree.leaf(leaf)
+	switch {
+	case n == nil:
+		return fmt.Errorf("%w: removes no member", ErrInvalid)
+	case leaf == committer:
+		return fmt.Errorf("%w: removes the committer", ErrInvalid)
+	case c.removes(leaf):
+		return fmt.Errorf("%w: removes a member twice", ErrInvalid)
+	}
+	c.removed = append(c.removed, memberOf(leaf, n))
+	return nil
+}
+
+func (g *Group) notePSK(c *changes, id pskID) error {
+	if len(id.nonce) != g.suite.nh {
+		return fmt.Errorf("%w: PSK nonce of %d bytes", ErrInvalid, len(id.nonce))
+	}
+	c.psks = append(c.psks, id)
+	return nil
+}
+
+// addedMembers lists who was added, in the order of the Adds.
+func (c *changes) addedMembers() []Member {
+	var out []Member
+	for i, leaf := range c.added {
+		out = append(out, memberOf(leaf, c.adds[i].leaf))
+	}
+	return out
+}
+
+// transition is the step into the next epoch.
+type transition struct {
+	context groupContext
+	joiner  []byte
+	member  []byte
+	secrets epochSecrets
+	tag     []byte // the confirmation tag that the commit must have
+}
+
+// provisional is the GroupContext that path secrets are encrypted under: the next epoch's,
+// with the old transcript (RFC 9420, Section 12.4.1).
+func (g *Group) provisional(treeHash []byte) groupContext {
+	c := g.context
+	c.epoch++
+	c.treeHash = treeHash
+	return c
+}
+
+// transit runs the key schedule over a signed commit (RFC 9420, Section 8).
+func (g *Group) transit(t *tree, a *authenticatedContent, commitSecret, psk []byte) transition {
+	s := g.suite
+	tr := transition{context: g.provisional(t.rootHash())}
+	tr.context.confirmedTranscriptHash = s.confirmedHash(g.interim, a)
+	encoded := tr.context.encode()
+	tr.joiner = s.joinerSecret(g.secrets.initSecret, commitSecret, encoded)
+	tr.member = s.memberSecret(tr.joiner, psk)
+	tr.secrets = s.deriveEpoch(s.epochSecretOf(tr.member, encoded))
+	tr.tag = s.mac(tr.secrets.confirmationKey, tr.context.confirmedTranscriptHash)
+	return tr
+}
+
+// enter makes the next epoch's Group for this member.
+func (g *Group) enter(tr transition, t *tree, keys privateKeys) (*Group, *Sender) {
+	return newGroup(epochParams{
+		suite: g.suite, context: tr.context, tree: t, own: g.own, keys: keys,
+		signer: g.signer, secrets: tr.secrets, tag: tr.tag,
+	})
+}

@@ -1,0 +1,166 @@
+package mls
+
+import (
+	"fmt"
+	"io"
+	"slices"
+)
+
+// privateMessage is PrivateMessage (RFC 9420, Section 6.3).
+type privateMessage struct {
+	groupID    []byte
+	epoch      uint64
+	typ        contentType
+	aad        []byte
+	senderData []byte // encrypted
+	ciphertext []byte
+}
+
+// parsePrivateMessage reads an MLSMessage that is a PrivateMessage. It aliases b.
+func parsePrivateMessage(b []byte) (m privateMessage, err error) {
+	err = decode("private message", b, func(r *reader) {
+		r.messageHeader(wirePrivateMessage)
+		m = privateMessage{
+			groupID: r.vec(), epoch: r.u64(), typ: contentType(r.u8()),
+			aad: r.vec(), senderData: r.vec(), ciphertext: r.vec(),
+		}
+		if m.typ < contentApplication || m.typ > contentCommit {
+			r.failf("content type %d", m.typ)
+		}
+	})
+	return m, err
+}
+
+func (m *privateMessage) encode() []byte {
+	b := appendMessageHeader(nil, wirePrivateMessage)
+	b = append(m.appendContentAAD(b, false), appendVec(nil, m.aad)...)
+	return appendVec(appendVec(b, m.senderData), m.ciphertext)
+}
+
+// appendContentAAD appends SenderDataAAD or, with the authenticated data,
+// PrivateContentAAD.
+func (m *privateMessage) appendContentAAD(b []byte, withAAD bool) []byte {
+	b = append(appendU64(appendVec(b, m.groupID), m.epoch), byte(m.typ))
+	if withAAD {
+		b = appendVec(b, m.aad)
+	}
+	return b
+}
+
+// senderData is SenderData (RFC 9420, Section 6.3.2).
+type senderData struct {
+	leaf       LeafIndex
+	generation uint32
+	guard      [4]byte
+}
+
+// senderDataKey derives the key of a message's sender data from a sample of its
+// ciphertext.
+func (s *suite) senderDataKey(secret, ciphertext []byte) messageKey {
+	sample := ciphertext[:min(len(ciphertext), s.nh)]
+	return messageKey{
+		key:   s.expandWithLabel(secret, "key", sample, s.nk),
+		nonce: s.expandWithLabel(secret, "nonce", sample, nn),
+	}
+}
+
+func (s *suite) openSenderData(secret []byte, m *privateMessage) (d senderData, err error) {
+	k := s.senderDataKey(secret, m.ciphertext)
+	plain, err := s.open(k.key, k.nonce, m.appendContentAAD(nil, false), m.senderData)
+	if err != nil {
+		return d, fmt.Errorf("%w: sender data", ErrDecrypt)
+	}
+	err = decode("sender data", plain, func(r *reader) {
+		d = senderData{leaf: LeafIndex(r.u32()), generation: r.u32()}
+		copy(d.guard[:], r.take(4))
+	})
+	return d, err
+}
+
+// sealPrivate encrypts signed content under the next key of a ratchet, which it moves on.
+// The plaintext is padded with zeros to a multiple of pad bytes (RFC 9420, Section 15.1).
+func (s *suite) sealPrivate(rand io.Reader, senderDataSecret []byte, ratchet *ratchet, a *authenticatedContent, pad int) ([]byte, error) {
+	guard, err := readRandom(rand, 4)
+	if err != nil {
+		return nil, err
+	}
+	d := senderData{a.content.sender, ratchet.next, [4]byte(guard)}
+	key := ratchet.step()
+	m := privateMessage{
+		groupID: a.content.groupID, epoch: a.content.epoch, typ: a.content.typ, aad: a.content.aad,
+	}
+	plain := slices.Concat(a.content.body, a.authData())
+	plain = append(plain, make([]byte, (pad-len(plain)%pad)%pad)...)
+	m.ciphertext = s.seal(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), plain)
+	k := s.senderDataKey(senderDataSecret, m.ciphertext)
+	m.senderData = s.seal(k.key, k.nonce, m.appendContentAAD(nil, false), d.encode())
+	return m.encode(), nil
+}
+
+func (d senderData) encode() []byte {
+	b := appendU32(appendU32(nil, uint32(d.leaf)), d.generation)
+	return append(b, d.guard[:]...)
+}
+
+// privateContent is PrivateMessageContent, with what its body was parsed to.
+type privateContent struct {
+	authenticatedContent
+	application []byte
+	commit      *commit
+	proposal    proposal
+}
+
+// openPrivate decrypts a message's content under its key and parses it. The signature is
+// not checked here.
+func (s *suite) openPrivate(m *privateMessage, d senderData, key messageKey) (*privateContent, error) {
+	plain, err := s.open(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), m.ciphertext)
+	if err != nil {
+		return nil, fmt.Errorf("%w: content", ErrDecrypt)
+	}
+	c := &privateContent{}
+	c.wire = wirePrivateMessage
+	c.content = framedContent{groupID: m.groupID, epoch: m.epoch, sender: d.leaf, aad: m.aad, typ: m.typ}
+	return c, decode("content", plain, c.read)
+}
+
+func (c *privateContent) read(r *reader) {
+	start := r.b
+	switch c.content.typ {
+	case contentApplication:
+		c.application = r.vec()
+	case contentProposal:
+		c.proposal = r.proposal()
+	case contentCommit:
+		c.commit = r.commit()
+	}
+	c.content.body = r.since(start)
+	c.signature = r.vec()
+	if c.content.typ == contentCommit {
+		c.tag = r.vec()
+	}
+	for _, b := range r.take(len(r.b)) {
+		if b != 0 {
+			r.failf("padding is not zero")
+		}
+	}
+}
+
+// Preview is what of a PrivateMessage can be read without keys. Nothing of it is
+// authenticated before [Group.Process] or [Receiver.Open] accepts the message.
+type Preview struct {
+	GroupID []byte
+	Epoch   uint64
+	// ContentType is 1 for an application message, 2 for a proposal, 3 for a commit.
+	ContentType uint8
+	AAD         []byte
+}
+
+// PeekPrivateMessage reads the clear part of a PrivateMessage. The result does not alias
+// msg. Errors: [ErrMalformed], [ErrProfile].
+func PeekPrivateMessage(msg []byte) (Preview, error) {
+	m, err := parsePrivateMessage(msg)
+	if err != nil {
+		return Preview{}, err
+	}
+	return Preview{slices.Clone(m.groupID), m.epoch, uint8(m.typ), slices.Clone(m.aad)}, nil
+}

@@ -1,0 +1,117 @@
+package mls
+
+import "fmt"
+
+// epochSecrets are the secrets of an epoch that are needed after it began
+// (RFC 9420, Section 8).
+type epochSecrets struct {
+	initSecret         []byte // for the next epoch
+	senderData         []byte
+	encryption         []byte // root of the secret tree; erased once that is derived
+	exporter           []byte
+	epochAuthenticator []byte
+	confirmationKey    []byte
+	membershipKey      []byte
+}
+
+// String keeps the secrets out of logs.
+func (epochSecrets) String() string { return "[secret]" }
+
+// GoString keeps the secrets out of logs.
+func (epochSecrets) GoString() string { return "[secret]" }
+
+// joinerSecret is derived by the members from the last epoch; joiners get it in the Welcome.
+func (s *suite) joinerSecret(initSecret, commitSecret, context []byte) []byte {
+	return s.expandWithLabel(s.extract(initSecret, commitSecret), "joiner", context, s.nh)
+}
+
+// memberSecret joins the PSKs to the joiner secret. Welcome and epoch secret follow from it.
+func (s *suite) memberSecret(joiner, psk []byte) []byte { return s.extract(joiner, psk) }
+
+func (s *suite) welcomeKey(member []byte) (key, nonce []byte) {
+	welcome := s.deriveSecret(member, "welcome")
+	return s.expandWithLabel(welcome, "key", nil, s.nk), s.expandWithLabel(welcome, "nonce", nil, nn)
+}
+
+// epochSecretOf is the epoch secret of the epoch with this GroupContext.
+func (s *suite) epochSecretOf(member, context []byte) []byte {
+	return s.expandWithLabel(member, "epoch", context, s.nh)
+}
+
+// deriveEpoch derives the secrets of an epoch.
+func (s *suite) deriveEpoch(epochSecret []byte) epochSecrets {
+	return epochSecrets{
+		initSecret:         s.deriveSecret(epochSecret, "init"),
+		senderData:         s.deriveSecret(epochSecret, "sender data"),
+		encryption:         s.deriveSecret(epochSecret, "encryption"),
+		exporter:           s.deriveSecret(epochSecret, "exporter"),
+		epochAuthenticator: s.deriveSecret(epochSecret, "authentication"),
+		confirmationKey:    s.deriveSecret(epochSecret, "confirm"),
+		membershipKey:      s.deriveSecret(epochSecret, "membership"),
+	}
+}
+
+// export is MLS-Exporter (RFC 9420, Section 8.5).
+func (s *suite) export(exporter []byte, label string, context []byte, length int) ([]byte, error) {
+	if length < 0 || length > 255*s.nh {
+		return nil, fmt.Errorf("%w: export of %d bytes", ErrInvalid, length)
+	}
+	secret := s.deriveSecret(exporter, label)
+	return s.expandWithLabel(secret, "exported", s.sum(context), length), nil
+}
+
+// confirmedHash extends the transcript by a commit up to its signature
+// (RFC 9420, Section 8.2).
+func (s *suite) confirmedHash(interim []byte, c *authenticatedContent) []byte {
+	b := append(appendU16(nil, uint16(c.wire)), c.content.encode()...)
+	return s.sum(interim, appendVec(b, c.signature))
+}
+
+// interimHash extends it by the confirmation tag.
+func (s *suite) interimHash(confirmed, tag []byte) []byte {
+	return s.sum(confirmed, appendVec(nil, tag))
+}
+
+// pskID is PreSharedKeyID (RFC 9420, Section 8.4) of an external PSK, the only type of the
+// profile.
+type pskID struct{ id, nonce []byte }
+
+const pskExternal = 1
+
+func (r *reader) pskID() pskID {
+	if typ := r.u8(); typ != pskExternal && r.err == nil {
+		r.fail(fmt.Errorf("%w: PSK type %d", ErrProfile, typ))
+	}
+	return pskID{r.vec(), r.vec()}
+}
+
+func (p pskID) append(b []byte) []byte {
+	return appendVec(appendVec(append(b, pskExternal), p.id), p.nonce)
+}
+
+// pskSecret joins PSKs in order (RFC 9420, Section 8.4); none give zeros.
+func (s *suite) pskSecret(ids []pskID, psks [][]byte) []byte {
+	secret := s.zero()
+	for i, psk := range psks {
+		label := appendU16(appendU16(ids[i].append(nil), uint16(i)), uint16(len(psks)))
+		input := s.expandWithLabel(s.extract(s.zero(), psk), "derived psk", label, s.nh)
+		secret = s.extract(input, secret)
+	}
+	return secret
+}
+
+// lookUp asks the caller for the PSKs.
+func lookUp(ids []pskID, psks func(id []byte) ([]byte, bool)) ([][]byte, error) {
+	var out [][]byte
+	for _, id := range ids {
+		if psks == nil {
+			return nil, ErrUnknownPSK
+		}
+		psk, ok := psks(id.id)
+		if !ok {
+			return nil, ErrUnknownPSK
+		}
+		out = append(out, psk)
+	}
+	return out, nil
+}

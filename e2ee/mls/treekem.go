@@ -1,0 +1,288 @@
+package mls
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/hpke"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// updatePath is UpdatePath (RFC 9420, Section 7.6).
+type updatePath struct {
+	leaf  *leafNode
+	nodes []updatePathNode
+}
+
+// updatePathNode is UpdatePathNode: the new key of a node on the filtered direct path
+// and its path secret, encrypted to each node in the resolution of the copath child.
+type updatePathNode struct {
+	encryptionKey []byte
+	secrets       []hpkeCiphertext
+}
+
+func (r *reader) updatePath() *updatePath {
+	p := &updatePath{leaf: r.leafNode()}
+	r.list(func(r *reader) {
+		n := updatePathNode{encryptionKey: r.vec()}
+		r.list(func(r *reader) { n.secrets = append(n.secrets, r.hpkeCiphertext()) })
+		p.nodes = append(p.nodes, n)
+	})
+	return p
+}
+
+func (p *updatePath) append(b []byte) []byte {
+	return appendList(append(b, p.leaf.raw...), func(b []byte) []byte {
+		for _, n := range p.nodes {
+			b = appendList(appendVec(b, n.encryptionKey), func(b []byte) []byte {
+				for _, c := range n.secrets {
+					b = c.append(b)
+				}
+				return b
+			})
+		}
+		return b
+	})
+}
+
+// privateKeys are the private keys that a member holds, by node.
+type privateKeys map[nodeIndex]hpke.PrivateKey
+
+// in returns the keys that are still those of nodes of t.
+func (k privateKeys) in(t *tree) privateKeys {
+	out := make(privateKeys, len(k))
+	for x, key := range k {
+		if int(x) < len(t.nodes) && !t.nodes[x].blank() &&
+			bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey().Bytes()) {
+			out[x] = key
+		}
+	}
+	return out
+}
+
+// ratchetUp derives the secrets and keys of the parents from a path secret on
+// (RFC 9420, Section 7.4): one for each of n nodes, and the commit secret after them.
+func (s *suite) ratchetUp(secret []byte, n int) (secrets [][]byte, keys []hpke.PrivateKey, commit []byte, err error) {
+	for range n {
+		key, err := s.newKeyPair(s.deriveSecret(secret, "node"))
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		secrets, keys = append(secrets, secret), append(keys, key)
+		secret = s.deriveSecret(secret, "path")
+	}
+	return secrets, keys, secret, nil
+}
+
+// newPath is what a committer makes of its direct path.
+type newPath struct {
+	path         *updatePath
+	keys         privateKeys // of the leaf and the parents on the filtered path
+	steps        []pathStep
+	secrets      [][]byte // path secrets, one for each step
+	commitSecret []byte
+}
+
+// pathParams says whose path is made new. t is the tree after the proposals; it is changed.
+type pathParams struct {
+	t       *tree
+	sender  LeafIndex
+	signer  signer
+	groupID []byte
+	added   []LeafIndex                  // they get no path secret here
+	context func(treeHash []byte) []byte // GroupContext to encrypt under
+}
+
+// newUpdatePath makes fresh keys for the sender's leaf and filtered direct path, puts
+// them into the tree and encrypts the path secrets (RFC 9420, Section 7.5).
+func newUpdatePath(rand io.Reader, p pathParams) (*newPath, error) {
+	s := p.t.suite
+	leafKey, err := s.generateKeyPair(rand)
+	if err != nil {
+		return nil, err
+	}
+	first, err := readRandom(rand, s.nh)
+	if err != nil {
+		return nil, err
+	}
+	steps := p.t.filteredPath(p.sender)
+	secrets, keys, commit, err := s.ratchetUp(first, len(steps))
+	if err != nil {
+		return nil, err
+	}
+	out := &newPath{
+		path: &updatePath{}, keys: privateKeys{p.sender.node(): leafKey},
+		steps: steps, secrets: secrets, commitSecret: commit,
+	}
+	for i, key := range keys {
+		out.keys[steps[i].node] = key
+		out.path.nodes = append(out.path.nodes, updatePathNode{encryptionKey: key.PublicKey().Bytes()})
+	}
+	leaf := *p.t.leaf(p.sender)
+	leaf.encryptionKey = leafKey.PublicKey().Bytes()
+	leaf.source, leaf.lifetime = sourceCommit, lifetime{}
+	leaf.parentHash = p.t.setPath(p.sender, steps, out.path)
+	if err := leaf.seal(p.signer, p.groupID, p.sender); err != nil {
+		return nil, err
+	}
+	out.path.leaf = &leaf
+	p.t.set(p.sender.node(), node{leaf: &leaf})
+	return out, out.encrypt(p)
+}
+
+// encrypt fills in the ciphertexts, once the tree is complete.
+func (n *newPath) encrypt(p pathParams) error {
+	context := p.context(p.t.rootHash())
+	for i, step := range n.steps {
+		to := p.t.recipients(step.copath, p.added)
+		for _, x := range to {
+			key, err := p.t.suite.kem.NewPublicKey(p.t.nodes[x].encryptionKey())
+			if err != nil {
+				return fmt.Errorf("%w: encryption key of node %d", ErrInvalid, x)
+			}
+			c, err := p.t.suite.encryptWithLabel(key, "UpdatePathNode", context, n.secrets[i])
+			if err != nil {
+				return fmt.Errorf("%w: encryption to node %d", ErrInvalid, x)
+			}
+			n.path.nodes[i].secrets = append(n.path.nodes[i].secrets, c)
+		}
+	}
+	return nil
+}
+
+// secretFor is the path secret that a new member learns from its Welcome: that of the
+// lowest common ancestor (RFC 9420, Section 12.4.3.1).
+func (n *newPath) secretFor(sender, member LeafIndex) []byte {
+	ancestor := commonAncestor(sender, member)
+	for i, step := range n.steps {
+		if step.node == ancestor {
+			return n.secrets[i]
+		}
+	}
+	return nil
+}
+
+// recipients is the resolution of a copath child without the leaves just added.
+func (t *tree) recipients(copath nodeIndex, added []LeafIndex) []nodeIndex {
+	return slices.DeleteFunc(t.resolution(copath), func(x nodeIndex) bool {
+		return x.isLeaf() && slices.Contains(added, x.leaf())
+	})
+}
+
+// setPath blanks the sender's direct path and gives the nodes of its filtered part
+// their new keys and parent hashes. It returns the parent hash for the sender's leaf.
+func (t *tree) setPath(sender LeafIndex, steps []pathStep, path *updatePath) []byte {
+	t.blankPath(sender)
+	var above []byte // parent hash of the node above; empty at the root
+	for i, step := range slices.Backward(steps) {
+		p := &parentNode{encryptionKey: path.nodes[i].encryptionKey, parentHash: above}
+		t.set(step.node, node{parent: p})
+		above = t.parentHashOf(p, step.copath)
+	}
+	return above
+}
+
+// mergePath checks the public part of a path and puts it into t, the tree after the
+// proposals (RFC 9420, Sections 7.5 and 12.4.2). All members come to the same result.
+func (t *tree) mergePath(sender LeafIndex, path *updatePath, groupID []byte, group []Extension, added []LeafIndex) error {
+	old := t.leaf(sender)
+	if err := t.checkPathLeaf(sender, old, path.leaf, groupID, group); err != nil {
+		return err
+	}
+	steps := t.filteredPath(sender)
+	if err := t.checkPathNodes(steps, path, added); err != nil {
+		return err
+	}
+	if !bytes.Equal(path.leaf.parentHash, t.setPath(sender, steps, path)) {
+		return fmt.Errorf("%w: parent hash of the path's leaf", ErrInvalid)
+	}
+	t.set(sender.node(), node{leaf: path.leaf})
+	t.rootHash()
+	return t.uniqueKeys()
+}
+
+// checkPathLeaf: a path renews the encryption key and nothing that says who the member is.
+func (t *tree) checkPathLeaf(sender LeafIndex, old, leaf *leafNode, groupID []byte, group []Extension) error {
+	if leaf.source != sourceCommit {
+		return fmt.Errorf("%w: path leaf of source %d", ErrInvalid, leaf.source)
+	}
+	if !leaf.sameMember(old) {
+		return fmt.Errorf("%w: a path changes credential or signature key", ErrProfile)
+	}
+	if bytes.Equal(leaf.encryptionKey, old.encryptionKey) {
+		return fmt.Errorf("%w: a path keeps the leaf's encryption key", ErrInvalid)
+	}
+	req, err := requiredBy(group)
+	if err != nil {
+		return err
+	}
+	if err := leaf.validate(t.suite, group, req); err != nil {
+		return err
+	}
+	return leaf.verifySignature(t.suite, groupID, sender)
+}
+
+// checkPathNodes checks the shape of a path: a node for each step with a valid key, and
+// a ciphertext of the right size for each recipient.
+func (t *tree) checkPathNodes(steps []pathStep, path *updatePath, added []LeafIndex) error {
+	if len(path.nodes) != len(steps) {
+		return fmt.Errorf("%w: path of %d nodes instead of %d", ErrInvalid, len(path.nodes), len(steps))
+	}
+	for i, n := range path.nodes {
+		if _, err := t.suite.kem.NewPublicKey(n.encryptionKey); err != nil {
+			return fmt.Errorf("%w: encryption key of a path's node", ErrInvalid)
+		}
+		if len(n.secrets) != len(t.recipients(steps[i].copath, added)) {
+			return fmt.Errorf("%w: number of a path's ciphertexts", ErrInvalid)
+		}
+		for _, c := range n.secrets {
+			if len(c.kemOutput) != t.suite.encSize || len(c.ciphertext) != t.suite.nh+tagSize {
+				return fmt.Errorf("%w: size of a path's ciphertext", ErrInvalid)
+			}
+		}
+	}
+	return nil
+}
+
+// openPath decrypts the path secret meant for own and derives what follows from it. t is
+// the tree with the path merged, keys are own's in it. Every failure is ErrUnusable.
+func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePath, added []LeafIndex, context []byte) (privateKeys, []byte, error) {
+	steps := t.filteredPath(sender)
+	at := slices.IndexFunc(steps, func(s pathStep) bool { return s.copath.covers(own) })
+	if at < 0 {
+		return nil, nil, fmt.Errorf("%w: it has no node for us", ErrUnusable)
+	}
+	for i, x := range t.recipients(steps[at].copath, added) {
+		key, ok := keys[x]
+		if !ok {
+			continue
+		}
+		secret, err := t.suite.decryptWithLabel(key, "UpdatePathNode", context, path.nodes[at].secrets[i])
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: it does not decrypt", ErrUnusable)
+		}
+		return t.adoptPath(keys, steps[at:], secret)
+	}
+	return nil, nil, fmt.Errorf("%w: no key of ours is among its recipients", ErrUnusable)
+}
+
+// adoptPath derives the private keys of the steps from the first one's path secret, and
+// the commit secret. They must fit the public keys of the tree.
+func (t *tree) adoptPath(keys privateKeys, steps []pathStep, secret []byte) (privateKeys, []byte, error) {
+	_, derived, commit, err := t.suite.ratchetUp(secret, len(steps))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: key derivation", ErrUnusable)
+	}
+	out := keys.in(t)
+	for i, key := range derived {
+		if !bytes.Equal(key.PublicKey().Bytes(), t.nodes[steps[i].node].encryptionKey()) {
+			return nil, nil, fmt.Errorf("%w: it does not fit the public keys", ErrUnusable)
+		}
+		out[steps[i].node] = key
+	}
+	return out, commit, nil
+}
+
+// equalMAC compares in constant time.
+func equalMAC(a, b []byte) bool { return hmac.Equal(a, b) }
