@@ -1,10 +1,6 @@
 package client
 
-import (
-	"errors"
-
-	"github.com/pion/rtp"
-)
+import "errors"
 
 // maxFrame bounds a frame that is put together from packets, in bytes: a key frame of
 // a 4K screen at a high rate.
@@ -14,7 +10,7 @@ const maxFrame = 4 << 20
 type assembler interface {
 	// push takes the next packet; gap says that packets before it are lost. A frame
 	// is valid until the next push. Zero-length frames are not reported.
-	push(p *rtp.Packet, gap bool) (frame []byte, ok bool)
+	push(p *packet, gap bool) (frame []byte, ok bool)
 	// broken counts frames that were begun and never completed.
 	broken() uint64
 }
@@ -22,7 +18,7 @@ type assembler interface {
 // opusAssembler takes a packet for a frame (RFC 7587, Section 4.2).
 type opusAssembler struct{}
 
-func (opusAssembler) push(p *rtp.Packet, _ bool) ([]byte, bool) {
+func (opusAssembler) push(p *packet, _ bool) ([]byte, bool) {
 	return p.Payload, len(p.Payload) > 0
 }
 
@@ -40,7 +36,7 @@ type vp8Assembler struct {
 
 func (a *vp8Assembler) broken() uint64 { return a.count }
 
-func (a *vp8Assembler) push(p *rtp.Packet, gap bool) ([]byte, bool) {
+func (a *vp8Assembler) push(p *packet, gap bool) ([]byte, bool) {
 	if gap {
 		a.abandon()
 	}

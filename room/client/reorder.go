@@ -6,6 +6,15 @@ import (
 	"github.com/pion/rtp"
 )
 
+// maxDatagram bounds a received RTP packet in bytes.
+const maxDatagram = 1500
+
+// packet is a received RTP packet together with the memory that it is in.
+type packet struct {
+	rtp.Packet
+	buf [maxDatagram]byte
+}
+
 const (
 	// reorderSize bounds the sequence numbers between the packet that is due and the
 	// highest received: two seconds of a fast video. A power of two.
@@ -54,7 +63,7 @@ type reorderStats struct {
 
 // reorderSlot is one sequence number in [next, end): held, or missing since a time.
 type reorderSlot struct {
-	packet *rtp.Packet // nil: missing
+	packet *packet // nil: missing
 	since  time.Time
 	asked  time.Time
 	tries  int
@@ -69,7 +78,7 @@ func (r *reorder) extend(seq uint16) uint64 {
 
 // push takes a packet and keeps it until pop gives it back. It reports false for a
 // duplicate and for one that is no longer waited for: these are not kept.
-func (r *reorder) push(now time.Time, p *rtp.Packet) bool {
+func (r *reorder) push(now time.Time, p *packet) bool {
 	if !r.started {
 		// One cycle above zero, so that a number below the first does not wrap.
 		first := 1<<16 | uint64(p.SequenceNumber)
@@ -93,7 +102,7 @@ func (r *reorder) push(now time.Time, p *rtp.Packet) bool {
 
 // hold puts the packet into its slot; the slots between it and the end so far are
 // missing from now on.
-func (r *reorder) hold(now time.Time, seq uint64, p *rtp.Packet) {
+func (r *reorder) hold(now time.Time, seq uint64, p *packet) {
 	if seq >= r.next+reorderSize {
 		r.skipTo(seq - reorderSize + 1)
 	}
@@ -111,7 +120,7 @@ func (r *reorder) hold(now time.Time, seq uint64, p *rtp.Packet) {
 }
 
 // pop gives the packet that is due. gap says that packets before it were given up.
-func (r *reorder) pop(now time.Time) (p *rtp.Packet, gap, ok bool) {
+func (r *reorder) pop(now time.Time) (p *packet, gap, ok bool) {
 	for r.next < r.end {
 		s := r.slot(r.next)
 		if s.packet == nil && now.Sub(s.since) < r.wait {

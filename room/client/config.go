@@ -1,0 +1,188 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/sframe"
+	"github.com/conclave-sfu/conclave/room/signal"
+	"go.uber.org/zap"
+)
+
+// Errors of [Join] and [Client.Err]. They come wrapped with what was tried.
+var (
+	// ErrConfig: the configuration cannot be used.
+	ErrConfig = errors.New("client: config is not usable")
+	// ErrRefused: the room refused the participant for good. The text has its code.
+	ErrRefused = errors.New("client: refused by the room")
+	// ErrUnreachable: the server could not be reached for as long as it was tried.
+	ErrUnreachable = errors.New("client: server is unreachable")
+	// ErrProtocol: the server sent what the protocol does not allow.
+	ErrProtocol = errors.New("client: protocol violated by the server")
+	// ErrEnded: the encrypted session ended and cannot go on.
+	ErrEnded = errors.New("client: session ended")
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("client: closed")
+)
+
+// Pool sizes. The client starts with few slots and offers more when it needs them.
+const (
+	defaultVideoSlots = 4
+	defaultAudioSlots = 3
+	maxVideoSlots     = signal.MaxWants
+	maxAudioSlots     = 32
+	slotStep          = 4 // slots that an offer adds at least
+)
+
+// The size in pixels that a client without a View asks for.
+const (
+	viewWidth  = 640
+	viewHeight = 360
+)
+
+// Config says who joins what, and what it sends and receives.
+type Config struct {
+	Link e2ee.Link
+	// Name is the display name, shown to the others.
+	Name string
+	// Publish are the tracks to send, at most one a source.
+	Publish []Track
+	// VideoSlots and AudioSlots are how many tracks can be received without another
+	// offer; the pool grows with the publications that there are. 0: a few.
+	VideoSlots, AudioSlots int
+	// View chooses what to see among those who are here, in the order that they came.
+	// Nil: every camera and screen. It is called by the client's loop and must not block.
+	View func([]signal.Participant) []signal.Want
+	// OnFrame takes every frame that was opened. It is called by the goroutine of the
+	// slot, so several at a time, and must not block. Nil: frames are only counted.
+	OnFrame func(Frame)
+	// Logger takes joins, losses and what is odd. Nil logs nothing.
+	Logger *zap.Logger
+}
+
+// Track is a source that a participant publishes. Next is called by the goroutine of
+// the track, never twice at a time.
+type Track struct {
+	Source signal.Source
+	// Codec is framecrypt.VP8 for video, framecrypt.Opus for audio.
+	Codec framecrypt.Codec
+	// Next gives the next frame. keyFrame asks that it be a key frame, since somebody
+	// cannot decode: audio ignores it. The track ends with an empty sample of no
+	// duration.
+	Next func(keyFrame bool) Sample
+	// Sent, if set, is told under which KID and CTR the last sample was sealed, before
+	// it is written to the network.
+	Sent func(Sealed)
+}
+
+// Sample is one encoded frame.
+type Sample struct {
+	// Data is not changed and not kept.
+	Data []byte
+	// Ticks is the duration on the codec's RTP clock: 90 kHz for video, 48 kHz for Opus.
+	Ticks uint32
+}
+
+// Sealed says what a frame was sealed under.
+type Sealed struct {
+	KID   sframe.KID
+	Epoch framecrypt.Epoch
+	CTR   sframe.CTR
+}
+
+// Frame is a frame that was opened.
+type Frame struct {
+	// From is the member whose leaf is in the frame's KID.
+	From   e2ee.Member
+	Source signal.Source
+	Codec  framecrypt.Codec
+	Sealed
+	// Timestamp is the RTP timestamp in the slot.
+	Timestamp uint32
+	// MID is the slot.
+	MID string
+	// Received is when the frame was complete and open.
+	Received time.Time
+	// Data is valid until OnFrame returns.
+	Data []byte
+}
+
+// Roster is the group as MLS has it.
+type Roster struct {
+	Epoch        framecrypt.Epoch
+	Own          framecrypt.Leaf
+	Members      []e2ee.Member
+	SafetyNumber string
+}
+
+// check fills in what was left out.
+func (c *Config) check() error {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	if c.VideoSlots == 0 {
+		c.VideoSlots = defaultVideoSlots
+	}
+	if c.AudioSlots == 0 {
+		c.AudioSlots = defaultAudioSlots
+	}
+	if c.VideoSlots < 0 || c.VideoSlots > maxVideoSlots || c.AudioSlots < 0 || c.AudioSlots > maxAudioSlots {
+		return fmt.Errorf("%w: %d video and %d audio slots, at most %d and %d",
+			ErrConfig, c.VideoSlots, c.AudioSlots, maxVideoSlots, maxAudioSlots)
+	}
+	if c.View == nil {
+		c.View = viewAll
+	}
+	return checkTracks(c.Publish)
+}
+
+func checkTracks(tracks []Track) error {
+	seen := make(map[signal.Source]bool)
+	for _, t := range tracks {
+		ctx, ok := contextOf(t.Source)
+		switch {
+		case !ok || seen[t.Source]:
+			return fmt.Errorf("%w: source %q unknown or given twice", ErrConfig, t.Source)
+		case t.Next == nil:
+			return fmt.Errorf("%w: %s has no Next", ErrConfig, t.Source)
+		case t.Codec != codecFor(ctx):
+			return fmt.Errorf("%w: %s with codec %d", ErrConfig, t.Source, t.Codec)
+		}
+		seen[t.Source] = true
+	}
+	return nil
+}
+
+// contextOf is the SFrame context of a source.
+func contextOf(s signal.Source) (framecrypt.Context, bool) {
+	for ctx := framecrypt.Mic; ctx <= framecrypt.ScreenAudio; ctx++ {
+		if ctx.String() == string(s) {
+			return ctx, true
+		}
+	}
+	return 0, false
+}
+
+// codecFor is the one codec that this client has for audio, and for video.
+func codecFor(ctx framecrypt.Context) framecrypt.Codec {
+	if ctx.Audio() {
+		return framecrypt.Opus
+	}
+	return framecrypt.VP8
+}
+
+// viewAll wants every video of everyone.
+func viewAll(here []signal.Participant) []signal.Want {
+	var wants []signal.Want
+	for _, p := range here {
+		for _, pub := range p.Publications {
+			if ctx, ok := contextOf(pub.Source); ok && !ctx.Audio() {
+				wants = append(wants, signal.Want{PID: p.PID, Source: pub.Source, Width: viewWidth, Height: viewHeight})
+			}
+		}
+	}
+	return wants
+}

@@ -1,0 +1,219 @@
+package client
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+)
+
+// How long a packet is waited for. A frame late by more is of no use to a viewer.
+const (
+	videoWait = 400 * time.Millisecond // time for several retransmissions
+	audioWait = 150 * time.Millisecond // mere reordering: audio is not retransmitted
+)
+
+// receiver is what the downlinks of a participant share. Immutable but for its
+// counters.
+type receiver struct {
+	keys    *keyring
+	count   *counters
+	early   *atomic.Int64 // bytes of the frames that wait
+	onFrame func(Frame)
+}
+
+// source is where packets come from: a webrtc.TrackRemote.
+type source interface {
+	Read([]byte) (int, error)
+	SetReadDeadline(time.Time) error
+}
+
+// downlink receives one slot. All but newDownlink belongs to the goroutine of run.
+type downlink struct {
+	*receiver
+	mid   string
+	codec framecrypt.Codec
+	// ask sends a NACK for the sequence numbers; nil for audio.
+	ask func([]uint16)
+
+	order   reorder
+	frames  assembler
+	waiting earlyQueue
+	opened  []byte
+	free    []*packet
+	lost    []uint16
+	counted reorderStats // what of order.stats is in count already
+	broken  uint64       // what of frames.broken is in count already
+	timed   bool         // a read deadline is set
+}
+
+func newDownlink(r *receiver, mid string, audio bool, ask func([]uint16)) *downlink {
+	d := &downlink{receiver: r, mid: mid, codec: framecrypt.VP8, ask: ask, frames: &vp8Assembler{}}
+	d.order = reorder{wait: videoWait, nack: ask != nil}
+	d.waiting.held = r.early
+	if audio {
+		d.codec, d.frames, d.order.wait = framecrypt.Opus, opusAssembler{}, audioWait
+	}
+	return d
+}
+
+// nackSender gives the function that asks for packets of a track (RFC 4585, 6.2.1).
+func nackSender(pc *webrtc.PeerConnection, track *webrtc.TrackRemote) func([]uint16) {
+	ssrc := uint32(track.SSRC())
+	return func(lost []uint16) {
+		_ = pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+			MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(lost),
+		}})
+	}
+}
+
+// run receives until the source ends.
+func (d *downlink) run(src source) {
+	defer d.waiting.clear()
+	for {
+		p := d.take()
+		d.setDeadline(src, time.Now())
+		n, err := src.Read(p.buf[:])
+		now := time.Now()
+		var timeout net.Error
+		switch {
+		case err == nil:
+			d.receive(now, p, n)
+		case errors.As(err, &timeout) && timeout.Timeout():
+			d.free = append(d.free, p)
+		default:
+			return
+		}
+		d.drain(now)
+	}
+}
+
+// take gives an empty packet. There are never more of them than the ring holds.
+func (d *downlink) take() *packet {
+	if n := len(d.free); n > 0 {
+		p := d.free[n-1]
+		d.free = d.free[:n-1]
+		return p
+	}
+	return new(packet)
+}
+
+// setDeadline lets the next read end when something is due.
+func (d *downlink) setDeadline(src source, now time.Time) {
+	at := earlier(d.order.deadline(), d.waiting.deadline(now))
+	if at.IsZero() && !d.timed {
+		return
+	}
+	d.timed = !at.IsZero()
+	_ = src.SetReadDeadline(at)
+}
+
+// receive takes a datagram of n bytes.
+func (d *downlink) receive(now time.Time, p *packet, n int) {
+	if err := p.Unmarshal(p.buf[:n]); err != nil || !d.order.push(now, p) {
+		d.free = append(d.free, p)
+	}
+}
+
+// drain does all that is due: frames out, frames that waited, NACKs.
+func (d *downlink) drain(now time.Time) {
+	d.waiting.retry(d.keys.version.Load(), func(f earlyFrame) bool { return d.open(f.sealed, f.timestamp, now, true) })
+	for {
+		p, gap, ok := d.order.pop(now)
+		if !ok {
+			break
+		}
+		if frame, ok := d.frames.push(p, gap); ok {
+			d.open(frame, p.Timestamp, now, false)
+		}
+		d.free = append(d.free, p)
+	}
+	d.waiting.expire(now, func(f earlyFrame) { d.giveUp(f.sealed, now) })
+	if d.lost = d.order.nacks(now, d.lost[:0]); len(d.lost) > 0 {
+		d.ask(d.lost)
+	}
+	d.report()
+}
+
+// open opens a frame and passes it on. It reports whether the frame is done with; one
+// without a key waits, and one that has waited goes on waiting.
+func (d *downlink) open(sealed []byte, timestamp uint32, now time.Time, waited bool) bool {
+	version := d.keys.version.Load()
+	frame, info, from, err := d.keys.open(d.opened[:0], d.codec, sealed)
+	switch {
+	case err == nil:
+		d.opened = frame
+		d.count.opened.Add(1)
+		d.deliver(frame, info, from, timestamp)
+	case missing(err) && waited:
+		return false
+	case missing(err):
+		if !d.waiting.add(sealed, timestamp, now, version) {
+			d.refuse(info, err, now)
+		}
+	default:
+		d.refuse(info, err, now)
+	}
+	return true
+}
+
+func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member, timestamp uint32) {
+	if d.onFrame == nil {
+		return
+	}
+	d.onFrame(Frame{
+		From:      from,
+		Source:    signal.Source(info.Context.String()),
+		Codec:     d.codec,
+		Sealed:    Sealed{KID: info.KID, Epoch: info.Epoch, CTR: info.CTR},
+		Timestamp: timestamp,
+		MID:       d.mid,
+		Received:  time.Now(),
+		Data:      frame,
+	})
+}
+
+// giveUp counts a frame for which no key came.
+func (d *downlink) giveUp(sealed []byte, now time.Time) {
+	header, err := headerOf(d.codec, sealed)
+	if err != nil {
+		d.count.fail(failure(framecrypt.ErrUnencrypted))
+		return
+	}
+	d.refuse(framecrypt.Info{KID: header.KID}, framecrypt.ErrMissingKey, now)
+}
+
+// refuse counts a frame that was not opened.
+func (d *downlink) refuse(info framecrypt.Info, err error, now time.Time) {
+	switch {
+	case errors.Is(err, framecrypt.ErrRemoved):
+		d.count.refused.Add(1)
+	case missing(err) && !d.keys.owed(info, now):
+		d.count.early.Add(1)
+	default:
+		d.count.fail(failure(err))
+	}
+}
+
+// report adds what is new to the participant's counters.
+func (d *downlink) report() {
+	s, was := d.order.stats, d.counted
+	d.count.received.Add(s.received - was.received)
+	if s.lost != was.lost {
+		d.count.lost.Add(s.lost - was.lost)
+	}
+	if s.recovered != was.recovered {
+		d.count.recovered.Add(s.recovered - was.recovered)
+	}
+	if b := d.frames.broken(); b != d.broken {
+		d.count.broken.Add(b - d.broken)
+		d.broken = b
+	}
+	d.counted = s
+}

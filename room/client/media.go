@@ -1,0 +1,237 @@
+package client
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/logging"
+	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
+	"github.com/pion/webrtc/v4"
+)
+
+// Payload types, as Chromium numbers them.
+const (
+	payloadVP8    = 96
+	payloadVP8RTX = 97
+	payloadOpus   = 111
+)
+
+// socketBuffer is the receive buffer that a media socket asks for, in bytes: the
+// kernel's default holds under 100 packets, which a key frame of each of a few
+// senders fills.
+const socketBuffer = 1 << 20
+
+var (
+	opusCapability = webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+		SDPFmtpLine: "minptime=10;useinbandfec=1",
+	}
+	vp8Capability = webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeVP8, ClockRate: 90000,
+		RTCPFeedback: []webrtc.RTCPFeedback{
+			{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"},
+		},
+	}
+	rtxCapability = webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: fmt.Sprintf("apt=%d", payloadVP8),
+	}
+)
+
+func capabilityOf(c framecrypt.Codec) webrtc.RTPCodecCapability {
+	if c.Audio() {
+		return opusCapability
+	}
+	return vp8Capability
+}
+
+// newAPI builds what PeerConnections are made from: VP8 with retransmission, Opus,
+// AES-GCM first, loopback allowed. The process needs one.
+var newAPI = sync.OnceValues(func() (*webrtc.API, error) {
+	codecs := &webrtc.MediaEngine{}
+	for _, c := range []struct {
+		webrtc.RTPCodecParameters
+		kind webrtc.RTPCodecType
+	}{
+		{webrtc.RTPCodecParameters{RTPCodecCapability: opusCapability, PayloadType: payloadOpus}, webrtc.RTPCodecTypeAudio},
+		{webrtc.RTPCodecParameters{RTPCodecCapability: vp8Capability, PayloadType: payloadVP8}, webrtc.RTPCodecTypeVideo},
+		{webrtc.RTPCodecParameters{RTPCodecCapability: rtxCapability, PayloadType: payloadVP8RTX}, webrtc.RTPCodecTypeVideo},
+	} {
+		if err := codecs.RegisterCodec(c.RTPCodecParameters, c.kind); err != nil {
+			return nil, fmt.Errorf("register %s: %w", c.MimeType, err)
+		}
+	}
+	interceptors, err := newInterceptors()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := newSettings()
+	if err != nil {
+		return nil, err
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(interceptors),
+		webrtc.WithSettingEngine(settings)), nil
+})
+
+// newInterceptors gives sender and receiver reports, and answers to NACKs on the
+// uplink. What a slot lacks, its downlink asks for itself: it alone knows what was
+// repaired.
+func newInterceptors() (*interceptor.Registry, error) {
+	r := &interceptor.Registry{}
+	senders, err := report.NewSenderInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("make sender reports: %w", err)
+	}
+	receivers, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("make receiver reports: %w", err)
+	}
+	responder, err := nack.NewResponderInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("make a NACK responder: %w", err)
+	}
+	for _, f := range []interceptor.Factory{senders, receivers, responder} {
+		r.Add(f)
+	}
+	return r, nil
+}
+
+func newSettings() (webrtc.SettingEngine, error) {
+	var s webrtc.SettingEngine
+	std, err := stdnet.NewNet()
+	if err != nil {
+		return s, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	s.SetNet(bufferedNet{std})
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	s.SetIncludeLoopbackCandidate(true)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.LoggerFactory = quiet{}
+	return s, nil
+}
+
+// bufferedNet gives its UDP sockets a larger receive buffer.
+type bufferedNet struct{ transport.Net }
+
+func (n bufferedNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
+	conn, err := n.Net.ListenUDP(network, addr)
+	if err == nil {
+		_ = conn.SetReadBuffer(socketBuffer) // the kernel may grant less
+	}
+	return conn, err
+}
+
+// quiet keeps Pion's log to itself: what matters of it reaches us as states.
+type quiet struct{}
+
+func (quiet) NewLogger(string) logging.LeveledLogger {
+	return logging.NewDefaultLeveledLoggerForScope("", logging.LogLevelDisabled, nil)
+}
+
+// media is one PeerConnection: sendonly for each uplink, and a pool of slots.
+type media struct {
+	// Immutable.
+	number uint32 // signal.Offer.Connection
+	pc     *webrtc.PeerConnection
+	tracks []*webrtc.RTPTransceiver // of the uplinks
+	source []signal.Source          // of each of tracks
+
+	// Owned by the loop.
+	video, audio int  // slots
+	answered     bool // the last offer was
+}
+
+// newMedia opens a PeerConnection. onState and onTrack are called from Pion's
+// goroutines.
+func newMedia(number uint32, uplinks []*uplink, onState func(webrtc.PeerConnectionState),
+	onTrack func(*webrtc.PeerConnection, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
+	api, err := newAPI()
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, fmt.Errorf("open a PeerConnection: %w", err)
+	}
+	m := &media{number: number, pc: pc, answered: true}
+	pc.OnConnectionStateChange(onState)
+	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
+	for _, u := range uplinks {
+		t, err := pc.AddTransceiverFromTrack(u.local, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		if err != nil {
+			_ = pc.Close()
+			return nil, fmt.Errorf("add %s to the PeerConnection: %w", u.track.Source, err)
+		}
+		m.tracks, m.source = append(m.tracks, t), append(m.source, u.track.Source)
+	}
+	return m, nil
+}
+
+// grow makes the pool at least as large as said.
+func (m *media) grow(video, audio int) error {
+	for ; m.audio < audio; m.audio++ {
+		if err := m.addSlot(webrtc.RTPCodecTypeAudio); err != nil {
+			return err
+		}
+	}
+	for ; m.video < video; m.video++ {
+		if err := m.addSlot(webrtc.RTPCodecTypeVideo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *media) addSlot(kind webrtc.RTPCodecType) error {
+	_, err := m.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	if err != nil {
+		return fmt.Errorf("add a slot for %s: %w", kind, err)
+	}
+	return nil
+}
+
+// offer makes an offer of all there is. It names no candidates: the forwarder is
+// ICE-lite and answers whoever checks.
+func (m *media) offer() (signal.Offer, error) {
+	sdp, err := m.pc.CreateOffer(nil)
+	if err == nil {
+		err = m.pc.SetLocalDescription(sdp)
+	}
+	if err != nil {
+		return signal.Offer{}, fmt.Errorf("make an offer: %w", err)
+	}
+	m.answered = false
+	offer := signal.Offer{Connection: m.number, SDP: sdp.SDP}
+	for i, t := range m.tracks {
+		offer.Tracks = append(offer.Tracks, signal.OfferTrack{MID: t.Mid(), Source: m.source[i]})
+	}
+	return offer, nil
+}
+
+func (m *media) answer(sdp string) error {
+	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp})
+	if err != nil {
+		return fmt.Errorf("take the answer: %w", err)
+	}
+	m.answered = true
+	return nil
+}
+
+// midOf finds the slot that a receiver belongs to.
+func midOf(pc *webrtc.PeerConnection, receiver *webrtc.RTPReceiver) string {
+	for _, t := range pc.GetTransceivers() {
+		if t.Receiver() == receiver {
+			return t.Mid()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package client
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/room/signal"
+	"go.uber.org/zap"
+)
+
+// codeLost answers a post of which the connection was lost before its answer came. If
+// it was appended, the log has said so before.
+const codeLost = "connection_lost"
+
+// maxPosts bounds the posts that wait for a connection or an answer.
+const maxPosts = 64
+
+// post is an entry that the session wants in the log.
+type post struct {
+	seq        uint32
+	body       e2ee.PostBody
+	connection int    // that it was sent on; 0: not yet sent
+	id         uint32 // of its message
+}
+
+// step gives the session an input and does what it says.
+func (l *loop) step(in e2ee.Input) {
+	for inputs := []e2ee.Input{in}; len(inputs) > 0; inputs = inputs[1:] {
+		if err := l.session.Step(time.Now(), inputs[0]); err != nil {
+			l.cfg.Logger.Error("session refused an input", zap.String("input", fmt.Sprintf("%T", inputs[0])), zap.Error(err))
+		}
+		for {
+			out, ok := l.session.Poll()
+			if !ok {
+				break
+			}
+			if answer := l.perform(out); answer != nil {
+				inputs = append(inputs, answer)
+			}
+		}
+	}
+	l.schedule()
+}
+
+// schedule sets the timer to the session's next deadline.
+func (l *loop) schedule() {
+	if at := l.session.Deadline(); at.IsZero() {
+		l.tick.Stop()
+	} else {
+		l.tick.Reset(time.Until(at))
+	}
+}
+
+// perform does what the session says. Some of it has an answer at once.
+func (l *loop) perform(out e2ee.Output) e2ee.Input {
+	switch o := out.(type) {
+	case e2ee.SignDevice:
+		return e2ee.DeviceSigned{
+			Public:    [32]byte(l.device.Public().(ed25519.PublicKey)),
+			Signature: [64]byte(ed25519.Sign(l.device, o.Message)),
+		}
+	case e2ee.Post:
+		return l.postEntry(o)
+	case e2ee.EpochStarted:
+		l.epochStarted(o)
+	case e2ee.SendEpoch:
+		l.sendEpoch(o)
+	case e2ee.EpochEnded:
+		l.keys.end(o.Epoch)
+	case e2ee.Status:
+		l.status(o)
+	case e2ee.EntryRefused:
+		l.cfg.Logger.Debug("entry refused", zap.Uint64("position", o.Position), zap.String("code", string(o.Code)))
+	}
+	return nil
+}
+
+func (l *loop) epochStarted(o e2ee.EpochStarted) {
+	if err := l.keys.start(o, time.Now()); err != nil {
+		l.finish(fmt.Errorf("%w: %w", ErrEnded, err))
+		return
+	}
+	l.setRoster(Roster{Epoch: o.Epoch, Own: o.Own, Members: slices.Clone(o.Members), SafetyNumber: o.SafetyNumber})
+	l.member = true
+	l.checkJoined()
+}
+
+func (l *loop) sendEpoch(o e2ee.SendEpoch) {
+	if err := l.keys.sendWith(o.Epoch); err != nil {
+		l.cfg.Logger.Warn("cannot send with epoch", zap.Stringer("epoch", o.Epoch), zap.Error(err))
+		return
+	}
+	l.canSend = true
+	l.checkJoined()
+}
+
+func (l *loop) status(o e2ee.Status) {
+	l.cfg.Logger.Debug("session", zap.String("state", string(o.State)), zap.String("code", string(o.Code)))
+	switch o.State {
+	case e2ee.StateRejoining, e2ee.StateWaiting, e2ee.StateConnecting:
+		l.keys.leave()
+	case e2ee.StateEnded:
+		l.finish(fmt.Errorf("%w: %s", ErrEnded, o.Code))
+	}
+}
+
+// checkJoined tells [Join] when the participant is a member with media, and the
+// uplinks when there is also a key to send with.
+func (l *loop) checkJoined() {
+	if l.member && l.connected {
+		closeOnce(l.joined)
+	}
+	if l.canSend && l.connected {
+		closeOnce(l.sending)
+	}
+}
+
+// closeOnce closes a channel that only this goroutine closes.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// postEntry posts an entry, or keeps it until there is a connection.
+func (l *loop) postEntry(o e2ee.Post) e2ee.Input {
+	if len(l.posts) == maxPosts {
+		return e2ee.Posted{Seq: o.Seq, Code: codeLost}
+	}
+	l.posts = append(l.posts, post{seq: o.Seq, body: o.Body})
+	if l.conn != nil && l.conn.ready {
+		l.sendPost(&l.posts[len(l.posts)-1])
+	}
+	return nil
+}
+
+func (l *loop) sendPost(p *post) {
+	p.connection = l.conn.number
+	p.id = l.send(messageOf(p.body))
+}
+
+// answered takes the answer to a post. It reports false if re is not one.
+func (l *loop) answered(re uint32, code signal.Code) bool {
+	i := slices.IndexFunc(l.posts, func(p post) bool { return p.id == re && p.connection != 0 })
+	if i < 0 {
+		return false
+	}
+	seq := l.posts[i].seq
+	l.posts = slices.Delete(l.posts, i, i+1)
+	l.step(e2ee.Posted{Seq: seq, Code: string(code)})
+	return true
+}
+
+// caughtUp deals with the posts of before, once the log is known as far as the room
+// had it at the last ready: what was not sent is sent, and what was sent on a
+// connection that is lost is answered, after the entry that it may have become.
+func (l *loop) caughtUp() {
+	if l.conn == nil || !l.conn.ready || l.resume.After < l.head {
+		return
+	}
+	var lost []uint32
+	l.posts = slices.DeleteFunc(l.posts, func(p post) bool {
+		gone := p.connection != 0 && p.connection != l.conn.number
+		if gone {
+			lost = append(lost, p.seq)
+		}
+		return gone
+	})
+	for i := range l.posts {
+		if l.posts[i].connection == 0 {
+			l.sendPost(&l.posts[i])
+		}
+	}
+	for _, seq := range lost {
+		l.step(e2ee.Posted{Seq: seq, Code: codeLost})
+	}
+}

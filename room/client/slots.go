@@ -1,0 +1,197 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/conclave-sfu/conclave/room/signal"
+	"github.com/pion/webrtc/v4"
+	"go.uber.org/zap"
+)
+
+// maxMediaFails is how many PeerConnections in a row may fail before the client ends.
+const maxMediaFails = 5
+
+// openMedia opens a PeerConnection and offers it.
+func (l *loop) openMedia() {
+	if l.media != nil {
+		return
+	}
+	l.mediaNumber++
+	number := l.mediaNumber
+	m, err := newMedia(number, l.uplinks, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
+	if err != nil {
+		l.finish(err)
+		return
+	}
+	l.count.peerConnections.Add(1)
+	l.media = m
+	for i, t := range m.tracks {
+		l.running.Go(func() { l.uplinks[i].feedback(t.Sender()) })
+	}
+	video, audio := l.needed()
+	l.grow(max(video, l.cfg.VideoSlots), max(audio, l.cfg.AudioSlots))
+}
+
+// grow enlarges the pool and offers it.
+func (l *loop) grow(video, audio int) {
+	if err := l.media.grow(min(video, maxVideoSlots), min(audio, maxAudioSlots)); err != nil {
+		l.failMedia(err)
+		return
+	}
+	l.offer()
+}
+
+func (l *loop) offer() {
+	offer, err := l.media.offer()
+	if err != nil {
+		l.failMedia(err)
+		return
+	}
+	l.offerID = l.send(&offer)
+}
+
+func (l *loop) answer(re uint32, a *signal.Answer) {
+	if l.media == nil || a.Connection != l.media.number || re != l.offerID {
+		return // of a PeerConnection or an offer that was replaced
+	}
+	l.offerID = 0
+	if err := l.media.answer(a.SDP); err != nil {
+		l.failMedia(err)
+		return
+	}
+	l.unsettle() // the pool may have to grow again
+}
+
+// receive receives a slot, in a goroutine of Pion's: it is called when the slot's
+// first packet is there.
+func (l *loop) receive(pc *webrtc.PeerConnection, t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+	audio := t.Kind() == webrtc.RTPCodecTypeAudio
+	var ask func([]uint16)
+	if !audio {
+		ask = nackSender(pc, t)
+	}
+	d := newDownlink(l.receiver, midOf(pc, r), audio, ask)
+	l.running.Go(func() { d.run(remote{t}) })
+}
+
+// remote is a TrackRemote as a source of packets.
+type remote struct{ *webrtc.TrackRemote }
+
+func (r remote) Read(b []byte) (int, error) {
+	n, _, err := r.TrackRemote.Read(b)
+	return n, err
+}
+
+func (l *loop) mediaState(e mediaState) {
+	if l.media == nil || e.number != l.media.number {
+		return
+	}
+	l.cfg.Logger.Debug("media", zap.Stringer("state", e.state))
+	switch e.state {
+	case webrtc.PeerConnectionStateConnected:
+		l.connected, l.mediaFails = true, 0
+		l.checkJoined()
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		l.failMedia(fmt.Errorf("media %s", e.state))
+	}
+}
+
+func (l *loop) mediaDown(d *signal.MediaDown) {
+	if l.media != nil && d.Connection == l.media.number {
+		l.failMedia(fmt.Errorf("media given up by the server: %s", d.Code))
+	}
+}
+
+// failMedia replaces the PeerConnection, after a while.
+func (l *loop) failMedia(err error) {
+	l.closeMedia()
+	l.mediaFails++
+	l.cfg.Logger.Warn("media failed", zap.Error(err), zap.Int("times", l.mediaFails))
+	if l.mediaFails > maxMediaFails {
+		l.finish(fmt.Errorf("%w: %w", ErrUnreachable, err))
+		return
+	}
+	l.mediaTimer.Reset(minBackoff << l.mediaFails)
+}
+
+// closeMedia closes the PeerConnection in the background; its slots end with it.
+func (l *loop) closeMedia() {
+	m := l.media
+	if m == nil {
+		return
+	}
+	l.media, l.connected, l.offerID = nil, false, 0
+	l.running.Go(func() { _ = m.pc.GracefulClose() })
+}
+
+// present takes what the room says of a participant.
+func (l *loop) present(p signal.Participant) {
+	if p.PID == signal.NewPID(l.pid) {
+		return
+	}
+	if i := l.find(p.PID); i >= 0 {
+		l.here[i] = p
+	} else {
+		l.here = append(l.here, p)
+	}
+	l.unsettle()
+}
+
+func (l *loop) gone(pid signal.PID) {
+	if i := l.find(pid); i >= 0 {
+		l.here = slices.Delete(l.here, i, i+1)
+		l.unsettle()
+	}
+}
+
+func (l *loop) find(pid signal.PID) int {
+	return slices.IndexFunc(l.here, func(p signal.Participant) bool { return p.PID == pid })
+}
+
+// unsettle has settled called in a while, once for all that changes until then.
+func (l *loop) unsettle() {
+	if !l.settling {
+		l.settling = true
+		l.settle.Reset(settleTime)
+	}
+}
+
+// settled tells the room what to show, and makes room for it.
+func (l *loop) settled() {
+	l.settling = false
+	if l.conn == nil || !l.conn.ready {
+		return
+	}
+	if wants := l.wants(); !slices.Equal(wants, l.viewed) {
+		l.viewed = wants
+		l.send(&signal.View{Wants: wants})
+	}
+	if l.media == nil || !l.media.answered {
+		return // the answer calls again
+	}
+	video, audio := l.needed()
+	if video > l.media.video || audio > l.media.audio {
+		l.grow(max(roundUp(video), l.media.video), max(roundUp(audio), l.media.audio))
+	}
+}
+
+// roundUp lets the pool grow by more than an offer for each who comes.
+func roundUp(slots int) int { return (slots + slotStep - 1) / slotStep * slotStep }
+
+func (l *loop) wants() []signal.Want {
+	wants := l.cfg.View(slices.Clone(l.here))
+	return wants[:min(len(wants), signal.MaxWants)]
+}
+
+// needed is how many slots those who are here take.
+func (l *loop) needed() (video, audio int) {
+	for _, p := range l.here {
+		for _, pub := range p.Publications {
+			if ctx, ok := contextOf(pub.Source); ok && ctx.Audio() {
+				audio++
+			}
+		}
+	}
+	return min(len(l.wants()), maxVideoSlots), min(audio, maxAudioSlots)
+}
