@@ -31,6 +31,7 @@ const (
 	CodeLogFork       Code = "log_fork"       // its author was shown another log
 	CodeBadPSK        Code = "bad_psk"        // it does not use exactly the link's PSK
 	CodeNotMember     Code = "not_member"     // its author was not present at its position X
+	CodeAddsWrong     Code = "adds_wrong"     // its envelope does not name the KeyPackages that it adds
 	CodeRosterWrong   Code = "roster_wrong"   // it does not make the roster those present at X
 	CodeEarlyRefresh  Code = "early_refresh"  // it changes nobody before the epoch is 10 minutes old
 	CodeNotOldest     Code = "not_oldest"     // it changes nobody, and its author's leaf is not the oldest

@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
 )
 
 // Errors of [New] and [Session.Step]. None of them is the room's doing: they are
-// mistakes of the caller.
+// mistakes of the caller, or its source of randomness has failed.
 var (
-	ErrConfig   = errors.New("e2ee: config is not usable")
-	ErrName     = errors.New("e2ee: display name is not usable")
-	ErrInput    = errors.New("e2ee: input does not fit")
-	errSkeleton = errors.New("e2ee: not available in this build")
+	ErrConfig = errors.New("e2ee: config is not usable")
+	ErrName   = errors.New("e2ee: display name is not usable")
+	ErrInput  = errors.New("e2ee: input does not fit")
 )
+
+// maxOutputs is how many outputs may wait for Poll before Step refuses to go on. A Step
+// adds a few.
+const maxOutputs = 1024
 
 // Config is what a [Session] is made of.
 type Config struct {
@@ -23,30 +28,410 @@ type Config struct {
 	PID PID
 	// Name is the display name; see [CheckName].
 	Name string
-	// Rand is the only source of randomness. It must be cryptographically secure
-	// outside of tests.
+	// Rand is the source of randomness, cryptographically secure outside of tests. HPKE
+	// encapsulation alone takes its own from crypto/rand.
 	Rand io.Reader
 }
 
 // Session is one participant's side of the encrypted meeting. It does no I/O, has no
-// clock and starts no goroutine; it is not safe for concurrent use.
+// clock and starts no goroutine; it is not safe for concurrent use. The package comment
+// shows how it is driven.
 type Session struct {
-	cfg Config
+	// Immutable.
+	cfg  Config
+	keys linkKeys
+
+	now  time.Time // of the latest Step
+	out  []Output
+	told Status
+
+	// The log.
+	ledger *ledger // nil before LogOpened
+	target uint64  // LogOpened's Head
+	heard  time.Time
+	ended  Code // why the session has ended, "" if it has not
+
+	// On the way into a group.
+	joiner   joiner
+	joinPost inflight
+	why      Code
+
+	// In the group.
+	member *membership // nil outside
+	last   *membership // the latest one of this generation
+	was    bool        // a member of this log before
+	epochs epochs
+
+	// At work on the next entry.
+	commits     turns
+	creates     turns
+	createAlone bool
+	turnPost    inflight
+	hold        time.Time // no create or commit before
+	staged      map[Hash]*stagedCommit
+	created     *stagedGroup
+	seq         uint32
 }
 
-// New returns a session that waits for [LogOpened].
+// New returns a session that waits for [LogOpened]. The errors wrap [ErrConfig],
+// [ErrLink] or [ErrName].
 func New(cfg Config) (*Session, error) {
+	if cfg.Rand == nil {
+		return nil, fmt.Errorf("%w: no source of randomness", ErrConfig)
+	}
+	if cfg.PID == (PID{}) {
+		return nil, fmt.Errorf("%w: no participant id", ErrConfig)
+	}
 	if err := cfg.Link.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return &Session{cfg: cfg}, nil
+	if err := CheckName(cfg.Name); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	s := &Session{cfg: cfg, keys: deriveLinkKeys(cfg.Link)}
+	s.epochs.emit = s.emit
+	s.reset()
+	s.told = Status{State: StateConnecting}
+	return s, nil
 }
 
-// Step takes one input.
-func (s *Session) Step(now time.Time, in Input) error { return errSkeleton }
+// reset forgets all that belongs to one log.
+func (s *Session) reset() {
+	s.epochs.drop()
+	s.member, s.last, s.was, s.ended, s.why = nil, nil, false, "", ""
+	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
+	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
+	s.staged, s.created = map[Hash]*stagedCommit{}, nil
+}
 
-// Poll returns the next output.
-func (s *Session) Poll() (Output, bool) { return nil, false }
+// Step takes one input and does all that is due at now, a time of the caller's clock;
+// an earlier one than before counts as the one before. Then call Poll until it has no
+// more. Whatever the room sends is not an error: an error is a mistake of the caller
+// ([ErrInput]) or of its source of randomness, and the session stays usable.
+//
+// The slices in the input are kept and must not be changed.
+func (s *Session) Step(now time.Time, in Input) error {
+	if len(s.out) > maxOutputs {
+		return fmt.Errorf("%w: %d outputs wait for Poll", ErrInput, len(s.out))
+	}
+	s.now = later(s.now, now)
+	err := s.take(in)
+	if s.ledger != nil {
+		err = errors.Join(err, s.run())
+	}
+	s.tellStatus()
+	return err
+}
 
-// Deadline is when the next [Tick] is due.
-func (s *Session) Deadline() time.Time { return time.Time{} }
+func (s *Session) take(in Input) error {
+	switch in := in.(type) {
+	case LogOpened:
+		return s.logOpened(in)
+	case LogEntry:
+		return s.logEntry(in.Entry)
+	case DeviceSigned:
+		return s.deviceSigned(in)
+	case Posted:
+		s.posted(in)
+		return nil
+	case Tick:
+		return nil
+	}
+	return fmt.Errorf("%w: unknown input %T", ErrInput, in)
+}
+
+// Poll returns the next output. Call it after each Step until ok is false; more appears
+// only after a Step. What it returns is the caller's.
+func (s *Session) Poll() (out Output, ok bool) {
+	if len(s.out) == 0 {
+		return nil, false
+	}
+	out, s.out = s.out[0], s.out[1:]
+	if len(s.out) == 0 {
+		s.out = nil
+	}
+	return out, true
+}
+
+// Deadline is when the next [Tick] is due at the latest; zero if nothing is.
+func (s *Session) Deadline() time.Time {
+	if s.ledger == nil {
+		return time.Time{}
+	}
+	announce, _ := s.announceDue()
+	return earliest(announce, s.joiner.keepUntil, s.epochs.due(), s.turnDue(&s.commits), s.turnDue(&s.creates))
+}
+
+func (s *Session) emit(out Output) { s.out = append(s.out, out) }
+
+// run does what is due.
+func (s *Session) run() error {
+	s.epochs.tick(s.now)
+	if until := s.joiner.keepUntil; !until.IsZero() && !s.now.Before(until) {
+		s.joiner.settle()
+	}
+	return errors.Join(s.announce(), s.act())
+}
+
+// logOpened goes on with the log that it knows, or begins anew with another.
+func (s *Session) logOpened(in LogOpened) error {
+	s.target = in.Head
+	if s.ledger != nil && s.ledger.id == in.ID {
+		s.joinPost, s.turnPost = inflight{}, inflight{}
+		s.commits.stop()
+		s.creates.stop()
+		return nil
+	}
+	known := s.ledger != nil
+	s.reset()
+	if known {
+		s.why = CodeNewLog
+	}
+	return s.openLog(in)
+}
+
+// caughtUp says whether the session has seen the log as far as it is known to go.
+func (s *Session) caughtUp() bool { return s.ledger.chain.head() >= s.target }
+
+// logEntry judges the next entry and follows it.
+func (s *Session) logEntry(e Entry) error {
+	switch {
+	case s.ledger == nil:
+		return fmt.Errorf("%w: a log entry before LogOpened", ErrInput)
+	case e.Body == nil:
+		return fmt.Errorf("%w: a log entry without a body", ErrInput)
+	case s.ended != "":
+		return nil
+	}
+	if code := s.ledger.admit(e); code != "" {
+		s.refuse(e, code)
+		return nil
+	}
+	s.heard = s.now
+	switch body := e.Body.(type) {
+	case Joined:
+		code := s.ledger.apply(s.now, e)
+		if e.PID == s.cfg.PID {
+			s.ownJoined(body, code)
+		}
+		s.refuse(e, code)
+	case Left:
+		s.ledger.apply(s.now, e)
+		if e.PID == s.cfg.PID {
+			s.end(CodeLeft)
+		}
+	case Created:
+		code := s.ledger.apply(s.now, e)
+		s.turnTaken(e, code)
+		s.groupCreated(e, body, code)
+		s.refuse(e, code)
+	case Committed:
+		code := s.committed(e, body)
+		s.turnTaken(e, code)
+		s.refuse(e, code)
+	}
+	return nil
+}
+
+func (s *Session) refuse(e Entry, code Code) {
+	if code != "" {
+		s.emit(EntryRefused{Position: e.Position, PID: e.PID, Code: code})
+	}
+}
+
+// turnTaken says that there is a create or commit entry: what was posted before it and
+// is not it will be refused as stale.
+func (s *Session) turnTaken(e Entry, code Code) {
+	s.commits.moved(s.now, e.PID, code == "")
+	s.creates.moved(s.now, e.PID, code == "")
+	s.turnPost, s.hold = inflight{}, time.Time{}
+	clear(s.staged)
+}
+
+// groupCreated follows a valid create entry: into the group if it is ours, else back to
+// waiting. The old generation's keys go at once.
+func (s *Session) groupCreated(e Entry, body Created, code Code) {
+	own := s.created
+	s.created = nil
+	if code != "" {
+		return
+	}
+	s.epochs.drop()
+	s.member, s.last = nil, nil
+	s.joiner.eraseOffers()
+	if own == nil || own.id != body.GroupID || e.PID != s.cfg.PID {
+		s.joinPost = inflight{}
+		s.joiner.again, s.joiner.notBefore, s.why = CodeNewGroup, s.now, CodeNewGroup
+		return
+	}
+	s.joiner.again, s.joiner.confirmed = "", true
+	roster, _ := s.ledger.rosterAt(e.Position)
+	s.enter(newMembership(own.group, own.sender, e.Position, s.ledger.time, roster), 0)
+}
+
+// committed follows a commit entry and says why it is not valid.
+func (s *Session) committed(e Entry, c Committed) Code {
+	code := s.ledger.judgeEnvelope(c)
+	if code != "" {
+		s.ledger.apply(s.now, e)
+		return code
+	}
+	var next *judged
+	var err error
+	if s.member != nil {
+		next, code, err = s.judgeCommit(e, c)
+	}
+	s.ledger.apply(s.now, e)
+	switch {
+	case err != nil:
+		s.member = nil
+		s.rejoin(CodeCommitUnusable)
+	case next != nil:
+		s.advance(e, next)
+	}
+	if s.member == nil || code != "" {
+		if s.tryWelcome(e, c) {
+			return ""
+		}
+		s.doubtMembership(c)
+	}
+	return code
+}
+
+// doubtMembership announces us anew if a commit that we find invalid adds us, while no
+// other member's commit has yet shown that we are where the others are.
+func (s *Session) doubtMembership(c Committed) {
+	own := s.ledger.present[s.cfg.PID]
+	if s.member == nil || s.joiner.confirmed || own == nil {
+		return
+	}
+	for _, digest := range c.Adds {
+		if digest == own.digest {
+			s.rejoin(CodeWelcomeRefused)
+		}
+	}
+}
+
+// advance moves to the epoch of a valid commit.
+func (s *Session) advance(e Entry, j *judged) {
+	s.ledger.rebase(j.x)
+	if j.author != s.cfg.PID {
+		s.joiner.settle()
+		s.joiner.confirmed = true
+	}
+	if j.selfRemoved {
+		s.member = nil
+		s.why = CodeRemoved
+		return
+	}
+	delay := sendAfter
+	if len(j.plan.removes) > 0 {
+		delay = sendAfterRemoval
+	}
+	s.enter(newMembership(j.group, j.sender, e.Position, s.ledger.time, j.plan.roster), delay)
+}
+
+// enter makes m the current epoch. Frames are sealed under it after delay, or at once
+// if there is nobody to wait for.
+func (s *Session) enter(m *membership, delay time.Duration) {
+	if len(m.leaves) == 1 {
+		delay = 0
+	}
+	base, err := m.group.Export("SFrame 1.0 Base Key", nil, 16)
+	if err != nil {
+		panic("e2ee: MLS-Exporter: " + err.Error()) // only for too long an output
+	}
+	started := EpochStarted{
+		Epoch:        framecrypt.Epoch{Generation: s.ledger.generation, Number: m.group.Epoch()},
+		Own:          framecrypt.Leaf(m.group.Own()),
+		Members:      m.members(),
+		BaseKey:      framecrypt.NewBaseKey(base),
+		SafetyNumber: SafetyNumber(m.group.EpochAuthenticator()),
+	}
+	clear(base)
+	if s.last != nil {
+		started.Removed = s.last.gone(m)
+	}
+	s.member, s.last, s.was, s.why = m, m, true, ""
+	s.epochs.start(s.now, started, delay, len(started.Removed) > 0)
+}
+
+// posted takes the room's answer to a post.
+func (s *Session) posted(in Posted) {
+	switch {
+	case s.joinPost.is(in.Seq) && in.Code != "":
+		s.joinPost = inflight{}
+		s.joiner.notBefore = s.now.Add(announcePause)
+	case s.turnPost.is(in.Seq) && in.Code != "":
+		s.turnPost = inflight{}
+		s.hold = s.now.Add(turnLength)
+	}
+}
+
+// end ends the session for this log. Its keys go at once.
+func (s *Session) end(why Code) {
+	s.epochs.drop()
+	s.joiner.eraseOffers()
+	s.member, s.last, s.ended = nil, nil, why
+	s.staged, s.created = map[Hash]*stagedCommit{}, nil
+	s.commits.stop()
+	s.creates.stop()
+}
+
+// tellStatus emits a Status if it has changed.
+func (s *Session) tellStatus() {
+	status := s.status()
+	if status != s.told {
+		s.told = status
+		s.emit(status)
+	}
+}
+
+func (s *Session) status() Status {
+	switch {
+	case s.ended != "":
+		return Status{State: StateEnded, Code: s.ended}
+	case s.settled():
+		return Status{State: StateMember}
+	case s.was:
+		return Status{State: StateRejoining, Code: s.why}
+	case s.joiner.seq > 0:
+		return Status{State: StateWaiting, Code: s.why}
+	}
+	return Status{State: StateConnecting, Code: s.why}
+}
+
+// settled says whether we are in the group and do not ask to be added again.
+func (s *Session) settled() bool {
+	return s.member != nil && s.joiner.again == "" && !s.joinPost.open() &&
+		s.ledger.present[s.cfg.PID] == s.member.announced[s.cfg.PID]
+}
+
+// inflight is a post whose entry has not come back in the log yet.
+type inflight struct {
+	seq   uint32
+	until time.Time // then it counts as lost; zero if there is none
+}
+
+func (p inflight) open() bool         { return !p.until.IsZero() }
+func (p inflight) is(seq uint32) bool { return p.open() && p.seq == seq }
+
+func (p *inflight) expire(now time.Time) {
+	if p.open() && !now.Before(p.until) {
+		*p = inflight{}
+	}
+}
+
+func (s *Session) post(body PostBody) inflight {
+	s.seq++
+	s.emit(Post{Seq: s.seq, Body: body})
+	return inflight{seq: s.seq, until: s.now.Add(postTimeout)}
+}
+
+// later is the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

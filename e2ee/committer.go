@@ -1,0 +1,202 @@
+package e2ee
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls"
+)
+
+// createMargin is added to the 20 s that somebody has to wait before a create: clocks
+// do not run alike.
+const createMargin = 250 * time.Millisecond
+
+// stagedCommit is a commit of ours that may come back in the log.
+type stagedCommit struct {
+	staged *mls.Staged
+	x      uint64
+	plan   plan
+}
+
+// stagedGroup is a group of ours that may come back in the log as a create entry.
+type stagedGroup struct {
+	id     [16]byte
+	group  *mls.Group
+	sender *mls.Sender
+}
+
+func readFull(r io.Reader, b []byte) (int, error) {
+	n, err := io.ReadFull(r, b)
+	if err != nil {
+		return n, fmt.Errorf("read randomness: %w", err)
+	}
+	return n, nil
+}
+
+// active says whether this session is a member that is present and up to date.
+func (s *Session) active() bool {
+	return s.ended == "" && s.member != nil && s.caughtUp() &&
+		s.ledger.present[s.cfg.PID] == s.member.announced[s.cfg.PID]
+}
+
+// scheduleCommit keeps the turns of the members up to date.
+func (s *Session) scheduleCommit() {
+	if !s.active() || !s.ledger.work() {
+		s.commits.stop()
+		return
+	}
+	s.commits.want(s.now, s.now, s.presentMembers())
+	s.commits.tick(s.now)
+}
+
+// presentMembers are the members that are present, by leaf index.
+func (s *Session) presentMembers() []PID {
+	var list []PID
+	for pid, a := range s.member.announced {
+		if s.ledger.present[pid] == a {
+			list = append(list, pid)
+		}
+	}
+	leaves := s.member.leaves
+	slices.SortFunc(list, func(a, b PID) int { return cmp.Compare(leaves[a], leaves[b]) })
+	return list
+}
+
+// scheduleCreate keeps the turns of those who wait up to date: at once if nobody
+// present is in the group, else when somebody has waited too long.
+func (s *Session) scheduleCreate() {
+	l := s.ledger
+	own := l.present[s.cfg.PID]
+	if s.ended != "" || s.member != nil || own == nil || own.named != 0 || !s.caughtUp() || s.joiner.find(own.digest) == nil {
+		s.creates.stop()
+		return
+	}
+	queue := l.queue()
+	alone := l.waiting == len(l.present)
+	if alone != s.createAlone {
+		s.creates.stop()
+		s.createAlone = alone
+	}
+	since := s.now
+	if !alone {
+		since = queue[0].seen
+		for _, a := range queue {
+			since = earliest(since, a.seen)
+		}
+		since = since.Add(createAfter + createMargin)
+	}
+	pids := make([]PID, 0, len(queue))
+	for _, a := range queue {
+		pids = append(pids, a.pid)
+	}
+	s.creates.want(s.now, since, pids)
+	s.creates.tick(s.now)
+}
+
+// turnDue is when this session is to create or commit.
+func (s *Session) turnDue(t *turns) time.Time {
+	due := t.due(s.cfg.PID)
+	if due.IsZero() {
+		return due
+	}
+	return later(due, later(s.hold, s.turnPost.until))
+}
+
+// act creates or commits if it is this session's turn.
+func (s *Session) act() error {
+	s.turnPost.expire(s.now)
+	s.scheduleCommit()
+	s.scheduleCreate()
+	if s.turnPost.open() || s.now.Before(s.hold) {
+		return nil
+	}
+	switch {
+	case s.commits.mine(s.now, s.cfg.PID):
+		s.commits.acted = true
+		return s.commit()
+	case s.creates.mine(s.now, s.cfg.PID):
+		s.creates.acted = true
+		return s.create()
+	}
+	return nil
+}
+
+// commit makes the roster those who are present now, and posts the commit. It is
+// merged when it comes back in the log.
+func (s *Session) commit() error {
+	x := s.ledger.chain.head()
+	hash, _ := s.ledger.chain.at(x)
+	roster, _ := s.ledger.rosterAt(x)
+	p := s.member.plan(roster)
+	at := place{parent: s.member.parent, x: x, hash: hash}
+	staged, err := s.member.group.Commit(s.cfg.Rand, s.member.sender, s.commitParams(p, at))
+	switch {
+	case errors.Is(err, mls.ErrInvalid), errors.Is(err, mls.ErrProfile):
+		// An announced KeyPackage that does not go with this tree, for example for a key
+		// that a leaf has already. The group stands still until its participant leaves.
+		return nil
+	case err != nil:
+		return fmt.Errorf("commit: %w", err)
+	}
+	if len(s.staged) >= maxStaged {
+		clear(s.staged)
+	}
+	s.staged[sha256.Sum256(staged.Commit)] = &stagedCommit{staged, x, p}
+	s.turnPost = s.post(PostCommit{
+		Last: s.ledger.last, Generation: s.ledger.generation,
+		Adds: p.digests(), Commit: staged.Commit, Welcome: staged.Welcome,
+	})
+	return nil
+}
+
+// maxStaged bounds the commits of ours that wait for one and the same place in the
+// log. There is a second only if the first was lost on the way.
+const maxStaged = 4
+
+func (s *Session) commitParams(p plan, at place) mls.CommitParams {
+	aad := commitAAD{generation: s.ledger.generation, place: at, linkVersion: s.cfg.Link.Version}
+	params := mls.CommitParams{
+		Removes: p.removes,
+		PSK:     mls.PSK{ID: pskID(s.cfg.Link.Version), Secret: s.keys.psk},
+		AAD:     aad.encode(),
+		GroupInfoExtensions: func(commit []byte) []mls.Extension {
+			e := welcomeExtension{place: at, commit: sha256.Sum256(commit)}
+			return []mls.Extension{{Type: mls.ExtensionConclaveCommit, Data: e.encode()}}
+		},
+	}
+	for _, a := range p.adds {
+		params.Adds = append(params.Adds, a.keyPackage)
+	}
+	return params
+}
+
+// create makes a group of this session alone and posts a create entry.
+func (s *Session) create() error {
+	own := s.joiner.find(s.ledger.present[s.cfg.PID].digest)
+	g := &stagedGroup{}
+	if _, err := readFull(s.cfg.Rand, g.id[:]); err != nil {
+		return err
+	}
+	body := Created{Last: s.ledger.last, Generation: s.ledger.generation + 1, GroupID: g.id}
+	extensions := groupContextExtensions(s.groupExtension(body.Generation))
+	var err error
+	g.group, g.sender, err = mls.CreateFrom(s.cfg.Rand, own.secrets, g.id[:], extensions)
+	if err != nil {
+		return fmt.Errorf("create a group: %w", err)
+	}
+	s.created = g
+	s.turnPost = s.post(PostCreate{
+		Last: body.Last, Generation: body.Generation, GroupID: g.id,
+		MAC: s.keys.createMAC(s.cfg.Link.Room, s.ledger.id, body, s.cfg.PID),
+	})
+	return nil
+}
+
+func (s *Session) groupExtension(generation uint32) groupExtension {
+	return groupExtension{s.cfg.Link.Room, s.ledger.id, generation, s.cfg.Link.Version}
+}
