@@ -2,36 +2,138 @@ package sfu
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"go.uber.org/zap"
 )
 
-var errSkeleton = errors.New("sfu: not built yet")
+// maxTransports is how many participants a node takes, in all rooms.
+const maxTransports = 10000
 
 // Node forwards the media of all rooms through one UDP port.
-type Node struct{}
+type Node struct {
+	// Immutable.
+	mux  *udpMux
+	api  *webrtc.API
+	log  *zap.Logger
+	tap  func(Tapped)
+	born time.Time
+
+	// background are the goroutines that end PeerConnections.
+	background sync.WaitGroup
+	// ended sums the counters of streams that have ended.
+	ended counters
+
+	mu         sync.Mutex
+	closed     bool
+	rooms      map[string]*room
+	transports int
+}
 
 // New opens the port and serves until [Node.Close].
-func New(Config) (*Node, error) { return nil, errSkeleton }
+func New(cfg Config) (*Node, error) {
+	log := cfg.Logger
+	if log == nil {
+		log = zap.NewNop()
+	}
+	mux, err := listen(cfg, log)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: %w", err)
+	}
+	api, err := newAPI(mux, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sfu: configure: %w", err), mux.Close())
+	}
+	return &Node{
+		mux: mux, api: api, log: log, tap: cfg.Tap,
+		born: time.Now(), rooms: map[string]*room{},
+	}, nil
+}
 
 // Addr is the UDP address that the node listens on.
-func (*Node) Addr() netip.AddrPort { return netip.AddrPort{} }
+func (n *Node) Addr() netip.AddrPort {
+	a := n.mux.socket.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// now is the node's clock: nanoseconds since it began.
+func (n *Node) now() int64 { return int64(time.Since(n.born)) }
+
+// Join opens a transport for a participant of a room; participants of the same
+// room see each other's publications. It does not block. It fails with
+// [ErrAlreadyJoined], [ErrFull] or [ErrClosed].
+func (n *Node) Join(roomID, participant string, ev Events) (*Transport, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fail := func(err error) (*Transport, error) {
+		return nil, fmt.Errorf("sfu: join %q as %q: %w", roomID, participant, err)
+	}
+	if n.closed {
+		return fail(ErrClosed)
+	}
+	if n.transports >= maxTransports {
+		return fail(ErrFull)
+	}
+	r := n.rooms[roomID]
+	if r == nil {
+		r = newRoom(n, roomID)
+		n.rooms[roomID] = r
+	}
+	t, ok := r.join(participant, ev)
+	if !ok {
+		return fail(ErrAlreadyJoined)
+	}
+	n.transports++
+	n.log.Info("media joined", zap.String("room", roomID), zap.String("participant", participant))
+	return t, nil
+}
+
+// left is called once for each transport that has been closed.
+func (n *Node) left(r *room, participant string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.transports--
+	if r.empty() {
+		delete(n.rooms, r.id)
+		r.stop()
+	}
+	n.log.Info("media left", zap.String("room", r.id), zap.String("participant", participant))
+}
 
 // Stats is a snapshot of the node's counters.
-func (*Node) Stats() Stats { return Stats{} }
+func (n *Node) Stats() Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var sum counters
+	sum.add(&n.ended)
+	var publications, slots int
+	for _, r := range n.rooms {
+		p, s := r.count(&sum)
+		publications, slots = publications+p, slots+s
+	}
+	s := sum.stats()
+	s.Rooms, s.Transports, s.Publications, s.Slots = len(n.rooms), n.transports, publications, slots
+	return s
+}
 
-// Join opens a transport for a participant of a room. It does not block.
-func (*Node) Join(room, participant string, ev Events) (*Transport, error) { return nil, errSkeleton }
-
-// Close ends all transports and the port, and returns when no goroutine is left.
-func (*Node) Close() error { return nil }
-
-// Stats counts since the node began, or says what is now.
-type Stats struct {
-	// Now.
-	Transports, Publications, Slots int
-	// Since the node began.
-	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
-	NACKs, Retransmitted, PLIsIn, PLIsOut    uint64
-	// Dropped counts packets that were received and not forwarded, by reason.
-	Dropped map[string]uint64
+// Close ends all transports and the port. It returns when all PeerConnections have
+// ended; no event follows.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	var open []*Transport
+	for _, r := range n.rooms {
+		open = append(open, r.members()...)
+	}
+	n.mu.Unlock()
+	for _, t := range open {
+		t.Close()
+		t.settle()
+	}
+	n.background.Wait()
+	return n.mux.Close()
 }

@@ -1,21 +1,142 @@
 package sfu
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// maxWants is how many videos a view may name.
+const maxWants = 100
 
 // Transport is one participant's media: at most one PeerConnection at a time.
 // Its methods may be called from any goroutine; only Answer may block.
-type Transport struct{}
+type Transport struct {
+	// Immutable.
+	room        *room
+	participant string
+	events      *notifier
+	// negotiating holds a token while an offer is answered.
+	negotiating chan struct{}
 
-// Answer answers an offer.
-func (*Transport) Answer(ctx context.Context, o Offer) (sdp string, err error) {
-	return "", errSkeleton
+	// Guarded by the room's lock.
+	connection *connection // nil for none
+	highest    uint32      // Connection number of the latest offer that was answered
+	wants      []Want
+	muted      [numSources]bool
+	closed     bool
 }
 
-// View replaces what the participant wants to see.
-func (*Transport) View(wants []Want) {}
+// Answer answers an offer. Offers of one transport are answered one after the
+// other. It fails with [ErrBadOffer], [ErrStaleConnection], [ErrClosed] or the
+// error of ctx. Where the offer was for a PeerConnection that exists, a failure of
+// the negotiation ends that PeerConnection: offer a new one.
+//
+// Slots may be reported before Answer returns.
+func (t *Transport) Answer(ctx context.Context, o Offer) (string, error) {
+	answer, err := t.answer(ctx, o)
+	if err != nil {
+		return "", fmt.Errorf("sfu: offer for connection %d: %w", o.Connection, err)
+	}
+	return answer, nil
+}
 
-// Mute says that a source sends nothing for now, or sends again.
-func (*Transport) Mute(source Source, muted bool) {}
+func (t *Transport) answer(ctx context.Context, o Offer) (string, error) {
+	p, err := parseOffer(o)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case t.negotiating <- struct{}{}:
+		defer func() { <-t.negotiating }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	present, err := t.connectionFor(o.Connection)
+	if err != nil {
+		return "", err
+	}
+	if present != nil {
+		return t.renegotiate(ctx, present, p)
+	}
+	return t.connect(ctx, o.Connection, p)
+}
 
-// Close ends the transport. No event follows its return.
-func (*Transport) Close() {}
+// connectionFor gives the connection that an offer renegotiates, or nil if it is
+// for a new one.
+func (t *Transport) connectionFor(number uint32) (*connection, error) {
+	t.room.mu.Lock()
+	defer t.room.mu.Unlock()
+	switch {
+	case t.closed:
+		return nil, ErrClosed
+	case number > t.highest:
+		return nil, nil
+	case number < t.highest || t.connection == nil:
+		return nil, fmt.Errorf("%w: the latest is %d", ErrStaleConnection, t.highest)
+	}
+	return t.connection, nil
+}
+
+// connect makes a new PeerConnection, which replaces the one before.
+func (t *Transport) connect(ctx context.Context, number uint32, p plan) (string, error) {
+	c, err := newConnection(t, number)
+	if err != nil {
+		return "", err
+	}
+	answer, added, err := c.negotiate(ctx, p)
+	if err == nil {
+		err = t.room.replaceConnection(t, c, p, added)
+	}
+	if err != nil {
+		c.closeLater()
+		return "", err
+	}
+	c.expectConnected()
+	return answer, nil
+}
+
+func (t *Transport) renegotiate(ctx context.Context, c *connection, p plan) (string, error) {
+	if err := c.mayBecome(p); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
+	}
+	answer, added, err := c.negotiate(ctx, p)
+	if err != nil {
+		c.fail(err)
+		return "", err
+	}
+	t.room.extendConnection(c, p, added)
+	return answer, nil
+}
+
+// View replaces what the participant wants to see. Wants beyond the first 100 are
+// ignored, as are those of the participant's own.
+func (t *Transport) View(wants []Want) {
+	wants = slices.Clone(wants[:min(len(wants), maxWants)])
+	t.room.setView(t, wants)
+}
+
+// Mute says that a source sends nothing for now, or sends again. A muted source
+// holds no slot.
+func (t *Transport) Mute(source Source, muted bool) {
+	if source >= numSources {
+		return
+	}
+	t.room.setMuted(t, source, muted)
+}
+
+// Close ends the transport. It waits for an event that is being delivered, so it
+// must not be called from one; none follows. The PeerConnection is torn down in
+// the background.
+func (t *Transport) Close() {
+	if t.room.leave(t) {
+		t.room.node.left(t.room, t.participant)
+	}
+	t.events.close()
+}
+
+// settle waits for an offer that is being answered. After Close no further one is.
+func (t *Transport) settle() {
+	t.negotiating <- struct{}{}
+	<-t.negotiating
+}

@@ -1,0 +1,72 @@
+// Package packetcache keeps the latest packets of a received stream, so that what
+// a receiver has lost can be sent again (RFC 4588). All receivers of the stream
+// share one cache.
+//
+// A [Packet] is filled by one goroutine, then put in a [Cache], and immutable from
+// then on. Readers hold references; the last one to let go gives the buffer back:
+//
+//	p := packetcache.New()
+//	p.Payload = p.Buffer[:read(p.Buffer[:])]
+//	p.Number = 17
+//	if !cache.Put(p) {
+//		defer p.Release()
+//	}
+//	forward(p)
+//
+// Nobody waits for anybody.
+package packetcache
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// MaxPacket is the size in bytes of the largest RTP packet taken. Larger ones
+// would not pass an Ethernet link together with the SRTP tag.
+const MaxPacket = 1460
+
+// Packet is one received RTP packet.
+type Packet struct {
+	// refs is 0 while the packet belongs to the one who fills it.
+	refs atomic.Int32
+
+	// Number is the packet's number in the stream, after gaps were closed.
+	Number int64
+	// Timestamp and Marker are the header's.
+	Timestamp uint32
+	Marker    bool
+	// KeyFrame says that a key frame begins here.
+	KeyFrame bool
+	// InOrder says that the packet came after none with a higher number.
+	InOrder bool
+	// Payload is the part of Buffer that is forwarded.
+	Payload []byte
+	// Buffer holds the packet as it was received.
+	Buffer [MaxPacket]byte
+}
+
+var pool = sync.Pool{New: func() any { return new(Packet) }}
+
+// New gives a packet that belongs to the caller, who fills all fields.
+func New() *Packet { return pool.Get().(*Packet) }
+
+// Release lets go of a packet that [Cache.Get] or New gave. The caller must not
+// use it after that.
+func (p *Packet) Release() {
+	if p.refs.Load() == 0 || p.refs.Add(-1) == 0 {
+		pool.Put(p)
+	}
+}
+
+// tryRetain takes a reference, unless the last one is gone.
+func (p *Packet) tryRetain() bool {
+	for {
+		n := p.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if p.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}

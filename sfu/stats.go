@@ -1,0 +1,82 @@
+package sfu
+
+import "sync/atomic"
+
+// Stats counts since the node began, or says what is now.
+type Stats struct {
+	// Now.
+	Rooms, Transports, Publications, Slots int
+	// Since the node began. Packets and bytes are those of RTP payloads, without
+	// retransmissions.
+	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
+	// NACKs counts packets that receivers asked for again, Retransmitted those that
+	// were sent again, PLIsIn the key frames that receivers asked for, PLIsOut those
+	// asked of publishers.
+	NACKs, Retransmitted, PLIsIn, PLIsOut uint64
+	// Dropped counts packets that were received and not forwarded, and requests that
+	// were not answered, by reason.
+	Dropped map[string]uint64
+}
+
+// reason says why a packet was not forwarded.
+type reason int
+
+const (
+	dropMalformed reason = iota // no RTP, or no payload descriptor
+	dropOversized               // larger than packetcache.MaxPacket
+	dropPadding                 // no payload: a probe for bandwidth
+	dropDuplicate               // seen before: a probe, or sent again needlessly
+	dropLate                    // too far behind
+	dropSendError               // the connection took it no more
+	dropNACKRate                // asked for again too often
+	dropNACKGone                // asked for again, but no longer kept
+	dropPLIRate                 // key frames asked for too often
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
+}
+
+// counters are those of one stream, or the sum of those that have ended.
+type counters struct {
+	packetsIn, bytesIn, packetsOut, bytesOut atomic.Uint64
+	nacks, retransmitted, plisIn, plisOut    atomic.Uint64
+	dropped                                  [reasonCount]atomic.Uint64
+}
+
+func (c *counters) drop(why reason) { c.dropped[why].Add(1) }
+
+// all lists the counters in a fixed order.
+func (c *counters) all() []*atomic.Uint64 {
+	list := []*atomic.Uint64{
+		&c.packetsIn, &c.bytesIn, &c.packetsOut, &c.bytesOut,
+		&c.nacks, &c.retransmitted, &c.plisIn, &c.plisOut,
+	}
+	for i := range c.dropped {
+		list = append(list, &c.dropped[i])
+	}
+	return list
+}
+
+// add adds what other counts.
+func (c *counters) add(other *counters) {
+	from := other.all()
+	for i, to := range c.all() {
+		to.Add(from[i].Load())
+	}
+}
+
+func (c *counters) stats() Stats {
+	s := Stats{
+		PacketsIn: c.packetsIn.Load(), BytesIn: c.bytesIn.Load(),
+		PacketsOut: c.packetsOut.Load(), BytesOut: c.bytesOut.Load(),
+		NACKs: c.nacks.Load(), Retransmitted: c.retransmitted.Load(),
+		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(),
+		Dropped: make(map[string]uint64, reasonCount),
+	}
+	for i, name := range reasonNames {
+		s.Dropped[name] = c.dropped[i].Load()
+	}
+	return s
+}

@@ -1,0 +1,254 @@
+package sfu
+
+import (
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/packetmap"
+)
+
+// cacheSize is how many packets of a video stream are kept for retransmission: 1.6 s
+// at 2.5 Mbit/s, and 760 kB of memory.
+const cacheSize = 512
+
+// keyFrameInterval is the least time between two requests for a key frame of one
+// stream: a key frame costs every viewer.
+const keyFrameInterval = 500 * time.Millisecond
+
+// upTrack is one received RTP stream: a publication, or one layer of it. Its
+// packets are forwarded on the goroutine that reads them, to the down tracks in
+// its fan-out, without a lock.
+//
+// A down track is in the fan-out of one up track at most, and belongs to the
+// goroutine of that one. attach and detach, under the room's lock, hand it over:
+// when detach returns, the goroutine has left it for good.
+type upTrack struct {
+	// Immutable.
+	video          bool
+	vp8            bool
+	levelExtension uint8
+	ssrc           uint32
+	rid            string
+	askKeyFrame    func(ssrc uint32) // sends the publisher a PLI
+	tap            func(payload []byte)
+	cache          *packetcache.Cache // nil for audio
+
+	// For any goroutine.
+	fanOut   atomic.Pointer[[]*downTrack]
+	passes   atomic.Uint64 // odd while a packet is being forwarded
+	clock    mediaClock
+	loudness loudnessMeter
+	counters counters
+	// keyFrameAt is when a key frame was last asked for; keyFrameWanted says that
+	// one is to be asked for when keyFrameInterval is over.
+	keyFrameAt     atomic.Int64
+	keyFrameWanted atomic.Bool
+
+	// Owned by the reading goroutine.
+	header    rtp.Header
+	unwrapper packetmap.Unwrapper
+	window    packetmap.Window
+	gaps      packetmap.Map // closes the gaps that packets without payload leave
+	begun     bool
+}
+
+// never is a time long before the node's clock began.
+const never = -int64(time.Hour)
+
+func newUpTrack(video bool, ssrc uint32) *upTrack {
+	u := &upTrack{video: video, vp8: video, ssrc: ssrc}
+	u.clock.rate = packetmap.AudioRate
+	if video {
+		u.clock.rate = packetmap.VideoRate
+		u.cache = packetcache.NewCache(cacheSize)
+	}
+	u.keyFrameAt.Store(never)
+	u.fanOut.Store(new([]*downTrack))
+	return u
+}
+
+// receive forwards the packet of n bytes in p.Buffer, which arrived now. It is
+// true if p was kept in the cache: the caller must not use it again.
+func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
+	u.counters.packetsIn.Add(1)
+	if !u.parse(p, p.Buffer[:n], now) {
+		return false
+	}
+	u.counters.bytesIn.Add(uint64(len(p.Payload)))
+	if u.cache != nil {
+		kept = u.cache.Put(p)
+	}
+	u.forward(p, now)
+	return kept
+}
+
+// parse fills in p, unless the packet is not to be forwarded.
+func (u *upTrack) parse(p *packetcache.Packet, raw []byte, now int64) bool {
+	h := &u.header
+	size, err := h.Unmarshal(raw)
+	payload, ok := withoutPadding(raw, size, h.Padding)
+	if err != nil || !ok {
+		u.counters.drop(dropMalformed)
+		return false
+	}
+	number, inOrder, ok := u.number(h.SequenceNumber, len(payload) == 0)
+	if !ok {
+		return false
+	}
+	if u.tap != nil {
+		u.tap(payload)
+	}
+	p.Number, p.InOrder = number, inOrder
+	p.Timestamp, p.Marker = h.Timestamp, h.Marker
+	p.KeyFrame = false
+	p.Payload = payload
+	if u.vp8 && !u.parseVP8(p) {
+		return false
+	}
+	if u.clock.anchor.Load() == nil {
+		u.clock.anchor.Store(&anchor{at: now, stamp: h.Timestamp})
+	}
+	if u.levelExtension != 0 {
+		u.loudness.add(h.GetExtension(u.levelExtension))
+	}
+	return true
+}
+
+// withoutPadding cuts header and padding off (RFC 3550, Section 5.1).
+func withoutPadding(raw []byte, header int, padded bool) ([]byte, bool) {
+	end := len(raw)
+	if padded && end > 0 {
+		end -= int(raw[end-1])
+	}
+	if header > end {
+		return nil, false
+	}
+	return raw[header:end], true
+}
+
+// number gives the packet's number after gaps were closed. It is false for a
+// packet that was here before, comes too late, or is empty.
+func (u *upTrack) number(seq uint16, empty bool) (number int64, inOrder, ok bool) {
+	n := u.unwrapper.Unwrap(seq)
+	verdict := u.window.Add(n)
+	switch {
+	case verdict == packetmap.Duplicate:
+		u.counters.drop(dropDuplicate)
+		return 0, false, false
+	case verdict == packetmap.TooLate:
+		u.counters.drop(dropLate)
+		return 0, false, false
+	}
+	if !u.begun {
+		u.begun = true
+		u.gaps.Start(n, 0)
+	}
+	if empty {
+		u.gaps.Skip(n)
+		u.counters.drop(dropPadding)
+		return 0, false, false
+	}
+	number, ok = u.gaps.Forward(n)
+	if !ok {
+		u.counters.drop(dropLate)
+	}
+	return number, verdict == packetmap.Newest, ok
+}
+
+func (u *upTrack) parseVP8(p *packetcache.Packet) bool {
+	d, ok := parseVP8(p.Payload)
+	if !ok {
+		u.counters.drop(dropMalformed)
+		return false
+	}
+	p.KeyFrame = d.keyFrame
+	p.Payload = cutVP8(p.Payload, d.size)
+	if p.KeyFrame {
+		u.keyFrameWanted.Store(false)
+	}
+	return true
+}
+
+// forward writes p to all down tracks.
+func (u *upTrack) forward(p *packetcache.Packet, now int64) {
+	u.passes.Add(1)
+	sent := uint64(0)
+	for _, d := range *u.fanOut.Load() {
+		if d.forward(p, now) {
+			sent++
+		}
+	}
+	u.passes.Add(1)
+	u.counters.packetsOut.Add(sent)
+	u.counters.bytesOut.Add(sent * uint64(len(p.Payload)))
+}
+
+// attach puts d in the fan-out. The caller holds the room's lock.
+func (u *upTrack) attach(d *downTrack) {
+	list := append(slices.Clone(*u.fanOut.Load()), d)
+	u.fanOut.Store(&list)
+}
+
+// detach takes d out, and returns when no packet is on its way to it. The caller
+// holds the room's lock, which forward never takes.
+func (u *upTrack) detach(d *downTrack) {
+	list := slices.DeleteFunc(slices.Clone(*u.fanOut.Load()), func(other *downTrack) bool { return other == d })
+	u.fanOut.Store(&list)
+	for pass := u.passes.Load(); pass%2 == 1 && u.passes.Load() == pass; {
+		runtime.Gosched()
+	}
+}
+
+// requestKeyFrame asks the publisher for a key frame, now or as soon as
+// keyFrameInterval allows.
+func (u *upTrack) requestKeyFrame(now int64) {
+	if !u.video {
+		return
+	}
+	u.keyFrameWanted.Store(true)
+	u.flushKeyFrame(now)
+}
+
+// flushKeyFrame sends the request that waits, if there is one and its time has come.
+func (u *upTrack) flushKeyFrame(now int64) {
+	last := u.keyFrameAt.Load()
+	if !u.keyFrameWanted.Load() || now-last < int64(keyFrameInterval) || !u.keyFrameAt.CompareAndSwap(last, now) {
+		return
+	}
+	u.keyFrameWanted.Store(false)
+	u.counters.plisOut.Add(1)
+	u.askKeyFrame(u.ssrc)
+}
+
+// senderReport takes a sender report (RFC 3550, Section 6.4.1) of the stream: the
+// time at, by the node's clock, belongs to its RTP timestamp.
+func (u *upTrack) senderReport(sr *rtcp.SenderReport, at int64) {
+	u.clock.anchor.Store(&anchor{at: at, stamp: sr.RTPTime})
+}
+
+// loudnessMeter averages the audio levels (RFC 6464) between two readings.
+type loudnessMeter struct {
+	// sum has the sum in the lower and the number of packets in the upper half.
+	sum atomic.Uint64
+}
+
+func (m *loudnessMeter) add(extension []byte) {
+	if len(extension) > 0 {
+		m.sum.Add(1<<32 | uint64(127-extension[0]&0x7f))
+	}
+}
+
+// read gives the average loudness since the last reading, 0 (silence) to 127.
+func (m *loudnessMeter) read() float64 {
+	v := m.sum.Swap(0)
+	if v == 0 {
+		return 0
+	}
+	return float64(v&0xffffffff) / float64(v>>32)
+}
