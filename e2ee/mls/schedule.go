@@ -11,7 +11,6 @@ type epochSecrets struct {
 	exporter           []byte
 	epochAuthenticator []byte
 	confirmationKey    []byte
-	membershipKey      []byte
 }
 
 // String keeps the secrets out of logs.
@@ -47,7 +46,6 @@ func (s *suite) deriveEpoch(epochSecret []byte) epochSecrets {
 		exporter:           s.deriveSecret(epochSecret, "exporter"),
 		epochAuthenticator: s.deriveSecret(epochSecret, "authentication"),
 		confirmationKey:    s.deriveSecret(epochSecret, "confirm"),
-		membershipKey:      s.deriveSecret(epochSecret, "membership"),
 	}
 }
 

@@ -1,0 +1,152 @@
+package mls
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The working group's vectors come in seven suites. Those on the NIST curves are no part
+// of the profile, but cost nothing here and try the protocol with other sizes of keys and
+// hashes. X448 is not to be had.
+func init() {
+	suites[0x0002] = nistSuite(0x0002, ecdh.P256(), elliptic.P256(), hpke.HKDFSHA256(), hpke.AES128GCM(), crypto.SHA256)
+	suites[0x0005] = nistSuite(0x0005, ecdh.P521(), elliptic.P521(), hpke.HKDFSHA512(), hpke.AES256GCM(), crypto.SHA512)
+	suites[0x0007] = nistSuite(0x0007, ecdh.P384(), elliptic.P384(), hpke.HKDFSHA384(), hpke.AES256GCM(), crypto.SHA384)
+}
+
+var _, _ = sha256.New, sha512.New // so that crypto.Hash finds them
+
+func nistSuite(id Suite, dh ecdh.Curve, curve elliptic.Curve, kdf hpke.KDF, aead hpke.AEAD, h crypto.Hash) *suite {
+	s := &suite{
+		id: id, hash: h.New, nh: h.Size(), nk: 32, newAEAD: newAESGCM,
+		kem: hpke.DHKEM(dh), kdf: kdf, aead: aead, seedSize: h.Size(),
+		encSize: 1 + 2*((curve.Params().BitSize+7)/8), newKeyPair: hpke.DHKEM(dh).DeriveKeyPair,
+	}
+	if id == 0x0002 {
+		s.nk = 16
+	}
+	s.checkKey = func(public []byte) bool {
+		_, err := ecdsa.ParseUncompressedPublicKey(curve, public)
+		return err == nil
+	}
+	s.verify = func(public, message, signature []byte) bool {
+		key, err := ecdsa.ParseUncompressedPublicKey(curve, public)
+		digest := h.New()
+		digest.Write(message)
+		return err == nil && ecdsa.VerifyASN1(key, digest.Sum(nil), signature)
+	}
+	return s
+}
+
+type ecdsaSigner struct {
+	key  *ecdsa.PrivateKey
+	hash crypto.Hash
+}
+
+func (s ecdsaSigner) public() []byte {
+	b, err := s.key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (s ecdsaSigner) sign(message []byte) ([]byte, error) {
+	h := s.hash.New()
+	h.Write(message)
+	return ecdsa.SignASN1(rand.Reader, s.key, h.Sum(nil))
+}
+
+// vectorSigner reads a vector's signature key.
+func vectorSigner(t testing.TB, id Suite, private []byte) signer {
+	t.Helper()
+	curves := map[Suite]elliptic.Curve{2: elliptic.P256(), 5: elliptic.P521(), 7: elliptic.P384()}
+	hashes := map[Suite]crypto.Hash{2: crypto.SHA256, 5: crypto.SHA512, 7: crypto.SHA384}
+	if curve := curves[id]; curve != nil {
+		padded := make([]byte, (curve.Params().BitSize+7)/8)
+		copy(padded[max(0, len(padded)-len(private)):], private)
+		key, err := ecdsa.ParseRawPrivateKey(curve, padded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ecdsaSigner{key, hashes[id]}
+	}
+	return ed25519Signer(ed25519.NewKeyFromSeed(private[:ed25519.SeedSize]))
+}
+
+func vectorKey(t testing.TB, s *suite, private []byte) hpke.PrivateKey {
+	t.Helper()
+	key, err := s.kem.NewPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// hexed is a byte string that JSON holds in hexadecimal; null is nil.
+type hexed []byte
+
+func (h *hexed) UnmarshalText(text []byte) (err error) {
+	*h, err = hex.DecodeString(string(text))
+	return err
+}
+
+// runVectors runs f over the vectors of a file, and logs how many of them and why not all.
+func runVectors[T any](t *testing.T, file string, suiteOf func(T) Suite, f func(t *testing.T, s *suite, v T)) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "vectors", file))
+	if os.IsNotExist(err) {
+		t.Skip("no vectors at ../shared/vectors")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []T
+	if err := json.Unmarshal(raw, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	ran, skipped := 0, 0
+	for i, v := range vectors {
+		s := suites[suiteOf(v)]
+		if s == nil {
+			skipped++
+			continue
+		}
+		f(t, s, v)
+		ran++
+		if t.Failed() {
+			t.Fatalf("%s: vector %d, suite %v", file, i, s.id)
+		}
+	}
+	t.Logf("%s: %d ran, %d skipped (suites on X448 and Ed448)", file, ran, skipped)
+	if ran == 0 {
+		t.Error("no vector ran")
+	}
+}
+
+func requireEqual(t testing.TB, what string, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got %x, want %x", what, got, want)
+	}
+}
+
+func requireNoError(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
