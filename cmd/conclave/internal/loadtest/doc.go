@@ -1,0 +1,12 @@
+// Package loadtest lets many native participants hold one meeting and measures it.
+//
+//	scenario.go    who joins, in which order, for how long
+//	participant.go one of them, and what it received
+//	clip.go        the recorded clip that publishers send, and the check against it
+//	ledger.go      what was sealed under which KID and CTR, and when
+//	report.go      the figures, as JSON and as a table; the verdict
+//
+// Sender and receiver are one process: a frame that was opened is looked up by its
+// KID and CTR, and must be, byte for byte, the frame of the clip that was sealed under
+// them. The time between the two is the latency, from seal to open.
+package loadtest

@@ -1,0 +1,129 @@
+package loadtest
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/sframe"
+	"github.com/conclave-sfu/conclave/room/client"
+)
+
+// ledgerTime is for how many seconds of frames the ledger has room: longer than a
+// frame can be under way.
+const ledgerTime = 10
+
+// framesPerSecond is how many frames a publisher sends: 15 of video, 50 of audio.
+const framesPerSecond = 65
+
+// track is a publisher's track. Its address is its identity.
+type track struct {
+	recording *recording
+	// started is when its first frame was sealed, in nanoseconds since the Unix epoch.
+	started atomic.Int64
+}
+
+// stream is a track under the keys of one epoch.
+type stream struct {
+	epoch framecrypt.Epoch
+	kid   sframe.KID
+}
+
+// sealing is what is known of a frame that was sealed.
+type sealing struct {
+	frame int // in the recording
+	at    time.Time
+}
+
+// ledger says what was sealed under which KID and CTR. Publishers write it, all
+// receivers read it.
+type ledger struct {
+	mu      sync.RWMutex
+	entries map[client.Sealed]sealing // Guarded by mu.
+	order   []client.Sealed           // Guarded by mu. A ring: the oldest makes room.
+	oldest  int                       // Guarded by mu.
+	tracks  map[stream]*track         // Guarded by mu. Few: one an epoch and track.
+}
+
+func newLedger(publishers int) *ledger {
+	return &ledger{
+		entries: make(map[client.Sealed]sealing),
+		order:   make([]client.Sealed, max(publishers, 1)*framesPerSecond*ledgerTime),
+		tracks:  make(map[stream]*track),
+	}
+}
+
+// enter records that a frame of the track's recording is about to be sent.
+func (l *ledger) enter(by client.Sealed, t *track, frame int, now time.Time) {
+	t.started.CompareAndSwap(0, now.UnixNano())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.entries, l.order[l.oldest])
+	l.order[l.oldest] = by
+	l.oldest = (l.oldest + 1) % len(l.order)
+	l.entries[by] = sealing{frame, now}
+	l.tracks[stream{by.Epoch, by.KID}] = t
+}
+
+// find gives the track that a frame was sent on, nil if it was not one of ours, and
+// what was sealed; ok is false if that is so long ago that it has made room.
+func (l *ledger) find(by client.Sealed) (t *track, s sealing, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s, ok = l.entries[by]
+	return l.tracks[stream{by.Epoch, by.KID}], s, ok
+}
+
+// histogram counts durations in buckets of which each is 1/32 wider than the one
+// before. Its methods may be called from any goroutine.
+type histogram struct {
+	buckets [64 * subBuckets]atomic.Uint64
+}
+
+// subBuckets is the number of buckets from one power of two to the next.
+const subBuckets = 32
+
+func bucketOf(us uint64) int {
+	if us < subBuckets {
+		return int(us)
+	}
+	shift := 0
+	for us>>shift >= 2*subBuckets {
+		shift++
+	}
+	return shift*subBuckets + int(us>>shift)
+}
+
+// lowerBound is the smallest number of microseconds that falls into a bucket.
+func lowerBound(bucket int) uint64 {
+	if bucket < 2*subBuckets {
+		return uint64(bucket)
+	}
+	shift := bucket/subBuckets - 1
+	return uint64(bucket-shift*subBuckets) << shift
+}
+
+func (h *histogram) add(d time.Duration) {
+	h.buckets[bucketOf(uint64(max(d, 0).Microseconds()))].Add(1)
+}
+
+// quantile gives the q-quantile (nearest rank) in milliseconds, 0 of nothing.
+func (h *histogram) quantile(q float64) float64 {
+	var total uint64
+	for i := range h.buckets {
+		total += h.buckets[i].Load()
+	}
+	if total == 0 {
+		return 0
+	}
+	rank := nearestRank(total, q)
+	for i := range h.buckets {
+		n := h.buckets[i].Load()
+		if rank <= n {
+			return float64(lowerBound(i)) / 1000
+		}
+		rank -= n
+	}
+	return 0
+}

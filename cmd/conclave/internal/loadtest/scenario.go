@@ -1,0 +1,160 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/room/client"
+	"golang.org/x/sync/errgroup"
+)
+
+// MaxParticipants bounds a scenario.
+const MaxParticipants = 500
+
+const (
+	// rampWidth is how many join at a time: as many as one server may well see at once
+	// when a meeting begins, few enough that one machine does both sides.
+	rampWidth   = 2
+	joinTimeout = 60 * time.Second
+	// A common quiet moment: all in one epoch, and still so after quietTime. When there
+	// is none within settleTime, the participants do not agree, and the report says so.
+	quietTime  = 500 * time.Millisecond
+	settleTime = 15 * time.Second
+	pollTime   = 100 * time.Millisecond
+)
+
+// ErrJoin: nobody could join.
+var ErrJoin = errors.New("nobody could join")
+
+// Scenario is what to do.
+type Scenario struct {
+	Link e2ee.Link
+	// Publishers send the clip and receive, Subscribers only receive.
+	Publishers, Subscribers int
+	// Duration is how long to measure once all have joined.
+	Duration time.Duration
+	// Progress shows how it goes; nil for silence.
+	Progress *Progress
+}
+
+// run is a scenario under way.
+type run struct {
+	Scenario
+	clip    clip
+	checker *checker
+	all     []*participant
+}
+
+// Run carries out a scenario. When ctx ends, it ends early and reports what there is.
+// The error is [ErrJoin], or that of a broken clip; what went wrong in the meeting is
+// in the report.
+func Run(ctx context.Context, s Scenario) (*Report, error) {
+	c, err := loadClip()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Scenario: s, clip: c, checker: &checker{ledger: newLedger(s.Publishers)}}
+	for i := range s.Publishers + s.Subscribers {
+		r.all = append(r.all, &participant{name: r.name(i), checker: r.checker, first: make(map[*track]time.Duration)})
+	}
+	defer leave(r.all)
+	defer s.Progress.done()
+	r.rampUp(ctx)
+	if rosters(r.all) == nil {
+		return nil, fmt.Errorf("%w: %w", ErrJoin, errors.Join(r.joinErrors()...))
+	}
+	measured := r.measure(ctx)
+	last := r.settle(ctx)
+	return newReport(r, last, measured), nil
+}
+
+func (r *run) name(i int) string {
+	if i < r.Publishers {
+		return fmt.Sprintf("Publisher %d", i+1)
+	}
+	return fmt.Sprintf("Subscriber %d", i-r.Publishers+1)
+}
+
+// rampUp lets all join, the first alone, publishers before subscribers.
+func (r *run) rampUp(ctx context.Context) {
+	r.join(ctx, 0)
+	var g errgroup.Group
+	g.SetLimit(rampWidth)
+	for i := 1; i < len(r.all); i++ {
+		r.Progress.show("joining: %d of %d", i, len(r.all))
+		g.Go(func() error { r.join(ctx, i); return nil })
+	}
+	_ = g.Wait() // the errors are the participants'
+}
+
+func (r *run) join(ctx context.Context, i int) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	cfg := config(r.Link, r.Publishers)
+	if i < r.Publishers {
+		cfg.Publish = tracksOf(r.clip, r.checker.ledger)
+	}
+	r.all[i].join(ctx, cfg)
+}
+
+// measure waits, and gives for how long.
+func (r *run) measure(ctx context.Context) time.Duration {
+	begin := time.Now()
+	end := time.NewTimer(r.Duration)
+	defer end.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end.C:
+			return time.Since(begin)
+		case <-ctx.Done():
+			return time.Since(begin)
+		case <-tick.C:
+			left := r.Duration - time.Since(begin)
+			r.Progress.show("measuring: %d frames, %d wrong, %v left",
+				r.checker.right.Load(), r.checker.wrong.Load(), left.Round(time.Second))
+		}
+	}
+}
+
+// settle waits for a common quiet moment and gives the rosters of that moment.
+func (r *run) settle(ctx context.Context) []client.Roster {
+	r.Progress.show("waiting until all are in one epoch")
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	since := time.Now()
+	last := rosters(r.all)
+	for begin := since; time.Since(begin) < settleTime; {
+		now := rosters(r.all)
+		if !quiet(now) || !slices.EqualFunc(now, last, sameEpoch) {
+			since = time.Now()
+		}
+		last = now
+		if time.Since(since) >= quietTime {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last
+		}
+	}
+	return last
+}
+
+func sameEpoch(a, b client.Roster) bool { return a.Epoch == b.Epoch }
+
+func (r *run) joinErrors() []error {
+	var errs []error
+	for _, p := range r.all {
+		if p.err != nil {
+			errs = append(errs, p.err)
+		}
+	}
+	return errs
+}
