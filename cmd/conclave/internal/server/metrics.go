@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,7 +21,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 }
 
-func newMetrics(version string, stats func() sfu.Stats) *metrics {
+func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -37,7 +38,6 @@ func newMetrics(version string, stats func() sfu.Stats) *metrics {
 	m.registry.MustRegister(
 		info,
 		m.events,
-		mediaCollector{stats},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -49,62 +49,80 @@ func (m *metrics) handler() http.Handler {
 }
 
 // observe counts an event of a room. Its kinds are few and fixed.
-func (m *metrics) observe(e room.Event) { m.events.WithLabelValues(e.Kind).Inc() }
+func (m *metrics) observe(e room.Event) {
+	m.events.WithLabelValues(strings.ReplaceAll(string(e.Kind), " ", "_")).Inc()
+}
 
-// mediaCollector reads the forwarder's counters when it is asked, and so costs the
-// packets nothing.
-type mediaCollector struct{ stats func() sfu.Stats }
+// watch shows what the rooms and the forwarder count. They are read when somebody
+// asks, so that counting costs the packets nothing.
+func (m *metrics) watch(rooms func() room.Stats, media func() sfu.Stats) {
+	m.registry.MustRegister(collector{rooms, media})
+}
 
-// mediaMetric is one number of [sfu.Stats].
-type mediaMetric struct {
+// collector reads a snapshot whenever it is asked.
+type collector struct {
+	rooms func() room.Stats
+	media func() sfu.Stats
+}
+
+// snapshot is what the server counts, at one time.
+type snapshot struct {
+	rooms room.Stats
+	media sfu.Stats
+}
+
+// metric is one number of a snapshot.
+type metric struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
-	read func(sfu.Stats) float64
+	read func(snapshot) float64
 }
 
-func mediaGauge(name, help string, read func(sfu.Stats) int) mediaMetric {
-	return mediaMetric{desc("conclave_media_"+name, help), prometheus.GaugeValue, func(s sfu.Stats) float64 { return float64(read(s)) }}
+func gauge(name, help string, read func(snapshot) int) metric {
+	return metric{desc("conclave_"+name, help), prometheus.GaugeValue, func(s snapshot) float64 { return float64(read(s)) }}
 }
 
-func mediaCounter(name, help string, read func(sfu.Stats) uint64) mediaMetric {
-	return mediaMetric{desc("conclave_media_"+name+"_total", help), prometheus.CounterValue, func(s sfu.Stats) float64 { return float64(read(s)) }}
+func counter(name, help string, read func(snapshot) uint64) metric {
+	return metric{desc("conclave_"+name+"_total", help), prometheus.CounterValue, func(s snapshot) float64 { return float64(read(s)) }}
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-var mediaMetrics = []mediaMetric{
-	mediaGauge("transports", "Participants with a media session.", func(s sfu.Stats) int { return s.Transports }),
-	mediaGauge("publications", "Tracks received.", func(s sfu.Stats) int { return s.Publications }),
-	mediaGauge("slots", "Slots that carry something.", func(s sfu.Stats) int { return s.Slots }),
-	mediaCounter("received_packets", "RTP packets received.", func(s sfu.Stats) uint64 { return s.PacketsIn }),
-	mediaCounter("received_bytes", "Bytes of RTP received.", func(s sfu.Stats) uint64 { return s.BytesIn }),
-	mediaCounter("sent_packets", "RTP packets sent.", func(s sfu.Stats) uint64 { return s.PacketsOut }),
-	mediaCounter("sent_bytes", "Bytes of RTP sent.", func(s sfu.Stats) uint64 { return s.BytesOut }),
-	mediaCounter("nacks", "Packets that receivers asked for again.", func(s sfu.Stats) uint64 { return s.NACKs }),
-	mediaCounter("retransmitted_packets", "Packets sent again.", func(s sfu.Stats) uint64 { return s.Retransmitted }),
-	mediaCounter("received_plis", "Key frames that receivers asked for.", func(s sfu.Stats) uint64 { return s.PLIsIn }),
-	mediaCounter("sent_plis", "Key frames asked of senders.", func(s sfu.Stats) uint64 { return s.PLIsOut }),
+var numbers = []metric{
+	gauge("rooms", "Rooms that exist now.", func(s snapshot) int { return s.rooms.Rooms }),
+	gauge("participants", "Participants in all rooms now.", func(s snapshot) int { return s.rooms.Participants }),
+	gauge("media_transports", "Participants with a media session now.", func(s snapshot) int { return s.media.Transports }),
+	gauge("media_publications", "Tracks received now.", func(s snapshot) int { return s.media.Publications }),
+	gauge("media_slots", "Slots that carry something now.", func(s snapshot) int { return s.media.Slots }),
+	counter("media_received_packets", "RTP packets received.", func(s snapshot) uint64 { return s.media.PacketsIn }),
+	counter("media_received_bytes", "Bytes of RTP received.", func(s snapshot) uint64 { return s.media.BytesIn }),
+	counter("media_sent_packets", "RTP packets sent.", func(s snapshot) uint64 { return s.media.PacketsOut }),
+	counter("media_sent_bytes", "Bytes of RTP sent.", func(s snapshot) uint64 { return s.media.BytesOut }),
+	counter("media_nacks", "Packets that receivers asked for again.", func(s snapshot) uint64 { return s.media.NACKs }),
+	counter("media_retransmitted_packets", "Packets sent again.", func(s snapshot) uint64 { return s.media.Retransmitted }),
+	counter("media_received_plis", "Key frames that receivers asked for.", func(s snapshot) uint64 { return s.media.PLIsIn }),
+	counter("media_sent_plis", "Key frames asked of senders.", func(s snapshot) uint64 { return s.media.PLIsOut }),
 }
 
 var droppedDesc = desc("conclave_media_dropped_packets_total", "RTP packets received and not forwarded, by reason.", "reason")
 
 // Describe implements [prometheus.Collector].
-func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range mediaMetrics {
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range numbers {
 		ch <- m.desc
 	}
 	ch <- droppedDesc
 }
 
 // Collect implements [prometheus.Collector].
-func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
-	s := c.stats()
-	for _, m := range mediaMetrics {
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := snapshot{c.rooms(), c.media()}
+	for _, m := range numbers {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(s))
 	}
-	for _, reason := range slices.Sorted(maps.Keys(s.Dropped)) {
-		ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.Dropped[reason]), reason)
+	for _, reason := range slices.Sorted(maps.Keys(s.media.Dropped)) {
+		ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.media.Dropped[reason]), reason)
 	}
 }

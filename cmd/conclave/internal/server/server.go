@@ -76,7 +76,7 @@ func New(cfg Config) (_ *Server, err error) {
 
 // compose wires the parts; nothing of it can fail.
 func (s *Server) compose(cfg Config) {
-	m := newMetrics(cfg.Version, s.media.Stats)
+	m := newMetrics(cfg.Version)
 	logEvent := ws.Observer(cfg.Log.Named("room"))
 	s.rooms = room.NewRegistry(room.Config{
 		Media:           media{node{s.media}},
@@ -88,6 +88,7 @@ func (s *Server) compose(cfg Config) {
 			m.observe(e)
 		},
 	})
+	m.watch(s.rooms.Stats, s.media.Stats)
 	s.sockets = ws.NewHandler(s.rooms, ws.Config{AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws")})
 	s.main.server = httpServer(mainRoutes(s.sockets, webclient.Handler()), cfg.Log)
 	if s.admin != nil {
