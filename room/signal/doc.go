@@ -28,8 +28,7 @@
 // are told again. What was not yet answered is to be sent again, unless the log shows
 // that it was appended. Group messages in between are lost.
 //
-// A refused message that is fatal is answered with an [Error] that has no re, and the
-// connection closes with [Code.CloseCode]. A client that closes with 1000 or 1001 ends
+// After an [Error] that ends the connection it closes with [Code.CloseCode]. A client that closes with 1000 or 1001 ends
 // its participation as [Leave] does; any other end is a loss.
 //
 // The server looks into no KeyPackage, commit, Welcome, group message or frame.

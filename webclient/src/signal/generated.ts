@@ -82,8 +82,8 @@ export type ServerMessage = { re?: number } & (
  * Code is a stable name of an error. Programs read the code, people the text.
  */
 /**
- * Error answers a message that was refused, or, with Re 0, says why the
- * connection is about to close.
+ * Error refuses a message, whose id, if it had one, is the envelope's re; or it
+ * says why the connection ends, and a close with [Code.CloseCode] follows.
  */
 export interface Error {
   code: Code;

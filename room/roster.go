@@ -1,0 +1,168 @@
+package room
+
+import (
+	"slices"
+	"time"
+
+	"github.com/conclave-sfu/conclave/room/signal"
+)
+
+// This file keeps who publishes what, and carries media signalling between
+// participants and the forwarder.
+
+// info is what others are told of a participant.
+func (p *participant) info() signal.Participant {
+	publications := make([]signal.Publication, len(p.sources))
+	for i, source := range p.sources {
+		publications[i] = signal.Publication{Source: source, Muted: slices.Contains(p.muted, source)}
+	}
+	return signal.Participant{PID: p.pid, Publications: publications, Away: p.conn == 0}
+}
+
+// announce tells all others of a participant.
+func (st *state) announce(p *participant) {
+	if to := st.connsBut(p); len(to) > 0 {
+		info := p.info()
+		st.emit(send{to: to, body: &info})
+	}
+}
+
+// broadcast tells all.
+func (st *state) broadcast(body any) {
+	if to := st.connsBut(nil); len(to) > 0 {
+		st.emit(send{to: to, body: body})
+	}
+}
+
+func (st *state) connsBut(p *participant) []connID {
+	conns := make([]connID, 0, len(st.byConn))
+	for _, other := range st.members {
+		if other != p && other.conn != 0 {
+			conns = append(conns, other.conn)
+		}
+	}
+	return conns
+}
+
+// publish replaces what a participant publishes.
+func (st *state) publish(cmd published) {
+	p := st.bySeat(cmd.seat)
+	if p == nil || slices.Equal(p.sources, cmd.sources) {
+		return
+	}
+	p.sources = slices.Clone(cmd.sources)
+	st.announce(p)
+}
+
+// mute tells the forwarder, and all others if the source is published. A source that
+// is not published yet may be muted beforehand.
+func (st *state) mute(p *participant, m *signal.Mute) {
+	i := slices.Index(p.muted, m.Source)
+	if (i >= 0) == m.Muted {
+		return
+	}
+	if m.Muted {
+		p.muted = append(p.muted, m.Source)
+	} else {
+		p.muted = slices.Delete(p.muted, i, i+1)
+	}
+	st.emit(mute{p.seat, m.Source, m.Muted})
+	if slices.Contains(p.sources, m.Source) {
+		st.announce(p)
+	}
+}
+
+// offer has one offer of a participant answered at a time. One more waits; a newer
+// one takes its place.
+func (st *state) offer(p *participant, id uint32, o *signal.Offer) {
+	if p.down != nil && o.Connection > p.down.Connection {
+		p.down = nil
+	}
+	asked := offer{seat: p.seat, conn: p.conn, id: id, offer: *o}
+	if !p.offering {
+		p.offering = true
+		st.emit(asked)
+		return
+	}
+	if p.next != nil {
+		st.refuse(p.conn, p.next.id, signal.CodeBadOffer, "a newer offer came")
+	}
+	p.next = &asked
+}
+
+// answer gives an answer to the connection that asked, if it is still there.
+func (st *state) answer(cmd answered) {
+	p := st.bySeat(cmd.seat)
+	if p == nil {
+		return
+	}
+	if p.conn != 0 && p.conn == cmd.conn {
+		st.emit(send{to: []connID{p.conn}, re: cmd.id, body: cmd.body()})
+	}
+	p.offering = p.next != nil
+	if p.next != nil {
+		st.emit(*p.next)
+		p.next = nil
+	}
+}
+
+func (cmd answered) body() any {
+	if cmd.refusal != nil {
+		return cmd.refusal
+	}
+	return &cmd.answer
+}
+
+// slot keeps and tells what a participant's slots carry.
+func (st *state) slot(cmd slotted) {
+	p := st.bySeat(cmd.seat)
+	if p == nil {
+		return
+	}
+	if cmd.slots.Slots == nil {
+		cmd.slots.Slots = []signal.Slot{}
+	}
+	p.slots = &cmd.slots
+	if p.conn != 0 {
+		st.emit(send{to: []connID{p.conn}, body: p.slots})
+	}
+}
+
+// mediaDown tells a participant that it should offer anew.
+func (st *state) mediaDown(cmd downed) {
+	p := st.bySeat(cmd.seat)
+	if p == nil {
+		return
+	}
+	if p.slots != nil && p.slots.Connection <= cmd.down.Connection {
+		p.slots = nil
+	}
+	p.down = &cmd.down
+	st.observe(MediaFailed, p.pid)
+	if p.conn != 0 {
+		st.emit(send{to: []connID{p.conn}, body: p.down})
+	}
+}
+
+// media is what was last said of a participant's media.
+func (p *participant) media() (said []any) {
+	if p.down != nil {
+		said = append(said, p.down)
+	}
+	if p.slots != nil {
+		said = append(said, p.slots)
+	}
+	return said
+}
+
+// withoutMedia ends a participation that the forwarder did not take.
+func (st *state) withoutMedia(now time.Time, seat seatID) {
+	p := st.bySeat(seat)
+	if p == nil {
+		return
+	}
+	if p.conn != 0 {
+		st.emit(hangUp{p.conn, refusal(signal.CodeInternal, "the forwarder has no place")})
+	}
+	st.remove(now, p)
+}

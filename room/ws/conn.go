@@ -1,0 +1,303 @@
+package ws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/room"
+	"github.com/conclave-sfu/conclave/room/signal"
+)
+
+// smallMessage is the size in bytes up to which messages are read without a limit on how
+// many at a time.
+const smallMessage = 512 << 10
+
+// largeTimeout is how long the rest of a large message may take.
+const largeTimeout = 30 * time.Second
+
+// keptBuffer is the size in bytes up to which a connection keeps its read buffer.
+const keptBuffer = 64 << 10
+
+// conn is one WebSocket.
+type conn struct {
+	// Immutable.
+	h      *Handler
+	room   string
+	socket *websocket.Conn
+	raw    net.Conn
+	log    *zap.Logger
+
+	ending sync.Once
+
+	// Owned by the reader.
+	buf    bytes.Buffer
+	limits limiter
+}
+
+func newConn(h *Handler, name string, socket *websocket.Conn, raw net.Conn) *conn {
+	socket.SetReadLimit(-1) // read has its own, which says too_large
+	return &conn{
+		h:      h,
+		room:   name,
+		socket: socket,
+		raw:    raw,
+		log:    h.cfg.Logger.With(zap.String("room", name)),
+		limits: newLimiter(),
+	}
+}
+
+// run serves the connection until it has ended and nothing of it runs any more.
+func (c *conn) run() {
+	greeted, over := make(chan struct{}), make(chan struct{})
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer close(over)
+	helpers.Go(func() { c.watch(greeted, over) })
+	defer c.close()
+
+	member, why := c.greet()
+	if member == nil {
+		c.end(why)
+		return
+	}
+	close(greeted)
+	helpers.Go(func() { c.ping(over) })
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	writer.Go(func() { c.write(member) })
+	member.Close(c.receive(member))
+}
+
+// What ends a connection, beside what the room says.
+var (
+	errBinary   = &signal.Error{Code: signal.CodeBadMessage, Message: "a binary frame"}
+	errTooLarge = &signal.Error{Code: signal.CodeTooLarge, Message: "the message is too large"}
+	errNoHello  = &signal.Error{Code: signal.CodeNotReady, Message: "hello must come first, and soon"}
+	errStopped  = &signal.Error{Code: signal.CodeShutdown, Message: "the server stops: come back"}
+	errFlood    = &signal.Error{Code: signal.CodeRateLimited, Message: "too many messages"}
+	errNoRoom   = &signal.Error{Code: signal.CodeRoomFull, Message: "the server has no place for another room"}
+	errInternal = &signal.Error{Code: signal.CodeInternal, Message: "the room cannot be reached"}
+)
+
+// greet reads the first message and connects to the room. Without a connection the
+// error says why; it is nil if the client is gone.
+func (c *conn) greet() (*room.Connection, *signal.Error) {
+	frame, err := c.read(signal.MaxHello)
+	if err != nil {
+		return nil, asRefusal(err)
+	}
+	msg, err := signal.DecodeClient(frame)
+	if hello, ok := msg.Body.(*signal.Hello); ok {
+		return c.connect(msg.ID, hello)
+	}
+	if err != nil {
+		return nil, asRefusal(err)
+	}
+	return nil, errNoHello
+}
+
+func (c *conn) connect(id uint32, hello *signal.Hello) (*room.Connection, *signal.Error) {
+	member, err := c.h.registry.Connect(context.Background(), c.room, id, hello)
+	switch {
+	case errors.Is(err, room.ErrStopped):
+		return nil, errStopped
+	case errors.Is(err, room.ErrTooManyRooms):
+		return nil, errNoRoom
+	case err != nil:
+		c.log.Error("connect", zap.Error(err))
+		return nil, errInternal
+	}
+	return member, nil
+}
+
+// asRefusal returns the signal error in err, or nil.
+func asRefusal(err error) *signal.Error {
+	var why *signal.Error
+	errors.As(err, &why)
+	return why
+}
+
+// receive gives the room what the client sends. It reports whether the client has
+// closed the connection in order to leave.
+func (c *conn) receive(member *room.Connection) (ended bool) {
+	for {
+		frame, err := c.read(member.MaxMessage())
+		if why := asRefusal(err); why != nil {
+			member.Fail(why)
+			return false
+		}
+		if err != nil {
+			status := websocket.CloseStatus(err)
+			return status == websocket.StatusNormalClosure || status == websocket.StatusGoingAway
+		}
+		if !c.take(member, frame) {
+			return false
+		}
+	}
+}
+
+// take gives the room one message, or refuses it. It reports false when the connection
+// has to end.
+func (c *conn) take(member *room.Connection, frame []byte) bool {
+	msg, err := signal.DecodeClient(frame)
+	c.log.Debug("message", zap.String("type", string(msg.Type)), zap.Uint32("id", msg.ID), zap.Int("bytes", len(frame)))
+	switch now := time.Now(); {
+	case c.limits.allow(now, msg.Type, len(frame)):
+	case c.limits.goesOn(now):
+		member.Fail(errFlood)
+		return false
+	default:
+		member.Refuse(msg.ID, errFlood)
+		return true
+	}
+	if err != nil {
+		member.Refuse(msg.ID, asRefusal(err))
+		return true
+	}
+	return member.Receive(context.Background(), msg) == nil
+}
+
+// read returns the next message, which is valid until the next read. The error is an
+// [*signal.Error] if the connection is to end with it.
+func (c *conn) read(limit int64) ([]byte, error) {
+	if c.buf.Reset(); c.buf.Cap() > keptBuffer {
+		c.buf = bytes.Buffer{}
+	}
+	typ, r, err := c.socket.Reader(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	if typ != websocket.MessageText {
+		return nil, errBinary
+	}
+	small := min(limit+1, smallMessage)
+	n, err := c.buf.ReadFrom(io.LimitReader(r, small))
+	if err == nil && n == small && small <= limit {
+		err = c.readLarge(io.LimitReader(r, limit+1-small))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if int64(c.buf.Len()) > limit {
+		return nil, errTooLarge
+	}
+	return c.buf.Bytes(), nil
+}
+
+// readLarge reads the rest of a large message once few enough are read elsewhere.
+func (c *conn) readLarge(r io.Reader) error {
+	select {
+	case c.h.large <- struct{}{}:
+	case <-c.h.registry.Done():
+		return errStopped
+	}
+	defer func() { <-c.h.large }()
+	defer time.AfterFunc(largeTimeout, c.cut).Stop()
+	_, err := c.buf.ReadFrom(r)
+	return err
+}
+
+// write gives the client what the room says, and ends the connection when the room does.
+func (c *conn) write(member *room.Connection) {
+	for {
+		frame, err := member.Next(context.Background())
+		var ended *room.Ended
+		if errors.As(err, &ended) {
+			c.end(ended.Why)
+			return
+		}
+		if err := c.writeFrame(frame); err != nil {
+			c.cut() // the reader sees it
+			return
+		}
+	}
+}
+
+func (c *conn) writeFrame(frame []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.h.timing.write*time.Duration(1+len(frame)>>19))
+	defer cancel()
+	return c.socket.Write(ctx, websocket.MessageText, frame)
+}
+
+// watch ends the connection if its hello does not come, or the server stops.
+func (c *conn) watch(greeted, over <-chan struct{}) {
+	hello := time.NewTimer(c.h.timing.hello)
+	defer hello.Stop()
+	for stopping := c.h.registry.Done(); ; {
+		select {
+		case <-over:
+			return
+		case <-greeted:
+			hello.Stop()
+			greeted = nil
+		case <-hello.C:
+			c.end(errNoHello)
+		case <-stopping:
+			stopping = nil
+			c.hurry(greeted != nil)
+		}
+	}
+}
+
+// hurry lets a connection end soon as the server stops. The room says so to those that
+// are connected to one.
+func (c *conn) hurry(waiting bool) {
+	if waiting {
+		c.end(errStopped)
+		return
+	}
+	_ = c.raw.SetWriteDeadline(time.Now().Add(c.h.timing.ending)) // fails only if it is closed
+}
+
+// ping cuts the connection when the client does not answer any more.
+func (c *conn) ping(over <-chan struct{}) {
+	ticker := time.NewTicker(c.h.timing.ping)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-ticker.C:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), c.h.timing.pong)
+		err := c.socket.Ping(ctx)
+		cancel()
+		if err != nil {
+			c.cut()
+			return
+		}
+	}
+}
+
+// end says why and closes the connection in order; only the first call does.
+func (c *conn) end(why *signal.Error) {
+	c.ending.Do(func() {
+		defer time.AfterFunc(c.h.timing.ending, c.cut).Stop()
+		status, reason := websocket.StatusCode(signal.CloseLeft), ""
+		if why != nil {
+			status, reason = websocket.StatusCode(why.Code.CloseCode()), string(why.Code)
+			if frame, err := signal.EncodeServer(0, why); err == nil {
+				_ = c.socket.Write(context.Background(), websocket.MessageText, frame)
+			}
+		}
+		_ = c.socket.Close(status, reason)
+		c.log.Debug("connection ended", zap.Int("status", int(status)))
+	})
+}
+
+// cut closes the network connection at once: reading and writing fail from then on.
+func (c *conn) cut() { _ = c.raw.Close() }
+
+// close gives up all that the connection holds.
+func (c *conn) close() {
+	c.cut()
+	_ = c.socket.CloseNow()
+}
