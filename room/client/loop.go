@@ -23,6 +23,8 @@ const (
 	// leaveTime is for how long the server may take to close the connection of one who
 	// leaves.
 	leaveTime = time.Second
+	// maxRejoins is how often in a row one who is not let in begins anew.
+	maxRejoins = 5
 	// settleTime gathers what is said of others before the view is told anew.
 	settleTime = 20 * time.Millisecond
 )
@@ -85,10 +87,11 @@ type loop struct {
 	pid     e2ee.PID
 	session *e2ee.Session
 	resume  *signal.Resume // nil before the first ready
-	head    uint64         // the log as far as the last ready spoke of it
-	posts   []post         // not yet answered
+	posts   []post         // not yet answered on this connection
 	member  bool
 	canSend bool
+	ended   e2ee.Code // why the session has ended; "" while it has not
+	rejoins int       // in a row without membership
 	tick    *time.Timer
 
 	// The others, in the order that they came, and what was said of the view.
@@ -136,7 +139,7 @@ func (l *loop) begin() error {
 	}
 	l.keys.reset()
 	l.session, l.resume, l.posts, l.here, l.viewed = session, nil, nil, nil, nil
-	l.member = false
+	l.member, l.canSend = false, false
 	return nil
 }
 
@@ -354,9 +357,19 @@ func (l *loop) refusedConnection(e *signal.Error) {
 
 // rejoin begins a fresh participation on another connection.
 func (l *loop) rejoin(why error) {
+	if l.leaving {
+		return
+	}
+	l.rejoins++
+	if l.rejoins > maxRejoins {
+		l.finish(why)
+		return
+	}
 	l.count.rejoined.Add(1)
 	l.closeMedia()
-	l.lostConnection(why)
+	if l.conn != nil {
+		l.lostConnection(why)
+	}
 	if err := l.begin(); err != nil {
 		l.finish(err)
 	}
@@ -371,15 +384,12 @@ func (l *loop) ready(r *signal.Ready) {
 	if l.resume != nil && r.Resumed {
 		l.count.resumed.Add(1)
 		after = l.resume.After
-	} else {
-		l.posts = nil // of another log
 	}
 	l.resume = &signal.Resume{Token: r.Token, LogID: r.LogID, After: after}
-	l.head, l.here, l.viewed = r.Head, nil, nil
+	l.posts, l.here, l.viewed = nil, nil, nil
 	l.backoff, l.lostSince = minBackoff, time.Time{}
 	l.conn.ready = true
-	l.step(e2ee.LogOpened{ID: e2ee.LogID(r.LogID)})
-	l.caughtUp()
+	l.step(e2ee.LogOpened{ID: e2ee.LogID(r.LogID), Head: r.Head})
 	l.tellMuted()
 	if l.media == nil {
 		l.openMedia()
@@ -401,7 +411,6 @@ func (l *loop) log(m *signal.Log) {
 		}
 		l.step(e2ee.LogEntry{Entry: e})
 	}
-	l.caughtUp()
 }
 
 func (l *loop) mute(e mute) {

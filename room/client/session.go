@@ -11,20 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// codeLost answers a post of which the connection was lost before its answer came. If
-// it was appended, the log has said so before.
-const codeLost = "connection_lost"
-
-// maxPosts bounds the posts that wait for a connection or an answer.
-const maxPosts = 64
-
-// post is an entry that the session wants in the log.
-type post struct {
-	seq        uint32
-	body       e2ee.PostBody
-	connection int    // that it was sent on; 0: not yet sent
-	id         uint32 // of its message
-}
+// post is an entry that the session wants in the log and the room has not answered.
+type post struct{ seq, id uint32 }
 
 // step gives the session an input and does what it says.
 func (l *loop) step(in e2ee.Input) {
@@ -43,6 +31,11 @@ func (l *loop) step(in e2ee.Input) {
 		}
 	}
 	l.schedule()
+	if l.ended != "" {
+		why := fmt.Errorf("%w: %s", ErrEnded, l.ended)
+		l.ended = ""
+		l.rejoin(why)
+	}
 }
 
 // schedule sets the timer to the session's next deadline.
@@ -63,7 +56,7 @@ func (l *loop) perform(out e2ee.Output) e2ee.Input {
 			Signature: [64]byte(ed25519.Sign(l.device, o.Message)),
 		}
 	case e2ee.Post:
-		return l.postEntry(o)
+		l.postEntry(o)
 	case e2ee.EpochStarted:
 		l.epochStarted(o)
 	case e2ee.SendEpoch:
@@ -79,12 +72,13 @@ func (l *loop) perform(out e2ee.Output) e2ee.Input {
 }
 
 func (l *loop) epochStarted(o e2ee.EpochStarted) {
+	defer o.BaseKey.Erase()
 	if err := l.keys.start(o, time.Now()); err != nil {
 		l.finish(fmt.Errorf("%w: %w", ErrEnded, err))
 		return
 	}
 	l.setRoster(Roster{Epoch: o.Epoch, Own: o.Own, Members: slices.Clone(o.Members), SafetyNumber: o.SafetyNumber})
-	l.member = true
+	l.member, l.rejoins = true, 0
 	l.checkJoined()
 }
 
@@ -100,10 +94,10 @@ func (l *loop) sendEpoch(o e2ee.SendEpoch) {
 func (l *loop) status(o e2ee.Status) {
 	l.cfg.Logger.Debug("session", zap.String("state", string(o.State)), zap.String("code", string(o.Code)))
 	switch o.State {
-	case e2ee.StateRejoining, e2ee.StateWaiting, e2ee.StateConnecting:
+	case e2ee.StateRejoining:
 		l.keys.leave()
 	case e2ee.StateEnded:
-		l.finish(fmt.Errorf("%w: %s", ErrEnded, o.Code))
+		l.ended = o.Code
 	}
 }
 
@@ -127,26 +121,17 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// postEntry posts an entry, or keeps it until there is a connection.
-func (l *loop) postEntry(o e2ee.Post) e2ee.Input {
-	if len(l.posts) == maxPosts {
-		return e2ee.Posted{Seq: o.Seq, Code: codeLost}
-	}
-	l.posts = append(l.posts, post{seq: o.Seq, body: o.Body})
+// postEntry posts an entry. Without a connection it is dropped: the session gives it up
+// by itself, or at the next LogOpened.
+func (l *loop) postEntry(o e2ee.Post) {
 	if l.conn != nil && l.conn.ready {
-		l.sendPost(&l.posts[len(l.posts)-1])
+		l.posts = append(l.posts, post{seq: o.Seq, id: l.send(messageOf(o.Body))})
 	}
-	return nil
-}
-
-func (l *loop) sendPost(p *post) {
-	p.connection = l.conn.number
-	p.id = l.send(messageOf(p.body))
 }
 
 // answered takes the answer to a post. It reports false if re is not one.
 func (l *loop) answered(re uint32, code signal.Code) bool {
-	i := slices.IndexFunc(l.posts, func(p post) bool { return p.id == re && p.connection != 0 })
+	i := slices.IndexFunc(l.posts, func(p post) bool { return p.id == re })
 	if i < 0 {
 		return false
 	}
@@ -154,29 +139,4 @@ func (l *loop) answered(re uint32, code signal.Code) bool {
 	l.posts = slices.Delete(l.posts, i, i+1)
 	l.step(e2ee.Posted{Seq: seq, Code: string(code)})
 	return true
-}
-
-// caughtUp deals with the posts of before, once the log is known as far as the room
-// had it at the last ready: what was not sent is sent, and what was sent on a
-// connection that is lost is answered, after the entry that it may have become.
-func (l *loop) caughtUp() {
-	if l.conn == nil || !l.conn.ready || l.resume.After < l.head {
-		return
-	}
-	var lost []uint32
-	l.posts = slices.DeleteFunc(l.posts, func(p post) bool {
-		gone := p.connection != 0 && p.connection != l.conn.number
-		if gone {
-			lost = append(lost, p.seq)
-		}
-		return gone
-	})
-	for i := range l.posts {
-		if l.posts[i].connection == 0 {
-			l.sendPost(&l.posts[i])
-		}
-	}
-	for _, seq := range lost {
-		l.step(e2ee.Posted{Seq: seq, Code: codeLost})
-	}
 }
