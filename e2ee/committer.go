@@ -136,9 +136,10 @@ func (s *Session) commit() error {
 	at := place{parent: s.member.parent, x: x, hash: hash}
 	staged, err := s.member.group.Commit(s.cfg.Rand, s.member.sender, s.commitParams(p, at))
 	switch {
-	case errors.Is(err, mls.ErrInvalid), errors.Is(err, mls.ErrProfile):
+	case errors.Is(err, mls.ErrInvalid), errors.Is(err, mls.ErrProfile), errors.Is(err, mls.ErrGeneration):
 		// An announced KeyPackage that does not go with this tree, for example for a key
-		// that a leaf has already. The group stands still until its participant leaves.
+		// that a leaf has already, until its participant leaves; or a thousand commits of
+		// ours that lost the race. The turn passes.
 		return nil
 	case err != nil:
 		return fmt.Errorf("commit: %w", err)

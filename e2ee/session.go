@@ -260,8 +260,10 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 	s.member, s.last = nil, nil
 	s.joiner.eraseOffers()
 	if own == nil || own.id != body.GroupID || e.PID != s.cfg.PID {
-		s.joinPost = inflight{}
-		s.joiner.again, s.joiner.notBefore, s.why = CodeNewGroup, s.now, CodeNewGroup
+		s.joinPost, s.joiner.notBefore = inflight{}, s.now
+		if s.joiner.seq > 0 {
+			s.rejoin(CodeNewGroup)
+		}
 		return
 	}
 	s.joiner.again, s.joiner.confirmed = "", true
