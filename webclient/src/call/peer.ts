@@ -1,0 +1,183 @@
+import type { Answer, Offer, OfferTrack, Source } from '../signal/generated';
+import type { Encryption, Kind } from './ports';
+
+/** A recvonly media section: a place where the server shows whom we asked for. */
+export interface Slot {
+  /** Our name for it; it stands from before the offer, when there is no mid yet. */
+  name: string;
+  kind: Kind;
+  track: MediaStreamTrack;
+}
+
+interface PeerOptions {
+  /** Numbers the PeerConnection, from 1. */
+  connection: number;
+  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready'>;
+  offer: (offer: Offer) => Promise<Answer>;
+  create: () => RTCPeerConnection;
+  onSlot: (slot: Slot) => void;
+  /** `down` is final: make a new one. */
+  onState: (state: 'up' | 'down') => void;
+}
+
+interface Uplink {
+  transceiver: RTCRtpTransceiver;
+  /** Resolved when the worker has acknowledged the transform. */
+  attached: Promise<void>;
+  wanted: MediaStreamTrack | null;
+}
+
+const patience = 6_000; // ms that ICE may be disconnected; it recovers from short gaps by itself
+const cameraEncoding: RTCRtpEncodingParameters = { maxBitrate: 1_700_000, maxFramerate: 30 };
+
+/**
+ * One PeerConnection: sendonly sections for our sources and a pool of recvonly slots. Only we offer.
+ *
+ * It fails closed: a section is made without a track, its transform is set in the same task, and a
+ * track is given to it only after the worker has acknowledged the transform and has keys.
+ */
+export class Peer {
+  readonly #options: PeerOptions;
+  readonly #pc: RTCPeerConnection;
+  readonly #uplinks = new Map<Source, Uplink>();
+  readonly #slots = new Map<string, RTCRtpTransceiver>();
+  #negotiating = false;
+  #stale = false; // sections were added since the last offer
+  #over = false;
+  #giveUp: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: PeerOptions) {
+    this.#options = options;
+    this.#pc = options.create();
+    this.#pc.onconnectionstatechange = () => this.#connectionChanged();
+    this.#addUplink('mic', 'audio');
+    this.#addUplink('camera', 'video');
+  }
+
+  /** The slots' media sections by mid, as far as they are negotiated. */
+  slotOfMid(mid: string): string | undefined {
+    for (const [name, transceiver] of this.#slots) if (transceiver.mid === mid) return name;
+    return undefined;
+  }
+
+  /** Sends this track as that source, or nothing. The last call counts, whenever the earlier ones finish. */
+  async setTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    const uplink = this.#uplinks.get(source);
+    if (!uplink || uplink.wanted === track) return;
+    uplink.wanted = track;
+    if (track) await Promise.all([uplink.attached, this.#options.encryption.ready]);
+    if (this.#over || uplink.wanted !== track) return;
+    await uplink.transceiver.sender.replaceTrack(track);
+  }
+
+  /** Makes the pool this large, if it is smaller, and offers it. */
+  grow(size: { video: number; audio: number }): void {
+    const before = this.#slots.size;
+    for (let i = this.#count('video'); i < size.video; i++) this.#addSlot('video', i);
+    for (let i = this.#count('audio'); i < size.audio; i++) this.#addSlot('audio', i);
+    if (this.#slots.size > before) void this.#negotiate();
+  }
+
+  close(): void {
+    this.#over = true;
+    clearTimeout(this.#giveUp);
+    this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+  }
+
+  #addUplink(source: Source, kind: Kind): void {
+    const transceiver = this.#pc.addTransceiver(kind, {
+      direction: 'sendonly',
+      ...(kind === 'video' ? { sendEncodings: [cameraEncoding] } : {}),
+    });
+    const attached = this.#options.encryption.attachSender(transceiver.sender, source);
+    attached.catch(() => this.#fail());
+    preferCodecs(transceiver, kind);
+    this.#uplinks.set(source, { transceiver, attached, wanted: null });
+  }
+
+  #addSlot(kind: Kind, index: number): void {
+    const name = `${kind}-${index}`;
+    const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' });
+    this.#options.encryption
+      .attachReceiver(transceiver.receiver, name, kind)
+      .catch(() => this.#fail());
+    preferCodecs(transceiver, kind);
+    this.#slots.set(name, transceiver);
+    this.#options.onSlot({ name, kind, track: transceiver.receiver.track });
+  }
+
+  #count(kind: Kind): number {
+    return [...this.#slots.keys()].filter((name) => name.startsWith(kind)).length;
+  }
+
+  /** One offer at a time; what is added meanwhile goes into the next. */
+  async #negotiate(): Promise<void> {
+    this.#stale = true;
+    if (this.#negotiating) return;
+    this.#negotiating = true;
+    try {
+      while (this.#needsOffer()) await this.#exchange();
+    } catch {
+      this.#fail();
+    } finally {
+      this.#negotiating = false;
+    }
+  }
+
+  #needsOffer(): boolean {
+    return this.#stale && !this.#over;
+  }
+
+  async #exchange(): Promise<void> {
+    this.#stale = false;
+    await this.#pc.setLocalDescription();
+    const sdp = this.#pc.localDescription?.sdp ?? '';
+    const { connection } = this.#options;
+    const answer = await this.#options.offer({ connection, sdp, tracks: this.#tracks() });
+    if (this.#over || answer.connection !== connection) return;
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+  }
+
+  #tracks(): OfferTrack[] {
+    return [...this.#uplinks].flatMap(([source, { transceiver }]) =>
+      transceiver.mid === null ? [] : [{ mid: transceiver.mid, source }],
+    );
+  }
+
+  #connectionChanged(): void {
+    clearTimeout(this.#giveUp);
+    switch (this.#pc.connectionState) {
+      case 'connected':
+        this.#options.onState('up');
+        return;
+      case 'disconnected':
+        this.#giveUp = setTimeout(() => this.#fail(), patience);
+        return;
+      case 'failed':
+      case 'closed':
+        this.#fail();
+        return;
+      case 'new':
+      case 'connecting':
+        return;
+    }
+  }
+
+  #fail(): void {
+    if (this.#over) return;
+    this.close();
+    this.#options.onState('down');
+  }
+}
+
+const wanted: Record<Kind, RegExp> = {
+  audio: /^audio\/opus$/i, // no RED: under end-to-end encryption nobody can convert it
+  video: /^video\/(vp8|rtx)$/i,
+};
+
+function preferCodecs(transceiver: RTCRtpTransceiver, kind: Kind): void {
+  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
+  const codecs = known.filter((codec) => wanted[kind].test(codec.mimeType));
+  if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
+}

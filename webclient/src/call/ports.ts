@@ -1,0 +1,42 @@
+import type { Epoch, EpochStarted, Fatal, Frames, Kind, Post, Source, Status } from '../e2ee/types';
+import type { Entry } from '../signal/generated';
+
+export type {
+  Epoch,
+  EpochStarted,
+  FrameCode,
+  Kind,
+  Member,
+  Post,
+  ReceiverFrames,
+  Status,
+} from '../e2ee/types';
+
+interface EncryptionEvents {
+  post: Post;
+  epoch: EpochStarted;
+  sending: { epoch: Epoch };
+  status: Status;
+  frames: Frames;
+  fatal: Fatal;
+}
+
+/** What a call asks of the end-to-end encryption; the class E2EE does it in a worker. */
+export interface Encryption {
+  on<K extends keyof EncryptionEvents>(
+    event: K,
+    handler: (payload: EncryptionEvents[K]) => void,
+  ): () => void;
+  configure(options: { link: string; pid: string; name: string }): Promise<void>;
+  logOpened(logId: string, head: number): void;
+  logEntries(entries: Entry[]): void;
+  /** Without a code: appended. `connection_lost`: nobody knows; the log will tell. */
+  posted(seq: number, code?: string): void;
+  /** Sets the transform before it returns; resolves when the worker has acknowledged it. */
+  attachSender(sender: RTCRtpSender, source: Source): Promise<void>;
+  /** Sets the transform before it returns; reports name the receiver by `mid`, here a slot's name. */
+  attachReceiver(receiver: RTCRtpReceiver, mid: string, kind: Kind): Promise<void>;
+  /** Resolved when the worker has keys to send with. */
+  readonly ready: Promise<void>;
+  stop(): void;
+}
