@@ -58,16 +58,14 @@ func (m *Map) Forward(in int64) (out int64, ok bool) {
 	if in >= s.in.Load() {
 		out = s.out.Load() + in - s.in.Load()
 		m.highIn = max(m.highIn, in)
-		if out > m.high.Load() {
-			m.high.Store(out)
-		}
+		m.sent(out)
 		return out, true
 	}
 	return m.forwardLate(newest, in)
 }
 
 // forwardLate looks for the span of a packet that is older than the newest one.
-// Such a number is below high, and nobody else can have it: spans do not overlap.
+// Nobody else can have its number: spans do not overlap.
 func (m *Map) forwardLate(newest, in int64) (out int64, ok bool) {
 	tag := m.at(newest).tag.Load()
 	for i := newest; i > max(newest-spanCount+1, 0); i-- {
@@ -77,10 +75,20 @@ func (m *Map) forwardLate(newest, in int64) (out int64, ok bool) {
 		}
 		if first := older.in.Load(); in >= first {
 			out = older.out.Load() + in - first
-			return out, out < end
+			if out >= end {
+				return 0, false
+			}
+			m.sent(out)
+			return out, true
 		}
 	}
 	return 0, false
+}
+
+func (m *Map) sent(out int64) {
+	if out > m.high.Load() {
+		m.high.Store(out)
+	}
 }
 
 // Skip leaves packet in out. It closes the gap, and says so, if nothing after the
