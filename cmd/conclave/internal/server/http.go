@@ -34,10 +34,10 @@ func httpServer(h http.Handler, log *zap.Logger) *http.Server {
 // mainRoutes are what everybody reaches.
 func mainRoutes(sockets, pages http.Handler) http.Handler {
 	r := chi.NewRouter()
-	r.Route("/api", func(r chi.Router) {
+	r.Group(func(r chi.Router) {
 		r.Use(apiHeaders)
-		r.Get("/v1/health", health)
-		r.Handle("/v1/rooms/*", sockets)
+		r.Get("/api/v1/health", health)
+		r.Handle("/api/v1/rooms/*", sockets)
 	})
 	r.Handle("/*", pages)
 	return r

@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// start runs a server on ports that the kernel chooses, and ends it with the test.
+func start(t *testing.T) *Server {
+	t.Helper()
+	s, err := New(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+func testConfig() Config {
+	loopback := netip.MustParseAddr("127.0.0.1")
+	return Config{
+		Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		Media: netip.AddrPortFrom(loopback, 0), NodeIPs: []netip.Addr{loopback},
+		Grace: 2 * time.Second, Version: "test", Log: zap.NewNop(),
+		Origins: []string{"https://meet.example.org"},
+	}
+}
+
+// get asks an HTTP server without keeping the connection.
+func get(t *testing.T, addr net.Addr, path string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr.String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestRoutes(t *testing.T) {
+	s := start(t)
+	tests := []struct {
+		addr   net.Addr
+		path   string
+		status int
+		body   string // part of it
+	}{
+		{s.Addr(), "/api/v1/health", 200, "ok"},
+		{s.Addr(), "/", 200, "<!doctype html"},
+		{s.Addr(), "/r/den", 200, "<!doctype html"},
+		{s.Addr(), "/r/a%20b", 404, ""},
+		{s.Addr(), "/nothing", 404, ""},
+		{s.Addr(), "/api/v1/nothing", 404, ""},
+		{s.Addr(), "/metrics", 404, ""},
+		{s.Addr(), "/healthz", 404, ""},
+		{s.Addr(), "/debug/pprof/", 404, ""},
+		{s.Addr(), "/api/v1/rooms/den/ws", 400, ""},
+		{s.AdminAddr(), "/healthz", 200, "ok"},
+		{s.AdminAddr(), "/metrics", 200, `conclave_build_info{version="test"} 1`},
+		{s.AdminAddr(), "/metrics", 200, "\nconclave_rooms 0\n"},
+		{s.AdminAddr(), "/metrics", 200, "\nconclave_media_received_packets_total 0\n"},
+		{s.AdminAddr(), "/debug/pprof/", 200, "goroutine"},
+		{s.AdminAddr(), "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
+		{s.AdminAddr(), "/", 404, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.path, func(t *testing.T) {
+			resp, body := get(t, tt.addr, tt.path)
+			if resp.StatusCode != tt.status || !strings.Contains(strings.ToLower(body), strings.ToLower(tt.body)) {
+				t.Errorf("%s, want %d and %q in\n%.500s", resp.Status, tt.status, tt.body, body)
+			}
+		})
+	}
+}
+
+// TestHeaders: every answer keeps browsers from guessing, framing and telling others.
+func TestHeaders(t *testing.T) {
+	s := start(t)
+	for _, path := range []string{"/", "/r/den", "/nothing", "/api/v1/health", "/api/v1/nothing", "/api/v1/rooms/den/ws"} {
+		resp, _ := get(t, s.Addr(), path)
+		h := resp.Header
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: headers %v", path, h)
+		}
+		csp := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: policy %q lacks %q", path, csp, want)
+			}
+		}
+		if strings.Contains(csp, "unsafe-inline") || strings.Contains(csp, "'unsafe-eval'") || strings.Contains(csp, "*") {
+			t.Errorf("%s: policy %q is not strict", path, csp)
+		}
+	}
+}
+
+func TestMethodsAreRefused(t *testing.T) {
+	s := start(t)
+	for _, path := range []string{"/", "/api/v1/health"} {
+		resp, err := http.Post("http://"+s.Addr().String()+path, "text/plain", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("POST %s: %s", path, resp.Status)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestNewClosesWhatItOpened: a start that fails leaves no port taken.
+func TestNewClosesWhatItOpened(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	cfg := testConfig()
+	cfg.Listen, cfg.Admin = free.Addr().String(), taken.Addr().String()
+	if _, err := New(cfg); !errors.Is(err, ErrListen) || !strings.Contains(err.Error(), "--admin") {
+		t.Fatalf("error %v, want one of --admin", err)
+	}
+	again, err := net.Listen("tcp", free.Addr().String())
+	if err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	again.Close()
+}
+
+// TestServeUnderAnEndedContext is how a server is closed that never served.
+func TestServeUnderAnEndedContext(t *testing.T) {
+	s, err := New(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := s.Serve(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := net.Dial("tcp", s.Addr().String()); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+}
