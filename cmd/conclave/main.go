@@ -35,6 +35,7 @@ const (
 // commandLine is the grammar of the command line.
 type commandLine struct {
 	Serve       serveCmd       `cmd:"" help:"Serve meetings."`
+	Loadtest    loadtestCmd    `cmd:"" help:"Join a meeting with native participants that send a clip, encrypted, and check every frame."`
 	Link        linkCmd        `cmd:"" help:"Print a fresh meeting link. Its secret is made here and is sent to nobody."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a server on this machine whether it serves; exit 0 if so, 1 if not."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
