@@ -20,7 +20,8 @@ var (
 	// the path secret for this member does not decrypt, or does not fit the
 	// public keys. This member must be added anew; others may go on.
 	ErrUnusable = errors.New("mls: the commit's path is unusable for this member")
-	// ErrOwnCommit: the commit is this member's own; merge it, if it is staged still.
+	// ErrOwnCommit: the commit is this member's own, and passed every check that all
+	// members can make: merge it, if it is staged still.
 	ErrOwnCommit = errors.New("mls: own commit")
 	// ErrWrongEpoch: the message belongs to another group or epoch.
 	ErrWrongEpoch = errors.New("mls: another group or epoch")

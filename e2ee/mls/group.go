@@ -21,9 +21,9 @@ type Group struct {
 	interim []byte // interim_transcript_hash of this epoch
 	tag     []byte // confirmation_tag of the commit that began it
 
-	// handshake holds the root of every other member's handshake ratchet, by leaf. A
-	// commit's key is derived from it without changing it: whether a commit is valid
-	// must not depend on what was received before.
+	// handshake holds the root of every member's handshake ratchet, by leaf. A commit's
+	// key is derived from it without changing it: whether a commit is valid must not
+	// depend on what was received before.
 	handshake [][]byte
 	receiver  *Receiver
 }
@@ -57,7 +57,7 @@ func newGroup(p epochParams) (*Group, *Sender) {
 	leaves := g.tree.secretTree(g.secrets.encryption)
 	g.secrets.encryption = nil
 	own := leaves[g.own]
-	leaves[g.own] = leafSecrets{}
+	leaves[g.own].application = nil // only the Sender holds it
 	g.handshake = make([][]byte, len(leaves))
 	g.receiver = &Receiver{group: g, ratchets: make([]receiveRatchet, len(leaves))}
 	for i, l := range leaves {
@@ -66,7 +66,7 @@ func newGroup(p epochParams) (*Group, *Sender) {
 	}
 	return g, &Sender{
 		group:       g,
-		handshake:   ratchet{suite: g.suite, secret: own.handshake},
+		handshake:   ratchet{suite: g.suite, secret: slices.Clone(own.handshake)},
 		application: ratchet{suite: g.suite, secret: own.application},
 	}
 }

@@ -42,9 +42,11 @@ func (p *Processed) GoString() string { return "[secret]" }
 // (RFC 9420, Section 12.4.2). g stays as it is, whatever the result. msg is not retained.
 //
 // Everything that all members can judge comes first, then what only this member can: the
-// error is [ErrUnusable] only for the latter. Other errors: [ErrMalformed],
+// error is [ErrUnusable] only for the latter. A commit of this member's own goes through
+// the same checks, and is [ErrOwnCommit] if the others will find nothing wrong with it:
+// the author asks before it merges what it staged. Other errors: [ErrMalformed],
 // [ErrProfile], [ErrInvalid], [ErrWrongEpoch], [ErrDecrypt], [ErrGeneration],
-// [ErrUnknownPSK], [ErrOwnCommit].
+// [ErrUnknownPSK].
 func (g *Group) Process(msg []byte, p ProcessParams) (*Processed, error) {
 	out, err := g.process(msg, p)
 	if err != nil {
@@ -66,6 +68,9 @@ func (g *Group) process(msg []byte, p ProcessParams) (*Processed, error) {
 	psks, err := lookUp(c.psks, p.PSKs)
 	if err != nil {
 		return nil, err
+	}
+	if committer == g.own {
+		return nil, ErrOwnCommit
 	}
 	out := c.report(a)
 	if c.removes(g.own) {
@@ -93,9 +98,6 @@ func (g *Group) openCommit(msg []byte) (*privateContent, error) {
 	m, d, err := g.openHeader(msg, contentCommit)
 	if err != nil {
 		return nil, err
-	}
-	if d.leaf == g.own {
-		return nil, ErrOwnCommit
 	}
 	key, err := ratchet{suite: g.suite, secret: g.handshake[d.leaf]}.keyAt(d.generation)
 	if err != nil {

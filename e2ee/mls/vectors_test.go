@@ -89,6 +89,9 @@ func vectorSigner(t testing.TB, id Suite, private []byte) signer {
 
 func vectorKey(t testing.TB, s *suite, private []byte) hpke.PrivateKey {
 	t.Helper()
+	if size := map[Suite]int{2: 32, 5: 66, 7: 48}[s.id]; size > len(private) { // leading zeros cut
+		private = append(make([]byte, size-len(private)), private...)
+	}
 	key, err := s.kem.NewPrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +134,7 @@ func runVectors[T any](t *testing.T, file string, suiteOf func(T) Suite, f func(
 			t.Fatalf("%s: vector %d, suite %v", file, i, s.id)
 		}
 	}
-	t.Logf("%s: %d ran, %d skipped (suites on X448 and Ed448)", file, ran, skipped)
+	t.Logf("%s: %d ran, %d skipped (suites on X448 and Ed448, and what the test says)", file, ran, skipped)
 	if ran == 0 {
 		t.Error("no vector ran")
 	}

@@ -1,0 +1,126 @@
+package mls
+
+import (
+	"fmt"
+	"testing"
+)
+
+var benchSizes = []int{2, 10, 50, 200}
+
+func benchEach(b *testing.B, f func(b *testing.B, n int)) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint("N=", n), func(b *testing.B) {
+			b.ReportAllocs()
+			f(b, n)
+		})
+	}
+}
+
+// commits from one epoch are limited: every thousandth starts from a new one.
+func benchSender(i int, g *Group, s *Sender) *Sender {
+	if i%maxAhead == 0 {
+		again, err := g.handshakeSender()
+		if err != nil {
+			panic(err)
+		}
+		return again
+	}
+	return s
+}
+
+// handshakeSender makes another Sender, which only a benchmark may do.
+func (g *Group) handshakeSender() (*Sender, error) {
+	return &Sender{group: g, handshake: ratchet{suite: g.suite, secret: append([]byte(nil), g.handshake[g.own]...)}}, nil
+}
+
+// BenchmarkAdd adds N-1 members in one commit, without the Welcome.
+func BenchmarkAdd(b *testing.B) { benchAdd(b, false) }
+
+// BenchmarkAddWelcome adds N-1 members in one commit and makes the Welcome.
+func BenchmarkAddWelcome(b *testing.B) { benchAdd(b, true) }
+
+func benchAdd(b *testing.B, withWelcome bool) {
+	benchEach(b, func(b *testing.B, n int) {
+		random := testRandom(3)
+		p := testCreate(b, random, Suite3, "creator")
+		adds := testKeyPackages(b, random, n-1)
+		for i := 0; b.Loop(); i++ {
+			p.sender = benchSender(i, p.group, p.sender)
+			p.commit(b, random, CommitParams{Adds: adds})
+		}
+	})
+}
+
+func testKeyPackages(t testing.TB, random interface{ Read([]byte) (int, error) }, n int) (out []*KeyPackage) {
+	for i := range n {
+		out = append(out, testKeyPackage(t, random, Suite3, fmt.Sprint("added ", i)).KeyPackage())
+	}
+	return out
+}
+
+func BenchmarkJoin(b *testing.B) {
+	benchEach(b, func(b *testing.B, n int) {
+		random := testRandom(4)
+		p := testCreate(b, random, Suite3, "creator")
+		kp := testKeyPackage(b, random, Suite3, "joiner")
+		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, n-2), kp.KeyPackage())})
+		for b.Loop() {
+			testJoin(b, staged.Welcome, kp)
+		}
+	})
+}
+
+// BenchmarkRemove makes a commit that removes a member of a group whose tree is as bad as
+// can be: all were added in one commit.
+func BenchmarkRemove(b *testing.B) {
+	benchEach(b, func(b *testing.B, n int) {
+		random := testRandom(5)
+		p := testGroup(b, random, Suite3, n)[0]
+		for i := 0; b.Loop(); i++ {
+			p.sender = benchSender(i, p.group, p.sender)
+			p.commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n - 1)}})
+		}
+	})
+}
+
+func BenchmarkProcessRemove(b *testing.B) {
+	benchEach(b, func(b *testing.B, n int) {
+		random := testRandom(6)
+		parties := testGroup(b, random, Suite3, n+1)
+		staged := parties[0].commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n)}})
+		for b.Loop() {
+			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkProcessAdd(b *testing.B) {
+	benchEach(b, func(b *testing.B, n int) {
+		random := testRandom(7)
+		parties := testGroup(b, random, Suite3, 2)
+		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, n-1)})
+		for b.Loop() {
+			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkSealOpen(b *testing.B) {
+	random := testRandom(8)
+	parties := testGroup(b, random, Suite3, 2)
+	message := make([]byte, 200)
+	b.ReportAllocs()
+	for b.Loop() {
+		sealed, err := parties[0].sender.Seal(random, nil, message)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := parties[1].group.NewReceiver().Open(sealed); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
