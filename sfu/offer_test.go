@@ -1,0 +1,119 @@
+package sfu
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// testSDP is an offer with the given media sections.
+func testSDP(sections ...string) string {
+	return "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
+		"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n" +
+		"a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat("AA:", 32), ":") + "\r\n" +
+		strings.Join(sections, "")
+}
+
+func testSection(kind, mid, direction string, more ...string) string {
+	payload := map[string]string{"audio": "111", "video": "96"}[kind]
+	codec := map[string]string{"audio": "111 opus/48000/2", "video": "96 VP8/90000"}[kind]
+	return fmt.Sprintf("m=%s 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=%s\r\na=rtcp-mux\r\na=rtpmap:%s\r\n",
+		kind, payload, mid, direction, codec) + strings.Join(more, "")
+}
+
+func TestParseOffer(t *testing.T) {
+	sources := map[string]Source{"0": Mic, "1": Camera}
+	mic, camera := testSection("audio", "0", "sendonly"), testSection("video", "1", "sendonly")
+	slot := func(mid string) string { return testSection("video", mid, "recvonly") }
+	many := make([]string, maxSections+1)
+	for i := range many {
+		many[i] = slot(fmt.Sprint(i))
+	}
+	for _, test := range []struct {
+		name  string
+		offer Offer
+		error string // part of it; empty for none
+	}{
+		{"uplinks and slots", Offer{1, testSDP(mic, camera, slot("2")), sources}, ""},
+		{"a stopped section", Offer{1, testSDP(mic, strings.Replace(camera, "m=video 9", "m=video 0", 1)), sources}, ""},
+		{"as many sections as there may be", Offer{1, testSDP(many[:maxSections]...), nil}, ""},
+		{"connection 0", Offer{0, testSDP(mic), sources}, "connection 0"},
+		{"nothing", Offer{1, "", sources}, ""},
+		{"no SDP", Offer{1, "hello", sources}, "*"},
+		{"no sections", Offer{1, testSDP(), sources}, "0 media sections"},
+		{"too many sections", Offer{1, testSDP(many...), nil}, "257 media sections"},
+		{"too large", Offer{1, testSDP(mic) + strings.Repeat("a=x\r\n", maxSDP), sources}, "bytes, at most"},
+		{"sendrecv", Offer{1, testSDP(testSection("audio", "0", "sendrecv")), sources}, "neither"},
+		{"no source", Offer{1, testSDP(testSection("audio", "9", "sendonly")), sources}, "no source"},
+		{"unknown source", Offer{1, testSDP(mic), map[string]Source{"0": 77}}, "no source"},
+		{"a microphone's video", Offer{1, testSDP(testSection("video", "0", "sendonly")), sources}, "video for source mic"},
+		{"a source twice", Offer{1, testSDP(mic, testSection("audio", "x", "sendonly")), map[string]Source{"0": Mic, "x": Mic}}, "two sections for source"},
+		{"a mid twice", Offer{1, testSDP(slot("a"), slot("a")), nil}, "two sections with mid"},
+		{"no mid", Offer{1, testSDP(slot("")), nil}, "mid of 0"},
+		{"a long mid", Offer{1, testSDP(slot(strings.Repeat("m", maxMID+1))), nil}, "mid of 33"},
+		{"data channel", Offer{1, testSDP("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n"), nil}, "unknown medium"},
+		{"extension id 0", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:0 urn:x\r\n")), nil}, "extmap id"},
+		{"extension id 256", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:256 urn:x\r\n")), nil}, "extmap id"},
+		{"extension without URI", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:3\r\n")), nil}, "extmap"},
+		{"four encodings", Offer{1, testSDP(testSection("video", "1", "sendonly", strings.Repeat("a=rid:x send\r\n", 4))), sources}, "4 encodings"},
+	} {
+		_, err := parseOffer(test.offer)
+		switch {
+		case test.name == "nothing":
+			if !errors.Is(err, ErrBadOffer) {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		case test.error == "":
+			if err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		case !errors.Is(err, ErrBadOffer) || test.error != "*" && !strings.Contains(err.Error(), test.error):
+			t.Errorf("%s: %v, want one with %q", test.name, err, test.error)
+		}
+	}
+}
+
+func TestParsedSections(t *testing.T) {
+	text := testSDP(
+		testSection("audio", "0", "sendonly", "a=extmap:14 "+uriLevel+" vad=on\r\n", "a=extmap:4/sendonly "+uriMID+"\r\n"),
+		testSection("video", "slot", "recvonly", "a=extmap:9 "+uriMID+"\r\n", "a=candidate:1 1 UDP 1 10.0.0.1 9 typ host\r\n"),
+	)
+	p, err := parseOffer(Offer{1, text, map[string]Source{"0": Mic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.sections[0]; s.direction != sendonly || s.source != Mic || s.levelExtension != 14 || s.midExtension != 4 {
+		t.Errorf("%+v", s)
+	}
+	if s := p.sections[1]; s.direction != recvonly || s.mid != "slot" || s.midExtension != 9 {
+		t.Errorf("%+v", s)
+	}
+	if strings.Contains(p.sdp, "candidate") {
+		t.Error("a candidate is left")
+	}
+}
+
+func FuzzParseOffer(f *testing.F) {
+	text := testSDP(testSection("audio", "0", "sendonly"), testSection("video", "1", "recvonly", "a=extmap:9 "+uriMID+"\r\n"))
+	f.Add(text)
+	for i := 0; i < len(text); i += 97 {
+		f.Add(text[:i])
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parseOffer(Offer{1, text, map[string]Source{"0": Mic, "1": Camera}})
+		if err != nil {
+			if !errors.Is(err, ErrBadOffer) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := parseOffer(Offer{1, p.sdp, map[string]Source{"0": Mic, "1": Camera}})
+		if err != nil {
+			t.Fatalf("what came out is refused: %v", err)
+		}
+		if fmt.Sprint(again.sections) != fmt.Sprint(p.sections) {
+			t.Fatalf("%v came back as %v", p.sections, again.sections)
+		}
+	})
+}
