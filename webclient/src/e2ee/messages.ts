@@ -1,5 +1,6 @@
 import type { Entry } from '../signal/generated';
 import type {
+  EncodedFrame,
   Epoch,
   EntryRefused,
   EpochStarted,
@@ -25,8 +26,8 @@ export type ToWorker =
   | {
       type: 'streams';
       options: TransformOptions;
-      readable: ReadableStream;
-      writable: WritableStream;
+      readable: ReadableStream<EncodedFrame>;
+      writable: WritableStream<EncodedFrame>;
     }
   | { type: 'codecs'; id: number; codecs: Record<number, string> };
 

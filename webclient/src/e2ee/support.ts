@@ -1,9 +1,14 @@
+import type { EncodedFrame } from './types';
+
 /** How a page can put itself between encoder and network. */
 export type Support = 'script-transform' | 'encoded-streams';
 
 /** The streams of Chromium's older API, which TypeScript's library does not have. */
 export interface EncodedStreams {
-  createEncodedStreams?(): { readable: ReadableStream; writable: WritableStream };
+  createEncodedStreams?(): {
+    readable: ReadableStream<EncodedFrame>;
+    writable: WritableStream<EncodedFrame>;
+  };
 }
 
 /**

@@ -96,6 +96,12 @@ export interface Fatal {
   message: string;
 }
 
+/** What both kinds of encoded frames have, in every browser. */
+export interface EncodedFrame {
+  data: ArrayBuffer;
+  getMetadata(): { mimeType?: string; payloadType?: number; rtpTimestamp?: number };
+}
+
 /** An error with a stable code. */
 export class E2EEError extends Error {
   constructor(
