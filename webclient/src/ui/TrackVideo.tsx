@@ -1,0 +1,11 @@
+import { createEffect, type JSX } from 'solid-js';
+
+/** A picture without sound: that comes from elsewhere. */
+export function TrackVideo(props: { track: MediaStreamTrack }): JSX.Element {
+  let video!: HTMLVideoElement;
+  createEffect(() => {
+    video.muted = true; // the attribute alone does not mute an element made by script
+    video.srcObject = new MediaStream([props.track]);
+  });
+  return <video ref={video} autoplay playsinline aria-hidden="true" />;
+}

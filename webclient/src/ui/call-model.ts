@@ -1,0 +1,66 @@
+import { createMemo, createSignal, onCleanup, type Accessor } from 'solid-js';
+import type { Call } from '../call/call';
+import type { Slot } from '../call/peer';
+import { members, others, phase } from '../call/select';
+import type { CallState, Notice } from '../call/state';
+import { comingIn, waitingFor } from './words';
+
+/** A call's state as signals that end with their scope. */
+export function createCallModel(call: Call): {
+  state: Accessor<CallState>;
+  slots: Accessor<ReadonlyMap<string, Slot>>;
+} {
+  const [state, setState] = createSignal(call.state);
+  const [slots, setSlots] = createSignal(call.slots);
+  onCleanup(call.on('state', setState));
+  onCleanup(call.on('slots', setSlots));
+  return { state, slots };
+}
+
+/** Whose tiles there are: we first, then the others by leaf. Before we are let in, only ours. */
+export function createRoster(state: Accessor<CallState>): Accessor<string[]> {
+  return createMemo(() => [state().pid, ...others(state()).map(({ pid }) => pid)], [], {
+    equals: (a, b) => a.length === b.length && a.every((pid, i) => pid === b[i]),
+  });
+}
+
+const toastTime = 5_000; // ms
+
+/** The notices of the last seconds. */
+export function createToasts(state: Accessor<CallState>): Accessor<Notice[]> {
+  const [now, setNow] = createSignal(0);
+  const seen = new Map<number, number>();
+  const timer = setInterval(() => setNow(Date.now()), 1_000);
+  onCleanup(() => clearInterval(timer));
+  return createMemo(() => {
+    const time = Math.max(now(), Date.now());
+    for (const { id } of state().notices) if (!seen.has(id)) seen.set(id, time);
+    return state().notices.filter(({ id }) => time - (seen.get(id) ?? 0) < toastTime);
+  });
+}
+
+/** One line for the top of the call. */
+export function statusLine(state: CallState, joiningCount: number): string {
+  switch (phase(state)) {
+    case 'connecting':
+      return 'Connecting';
+    case 'waiting':
+      return waitingFor(state.present.size, undefined);
+    case 'reconnecting':
+      return reconnecting(state);
+    case 'in':
+      if (joiningCount > 0) return comingIn(joiningCount);
+      return members(state).length === 1
+        ? 'Nobody else is here yet. Copy the link and send it.'
+        : '';
+    case 'ended':
+      return '';
+  }
+}
+
+function reconnecting(state: CallState): string {
+  if (state.connection === 'lost') return 'The connection is lost. Reconnecting';
+  if (state.session.state !== 'member' && state.present.size > 0)
+    return waitingFor(state.present.size, others(state)[0]?.name);
+  return state.media === 'down' ? 'Pictures and sound are coming back' : 'Coming back in';
+}
