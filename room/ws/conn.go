@@ -50,7 +50,7 @@ func newConn(h *Handler, name string, socket *websocket.Conn, raw net.Conn) *con
 		socket: socket,
 		raw:    raw,
 		log:    h.cfg.Logger.With(zap.String("room", name)),
-		limits: newLimiter(),
+		limits: h.newLimiter(),
 	}
 }
 

@@ -68,10 +68,11 @@ type Handler struct {
 	chi.Router
 
 	// Immutable.
-	registry *room.Registry
-	cfg      Config
-	timing   timing
-	large    chan struct{} // a token for each large message that is being read
+	registry   *room.Registry
+	cfg        Config
+	timing     timing
+	newLimiter func() limiter
+	large      chan struct{} // a token for each large message that is being read
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -88,12 +89,13 @@ func NewHandler(registry *room.Registry, cfg Config) *Handler {
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 10000)
 	cfg.MaxPerRoom = cmp.Or(cfg.MaxPerRoom, signal.MaxParticipants+64)
 	h := &Handler{
-		Router:   chi.NewRouter(),
-		registry: registry,
-		cfg:      cfg,
-		timing:   defaultTiming,
-		large:    make(chan struct{}, largeReads),
-		perRoom:  map[string]int{},
+		Router:     chi.NewRouter(),
+		registry:   registry,
+		cfg:        cfg,
+		timing:     defaultTiming,
+		newLimiter: newLimiter,
+		large:      make(chan struct{}, largeReads),
+		perRoom:    map[string]int{},
 	}
 	h.Get("/api/v1/rooms/{room}/ws", h.serve)
 	return h
