@@ -93,6 +93,19 @@ func (p *party) process(t testing.TB, msg []byte) *Processed {
 	return out
 }
 
+// testCommit lets one party commit and all others process it.
+func testCommit(t testing.TB, random io.Reader, parties []party, by int, params CommitParams) *Staged {
+	t.Helper()
+	staged := parties[by].commit(t, random, params)
+	for i := range parties {
+		if i != by {
+			parties[i].process(t, staged.Commit)
+		}
+	}
+	parties[by].merge(staged)
+	return staged
+}
+
 func testJoin(t testing.TB, welcome []byte, kp *KeyPackageSecrets) party {
 	t.Helper()
 	g, s, _, err := Join(welcome, kp, JoinParams{PSKs: testPSKs, RequiredPSKs: [][]byte{testPSK.ID}})
@@ -202,13 +215,7 @@ func TestGroupLife(t *testing.T) {
 
 			// Everybody commits in turn.
 			for i := range parties {
-				staged := parties[i].commit(t, random, CommitParams{})
-				for j := range parties {
-					if i != j {
-						parties[j].process(t, staged.Commit)
-					}
-				}
-				parties[i].merge(staged)
+				testCommit(t, random, parties, i, CommitParams{})
 			}
 			requireOneEpoch(t, random, parties)
 		})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,9 @@ type KeyPackage struct {
 
 	raw    []byte
 	signed []byte // raw up to the signature
+
+	// verified remembers that both signatures are good, which depends on raw alone.
+	verified atomic.Bool
 }
 
 // ParseKeyPackage reads a KeyPackage as an MLSMessage. It checks structure only; see
@@ -116,8 +120,8 @@ func (k *KeyPackage) verifyFor(s *suite, group []Extension, req requiredCapabili
 	if k.leaf.source != sourceKeyPackage {
 		return fmt.Errorf("%w: key package with a leaf of source %d", ErrInvalid, k.leaf.source)
 	}
-	if _, err := s.kem.NewPublicKey(k.initKey); err != nil {
-		return fmt.Errorf("%w: init key of a key package", ErrInvalid)
+	if err := s.checkPublic(k.initKey); err != nil {
+		return fmt.Errorf("init key: %w", err)
 	}
 	if bytes.Equal(k.initKey, k.leaf.encryptionKey) {
 		return fmt.Errorf("%w: init key and encryption key are one", ErrInvalid)
@@ -128,12 +132,20 @@ func (k *KeyPackage) verifyFor(s *suite, group []Extension, req requiredCapabili
 	if err := k.leaf.validate(s, group, req); err != nil {
 		return err
 	}
+	return k.verifySignatures(s)
+}
+
+func (k *KeyPackage) verifySignatures(s *suite) error {
+	if k.verified.Load() {
+		return nil
+	}
 	if err := k.leaf.verifySignature(s, nil, 0); err != nil {
 		return err
 	}
 	if !s.verifyWithLabel(k.leaf.signatureKey, "KeyPackageTBS", k.signed, k.signature) {
 		return fmt.Errorf("%w: signature of a key package", ErrInvalid)
 	}
+	k.verified.Store(true)
 	return nil
 }
 

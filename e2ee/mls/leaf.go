@@ -109,8 +109,8 @@ func (n *leafNode) verifySignature(s *suite, groupID []byte, leaf LeafIndex) err
 // validate checks what concerns the leaf alone (RFC 9420, Section 7.3), except its
 // signature and lifetime.
 func (n *leafNode) validate(s *suite, group []Extension, req requiredCapabilities) error {
-	if _, err := s.kem.NewPublicKey(n.encryptionKey); err != nil {
-		return fmt.Errorf("%w: encryption key of a leaf node", ErrInvalid)
+	if err := s.checkPublic(n.encryptionKey); err != nil {
+		return fmt.Errorf("leaf node: %w", err)
 	}
 	if !n.capabilities.covers(n.extensions) {
 		return fmt.Errorf("%w: a leaf node's extension is not among its capabilities", ErrInvalid)

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ type ProcessParams struct {
 	// Now is the time that added leaves' lifetimes are compared with. All members must
 	// use the same: that of the log entry.
 	Now time.Time
+	// KeyPackages, which may be nil, returns the KeyPackage with this KeyPackageRef if the
+	// caller has verified it before. It saves time and changes no result.
+	KeyPackages func(ref []byte) *KeyPackage
 }
 
 // Processed is what a commit did. Its slices are the caller's.
@@ -61,7 +65,7 @@ func (g *Group) process(msg []byte, p ProcessParams) (*Processed, error) {
 		return nil, err
 	}
 	committer := a.content.sender
-	c, err := g.applyCommit(a, p.Now)
+	c, err := g.applyCommit(a, p)
 	if err != nil {
 		return nil, err
 	}
@@ -111,19 +115,36 @@ func (g *Group) openCommit(msg []byte) (*privateContent, error) {
 }
 
 // applyCommit applies proposals and the public part of the path to a copy of the tree.
-func (g *Group) applyCommit(a *privateContent, now time.Time) (*changes, error) {
+func (g *Group) applyCommit(a *privateContent, p ProcessParams) (*changes, error) {
 	if a.commit.path == nil {
 		return nil, fmt.Errorf("%w: commit without a path", ErrProfile)
 	}
-	if now.IsZero() {
+	if p.Now.IsZero() {
 		return nil, fmt.Errorf("%w: no time to judge lifetimes by", ErrInvalid)
 	}
-	c, err := g.apply(a.commit.proposals, a.content.sender, now)
+	p.recall(a.commit.proposals)
+	c, err := g.apply(a.commit.proposals, a.content.sender, p.Now)
 	if err != nil {
 		return nil, err
 	}
 	err = c.tree.mergePath(a.content.sender, a.commit.path, g.context.groupID, g.context.extensions, c.added)
 	return c, err
+}
+
+// recall marks the KeyPackages as verified that the caller verified before.
+func (p ProcessParams) recall(proposals []proposal) {
+	if p.KeyPackages == nil {
+		return
+	}
+	for _, prop := range proposals {
+		if prop.typ != proposalAdd {
+			continue
+		}
+		known := p.KeyPackages(prop.add.Ref())
+		if known != nil && known.verified.Load() && bytes.Equal(known.raw, prop.add.raw) {
+			prop.add.verified.Store(true)
+		}
+	}
 }
 
 // report describes the changes for the caller.

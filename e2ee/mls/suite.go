@@ -37,13 +37,13 @@ var suites = map[Suite]*suite{
 		id: Suite1, hash: sha256.New, nh: sha256.Size, nk: 16, newAEAD: newAESGCM,
 		kem: hpke.DHKEM(ecdh.X25519()), kdf: hpke.HKDFSHA256(), aead: hpke.AES128GCM(),
 		seedSize: 32, encSize: 32, newKeyPair: hpke.DHKEM(ecdh.X25519()).DeriveKeyPair,
-		checkKey: checkEd25519, verify: verifyEd25519,
+		lowOrder: lowOrderX25519, checkKey: checkEd25519, verify: verifyEd25519,
 	},
 	Suite3: {
 		id: Suite3, hash: sha256.New, nh: sha256.Size, nk: 32, newAEAD: chacha20poly1305.New,
 		kem: hpke.DHKEM(ecdh.X25519()), kdf: hpke.HKDFSHA256(), aead: hpke.ChaCha20Poly1305(),
 		seedSize: 32, encSize: 32, newKeyPair: hpke.DHKEM(ecdh.X25519()).DeriveKeyPair,
-		checkKey: checkEd25519, verify: verifyEd25519,
+		lowOrder: lowOrderX25519, checkKey: checkEd25519, verify: verifyEd25519,
 	},
 }
 
@@ -60,6 +60,7 @@ type suite struct {
 	kem        hpke.KEM
 	kdf        hpke.KDF
 	aead       hpke.AEAD
+	lowOrder   func(public []byte) bool                     // a KEM key that HPKE cannot encrypt to
 	seedSize   int                                          // bytes of randomness for a key pair
 	encSize    int                                          // bytes of a KEM output
 	newKeyPair func(ikm []byte) (hpke.PrivateKey, error)    // KEM.DeriveKeyPair
@@ -86,6 +87,47 @@ func newAESGCM(key []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCM(block)
+}
+
+// lowOrder lists the Curve25519 points, by u-coordinate, whose Diffie-Hellman result is
+// always zero: every sender must refuse to encrypt to them (RFC 9420, Section 5.1.1, and
+// RFC 9180, Section 7.1.4), so that one of them in a tree would stop all commits.
+var lowOrder = [][32]byte{
+	{},
+	{1},
+	{
+		0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+		0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+	},
+	{
+		0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+		0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+	},
+	nearP(0xec), nearP(0xed), nearP(0xee),
+}
+
+// nearP is 2^255 - 256 + low, little endian: p is nearP(0xed).
+func nearP(low byte) (u [32]byte) {
+	for i := range u {
+		u[i] = 0xff
+	}
+	u[0], u[31] = low, 0x7f
+	return u
+}
+
+// lowOrderX25519 ignores the highest bit, as X25519 does (RFC 7748, Section 5).
+func lowOrderX25519(public []byte) bool {
+	u := [32]byte(public)
+	u[31] &= 0x7f
+	return slices.Contains(lowOrder, u)
+}
+
+// checkPublic checks a public KEM key.
+func (s *suite) checkPublic(public []byte) error {
+	if _, err := s.kem.NewPublicKey(public); err != nil || s.lowOrder != nil && s.lowOrder(public) {
+		return fmt.Errorf("%w: encryption key", ErrInvalid)
+	}
+	return nil
 }
 
 func checkEd25519(public []byte) bool { return len(public) == ed25519.PublicKeySize }
@@ -147,11 +189,16 @@ func (c hpkeCiphertext) append(b []byte) []byte {
 	return appendVec(appendVec(b, c.kemOutput), c.ciphertext)
 }
 
-// encryptWithLabel is EncryptWithLabel (RFC 9420, Section 5.1.3).
-func (s *suite) encryptWithLabel(public hpke.PublicKey, label string, context, plaintext []byte) (hpkeCiphertext, error) {
-	enc, sender, err := hpke.NewSender(public, s.kdf, s.aead, labelled(label, context))
+// encryptWithLabel is EncryptWithLabel (RFC 9420, Section 5.1.3). context is labelled,
+// once for all recipients. The error is [ErrInvalid]: a public key of low order.
+func (s *suite) encryptWithLabel(public, context, plaintext []byte) (hpkeCiphertext, error) {
+	key, err := s.kem.NewPublicKey(public)
 	if err != nil {
-		return hpkeCiphertext{}, err
+		return hpkeCiphertext{}, fmt.Errorf("%w: encryption key", ErrInvalid)
+	}
+	enc, sender, err := hpke.NewSender(key, s.kdf, s.aead, context)
+	if err != nil {
+		return hpkeCiphertext{}, fmt.Errorf("%w: encryption key", ErrInvalid)
 	}
 	ct, err := sender.Seal(nil, plaintext)
 	return hpkeCiphertext{enc, ct}, err

@@ -98,15 +98,19 @@ func (t *tree) validate(groupID []byte, group []Extension) error {
 		return fmt.Errorf("%w: %d members", ErrProfile, n)
 	}
 	t.rootHash()
-	for x := range nodeIndex(len(t.nodes)) {
-		var err error
-		switch n := t.nodes[x]; {
-		case n.leaf != nil:
-			err = t.validateLeaf(x.leaf(), groupID, group, req)
-		case n.parent != nil:
-			err = errorsOf(t.validateParent(x), t.validateUnmerged(x), t.validateParentHash(x))
+	for x, n := range t.nodes {
+		if n.leaf == nil {
+			continue
 		}
-		if err != nil {
+		if err := t.validateLeaf(nodeIndex(x).leaf(), groupID, group, req); err != nil {
+			return fmt.Errorf("node %d: %w", x, err)
+		}
+	}
+	for x, n := range t.nodes {
+		if n.parent == nil {
+			continue
+		}
+		if err := t.validateParent(nodeIndex(x)); err != nil {
 			return fmt.Errorf("node %d: %w", x, err)
 		}
 	}
@@ -122,10 +126,13 @@ func (t *tree) validateLeaf(i LeafIndex, groupID []byte, group []Extension, req 
 }
 
 func (t *tree) validateParent(x nodeIndex) error {
-	if _, err := t.suite.kem.NewPublicKey(t.nodes[x].parent.encryptionKey); err != nil {
-		return fmt.Errorf("%w: encryption key of a parent node", ErrInvalid)
+	if err := t.suite.checkPublic(t.nodes[x].parent.encryptionKey); err != nil {
+		return err
 	}
-	return nil
+	if err := t.validateUnmerged(x); err != nil {
+		return err
+	}
+	return t.validateParentHash(x)
 }
 
 // validateUnmerged checks that the unmerged leaves of x are members under it, and

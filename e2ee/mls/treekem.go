@@ -133,17 +133,12 @@ func newUpdatePath(rand io.Reader, p pathParams) (*newPath, error) {
 
 // encrypt fills in the ciphertexts, once the tree is complete.
 func (n *newPath) encrypt(p pathParams) error {
-	context := p.context(p.t.rootHash())
+	context := labelled("UpdatePathNode", p.context(p.t.rootHash()))
 	for i, step := range n.steps {
-		to := p.t.recipients(step.copath, p.added)
-		for _, x := range to {
-			key, err := p.t.suite.kem.NewPublicKey(p.t.nodes[x].encryptionKey())
+		for _, x := range p.t.recipients(step.copath, p.added) {
+			c, err := p.t.suite.encryptWithLabel(p.t.nodes[x].encryptionKey(), context, n.secrets[i])
 			if err != nil {
-				return fmt.Errorf("%w: encryption key of node %d", ErrInvalid, x)
-			}
-			c, err := p.t.suite.encryptWithLabel(key, "UpdatePathNode", context, n.secrets[i])
-			if err != nil {
-				return fmt.Errorf("%w: encryption to node %d", ErrInvalid, x)
+				return fmt.Errorf("node %d: %w", x, err)
 			}
 			n.path.nodes[i].secrets = append(n.path.nodes[i].secrets, c)
 		}
@@ -230,8 +225,8 @@ func (t *tree) checkPathNodes(steps []pathStep, path *updatePath, added []LeafIn
 		return fmt.Errorf("%w: path of %d nodes instead of %d", ErrInvalid, len(path.nodes), len(steps))
 	}
 	for i, n := range path.nodes {
-		if _, err := t.suite.kem.NewPublicKey(n.encryptionKey); err != nil {
-			return fmt.Errorf("%w: encryption key of a path's node", ErrInvalid)
+		if err := t.suite.checkPublic(n.encryptionKey); err != nil {
+			return fmt.Errorf("path: %w", err)
 		}
 		if len(n.secrets) != len(t.recipients(steps[i].copath, added)) {
 			return fmt.Errorf("%w: number of a path's ciphertexts", ErrInvalid)

@@ -61,7 +61,7 @@ func TestVectorsCryptoBasics(t *testing.T) {
 		plain, err := s.decryptWithLabel(key, e.Label, e.Context, hpkeCiphertext{e.KEMOutput, e.Ciphertext})
 		requireNoError(t, "encrypt_with_label", err)
 		requireEqual(t, "encrypt_with_label", plain, e.Plaintext)
-		ct, err := s.encryptWithLabel(key.PublicKey(), e.Label, e.Context, e.Plaintext)
+		ct, err := s.encryptWithLabel(e.Pub, labelled(e.Label, e.Context), e.Plaintext)
 		requireNoError(t, "encrypt_with_label", err)
 		plain, err = s.decryptWithLabel(key, e.Label, e.Context, ct)
 		requireNoError(t, "encrypt_with_label", err)

@@ -126,27 +126,16 @@ func (g *Group) welcome(tr transition, c *changes, path *newPath, extensions []E
 	}
 	key, nonce := g.suite.welcomeKey(tr.member)
 	w := welcome{suite: g.suite.id, groupInfo: g.suite.seal(key, nonce, nil, plain)}
+	context := labelled("Welcome", w.groupInfo)
 	for i, kp := range c.adds {
 		secrets := groupSecrets{tr.joiner, path.secretFor(g.own, c.added[i]), c.psks}
-		e, err := g.suite.encryptSecrets(kp, secrets, w.groupInfo)
+		e, err := g.suite.encryptWithLabel(kp.initKey, context, secrets.encode())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("welcome: %w", err)
 		}
-		w.secrets = append(w.secrets, e)
+		w.secrets = append(w.secrets, encryptedGroupSecrets{kp.Ref(), e})
 	}
 	return w.encode(), nil
-}
-
-func (s *suite) encryptSecrets(kp *KeyPackage, secrets groupSecrets, groupInfo []byte) (e encryptedGroupSecrets, err error) {
-	initKey, err := s.kem.NewPublicKey(kp.initKey)
-	if err != nil {
-		return e, fmt.Errorf("%w: init key", ErrInvalid)
-	}
-	e.newMember = kp.Ref()
-	if e.secrets, err = s.encryptWithLabel(initKey, "Welcome", groupInfo, secrets.encode()); err != nil {
-		return e, fmt.Errorf("%w: encryption to an init key", ErrInvalid)
-	}
-	return e, nil
 }
 
 // JoinParams is what a joiner brings to a Welcome.
