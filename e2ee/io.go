@@ -151,6 +151,8 @@ type Member struct {
 // EpochStarted says that the group is in a new epoch. Frames of it can be opened
 // from now on; [SendEpoch] says from when on they are sealed under it.
 type EpochStarted struct {
+	// Epoch's generation rises for as long as the session lives, also when the room begins
+	// anew. It need not be the same for all members; the number is.
 	Epoch   framecrypt.Epoch
 	Own     framecrypt.Leaf
 	Members []Member // by leaf index

@@ -61,6 +61,8 @@ type Session struct {
 	last   *membership // the latest one of this generation
 	was    bool        // a member of this log before
 	epochs epochs
+	// before is added to this log's generations: those of earlier logs come first.
+	before uint32
 
 	// At work on the next entry.
 	commits     turns
@@ -98,6 +100,9 @@ func New(cfg Config) (*Session, error) {
 // reset forgets all that belongs to one log.
 func (s *Session) reset() {
 	s.epochs.drop()
+	if s.ledger != nil {
+		s.before += s.ledger.generation
+	}
 	s.member, s.last, s.was, s.ended, s.why = nil, nil, false, "", ""
 	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
 	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
@@ -344,7 +349,7 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 		panic("e2ee: MLS-Exporter: " + err.Error()) // only for too long an output
 	}
 	started := EpochStarted{
-		Epoch:        framecrypt.Epoch{Generation: s.ledger.generation, Number: m.group.Epoch()},
+		Epoch:        framecrypt.Epoch{Generation: s.before + s.ledger.generation, Number: m.group.Epoch()},
 		Own:          framecrypt.Leaf(m.group.Own()),
 		Members:      m.members(),
 		BaseKey:      framecrypt.NewBaseKey(base),

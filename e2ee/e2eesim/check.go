@@ -35,7 +35,7 @@ func (p *Participant) agrees(first *Participant, names []string) error {
 	switch {
 	case p.Status.State != e2ee.StateMember || p.Epoch == nil:
 		return fmt.Errorf("is %s %s", p.Status.State, p.Status.Code)
-	case p.Epoch.Epoch != first.Epoch.Epoch:
+	case p.Epoch.Epoch.Number != first.Epoch.Epoch.Number:
 		return fmt.Errorf("epoch %v, but %s has %v", p.Epoch.Epoch, first.Name, first.Epoch.Epoch)
 	case p.Epoch.SafetyNumber != first.Epoch.SafetyNumber:
 		return fmt.Errorf("another safety number than %s", first.Name)
@@ -45,6 +45,20 @@ func (p *Participant) agrees(first *Participant, names []string) error {
 		return fmt.Errorf("sees %v, but %v are here", p.Roster(), names)
 	}
 	return nil
+}
+
+// sawEpoch holds everyone to one roster for each safety number, and, unless the
+// adversary forks the room, to one safety number for each entry that begins an epoch.
+func (w *World) sawEpoch(p *Participant, e e2ee.EpochStarted, roster string) {
+	if known, ok := w.rosters[e.SafetyNumber]; ok && known != roster {
+		w.fail(p.Name, "safety number %s stands for %s and %s", e.SafetyNumber, known, roster)
+	}
+	w.rosters[e.SafetyNumber] = roster
+	epoch := fmt.Sprintf("%x %d", p.opened, p.at)
+	if known, ok := w.numbers[epoch]; ok && known != e.SafetyNumber && !w.Forks {
+		w.fail(p.Name, "the epoch of entry %d has the safety numbers %s and %s", p.at, known, e.SafetyNumber)
+	}
+	w.numbers[epoch] = e.SafetyNumber
 }
 
 // Roster is the names of the newest epoch's members, sorted.

@@ -38,8 +38,10 @@ type Participant struct {
 	asleep  bool // its worker does not run
 	missed  []func()
 	arrived uint64 // Head at the first connection to this log
-	logID   e2ee.LogID
+	logID   e2ee.LogID // of the connection
+	opened  e2ee.LogID // of the session
 	taken   uint64    // position of the last entry shown
+	at      uint64    // position of the latest entry stepped
 	down    time.Time // when the last message down arrives
 	sent    time.Time // when the last message up arrives
 	tick    time.Time
@@ -85,7 +87,7 @@ func (p *Participant) Connect() {
 		p.logID, p.taken, p.arrived = s.ID, 0, s.Head()
 	}
 	opened := e2ee.LogOpened{ID: s.ID, Head: s.Head()}
-	p.later(func() { p.step(opened) })
+	p.later(func() { p.opened = opened.ID; p.step(opened) })
 	for _, e := range s.Log[p.taken:] {
 		p.show(e)
 	}
@@ -123,6 +125,9 @@ func (p *Participant) depart(how string, notice time.Duration) {
 
 // Sleep stops the participant's worker for d while its connection stays.
 func (p *Participant) Sleep(d time.Duration) {
+	if p.asleep {
+		return
+	}
 	p.world.note(p.Name, "sleep")
 	p.asleep = true
 	p.world.At(d, func() {
@@ -147,6 +152,7 @@ func (p *Participant) show(e e2ee.Entry) {
 	p.later(func() {
 		p.taken = max(p.taken, e.Position)
 		for _, e := range entries {
+			p.at = e.Position
 			p.step(e2ee.LogEntry{Entry: e})
 		}
 	})
@@ -232,6 +238,9 @@ func (p *Participant) do(out e2ee.Output) {
 	case e2ee.Status:
 		p.world.note(p.Name, "status %s %s", out.State, out.Code)
 		p.Status = out
+		if out.State == e2ee.StateEnded {
+			p.Leave() // and come back with a new session, but not in a simulation
+		}
 	case e2ee.EntryRefused:
 		p.world.note(p.Name, "refused %d %s", out.Position, out.Code)
 		p.Refused = append(p.Refused, out)
@@ -264,7 +273,9 @@ func (p *Participant) startEpoch(out e2ee.EpochStarted) {
 	if len(out.Removed) > 0 {
 		removed = fmt.Sprintf(" removed %v", out.Removed)
 	}
-	p.world.note(p.Name, "epoch %v %s%s", out.Epoch, strings.Join(names, " "), removed)
+	roster := strings.Join(names, " ")
+	p.world.note(p.Name, "epoch %v %s%s", out.Epoch, roster, removed)
+	p.world.sawEpoch(p, out, roster)
 	p.check("start epoch", p.Ring.Start(out.Epoch, out.Own, leaves, out.Removed, out.BaseKey))
 }
 

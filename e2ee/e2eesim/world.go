@@ -27,6 +27,13 @@ type World struct {
 	// Failures are what must never happen and did.
 	Failures []string
 
+	// Forks says that the adversary splits the room: one entry may then lead to
+	// more than one epoch.
+	Forks bool
+
+	rosters map[string]string // by safety number
+	numbers map[string]string // safety numbers, by log and position of the entry
+
 	source *rand.ChaCha8
 	start  time.Time
 	now    time.Time
@@ -41,7 +48,10 @@ func NewWorld(seed uint64) *World {
 	binary.LittleEndian.PutUint64(key[:], seed)
 	source := rand.NewChaCha8(key)
 	start := time.UnixMilli(1_800_000_000_000)
-	w := &World{Rand: rand.New(source), source: source, start: start, now: start}
+	w := &World{
+		Rand: rand.New(source), source: source, start: start, now: start,
+		rosters: map[string]string{}, numbers: map[string]string{},
+	}
 	link, err := e2ee.NewLink(source, "https://meet.example", "room")
 	if err != nil {
 		panic("e2eesim: " + err.Error())
