@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/config"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/loadtest"
 	"github.com/conclave-sfu/conclave/e2ee"
 )
@@ -21,6 +25,7 @@ type loadtestCmd struct {
 	Subscribers int           `placeholder:"S" default:"1" help:"Participants that only receive (${default})."`
 	Duration    time.Duration `placeholder:"D" default:"10s" help:"How long to measure once all have joined (${default})."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the report as JSON as well."`
+	Verbose     bool          `short:"v" help:"Log what the participants do."`
 }
 
 // Validate is called by the parser.
@@ -47,13 +52,18 @@ func (c *loadtestCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	log, err := c.logger(std.err)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(std.out, link.URL())
 	report, err := loadtest.Run(ctx, loadtest.Scenario{
 		Link:        link,
 		Publishers:  c.Publishers,
 		Subscribers: c.Subscribers,
 		Duration:    c.Duration,
-		Progress:    loadtest.NewProgress(std.err),
+		Progress:    c.progress(std.err),
+		Logger:      log,
 	})
 	if err != nil {
 		return err
@@ -75,6 +85,22 @@ func (c *loadtestCmd) link() (e2ee.Link, error) {
 		return e2ee.ParseLink(c.Link)
 	}
 	return freshLink(strings.TrimRight(c.URL, "/"), c.Room)
+}
+
+// logger is silent unless asked.
+func (c *loadtestCmd) logger(w io.Writer) (*zap.Logger, error) {
+	if !c.Verbose {
+		return zap.NewNop(), nil
+	}
+	return (&config.Serve{LogLevel: "debug"}).Logger(w)
+}
+
+// progress would be torn apart by a log.
+func (c *loadtestCmd) progress(w io.Writer) *loadtest.Progress {
+	if c.Verbose {
+		return nil
+	}
+	return loadtest.NewProgress(w)
 }
 
 func writeReport(path string, report *loadtest.Report) error {

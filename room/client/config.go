@@ -59,6 +59,9 @@ type Config struct {
 	// OnFrame takes every frame that was opened. It is called by the goroutine of the
 	// slot, so several at a time, and must not block. Nil: frames are only counted.
 	OnFrame func(Frame)
+	// OnRoster, if set, is told each epoch that begins. It is called by the client's loop
+	// and must not block.
+	OnRoster func(Roster)
 	// Logger takes joins, losses and what is odd. Nil logs nothing.
 	Logger *zap.Logger
 }

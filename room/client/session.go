@@ -77,7 +77,11 @@ func (l *loop) epochStarted(o e2ee.EpochStarted) {
 		l.finish(fmt.Errorf("%w: %w", ErrEnded, err))
 		return
 	}
-	l.setRoster(Roster{Epoch: o.Epoch, Own: o.Own, Members: slices.Clone(o.Members), SafetyNumber: o.SafetyNumber})
+	roster := Roster{Epoch: o.Epoch, Own: o.Own, Members: slices.Clone(o.Members), SafetyNumber: o.SafetyNumber}
+	l.setRoster(roster)
+	if l.cfg.OnRoster != nil {
+		l.cfg.OnRoster(roster)
+	}
 	l.member, l.rejoins = true, 0
 	l.checkJoined()
 }
@@ -88,6 +92,9 @@ func (l *loop) sendEpoch(o e2ee.SendEpoch) {
 		return
 	}
 	l.canSend = true
+	for _, u := range l.uplinks {
+		u.wantKey.Store(true) // who was added in this epoch can decode from here on
+	}
 	l.checkJoined()
 }
 

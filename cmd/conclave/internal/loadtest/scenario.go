@@ -9,6 +9,7 @@ import (
 
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/room/client"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -39,6 +40,8 @@ type Scenario struct {
 	Duration time.Duration
 	// Progress shows how it goes; nil for silence.
 	Progress *Progress
+	// Logger takes what the participants say; nil for nothing.
+	Logger *zap.Logger
 }
 
 // run is a scenario under way.
@@ -56,6 +59,9 @@ func Run(ctx context.Context, s Scenario) (*Report, error) {
 	c, err := loadClip()
 	if err != nil {
 		return nil, err
+	}
+	if s.Logger == nil {
+		s.Logger = zap.NewNop()
 	}
 	r := &run{Scenario: s, clip: c, checker: &checker{ledger: newLedger(s.Publishers)}}
 	for i := range s.Publishers + s.Subscribers {
@@ -95,6 +101,7 @@ func (r *run) join(ctx context.Context, i int) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	cfg := config(r.Link, r.Publishers)
+	cfg.Logger = r.Logger.Named(r.name(i))
 	if i < r.Publishers {
 		cfg.Publish = tracksOf(r.clip, r.checker.ledger)
 	}

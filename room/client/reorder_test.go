@@ -1,0 +1,187 @@
+package client
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// epochTime is where the tests' clocks start.
+var epochTime = time.Unix(1_700_000_000, 0)
+
+func at(ms int) time.Time { return epochTime.Add(time.Duration(ms) * time.Millisecond) }
+
+func packetWith(seq uint16) *packet {
+	return &packet{Packet: rtp.Packet{Header: rtp.Header{SequenceNumber: seq}}}
+}
+
+// popAll gives what pop gives at a time: the sequence numbers, and where a gap was.
+func popAll(r *reorder, now time.Time) (seqs []uint16, gaps []uint16) {
+	for {
+		p, gap, ok := r.pop(now)
+		if !ok {
+			return seqs, gaps
+		}
+		seqs = append(seqs, p.SequenceNumber)
+		if gap {
+			gaps = append(gaps, p.SequenceNumber)
+		}
+	}
+}
+
+func TestReorder(t *testing.T) {
+	const wait = 100 // ms
+	type arrival struct {
+		ms  int
+		seq uint16
+	}
+	tests := []struct {
+		name     string
+		arrivals []arrival
+		end      int // ms, when the rest is popped
+		want     []uint16
+		gaps     []uint16
+		stats    reorderStats
+	}{
+		{"in order", []arrival{{0, 7}, {1, 8}, {2, 9}}, 3,
+			[]uint16{7, 8, 9}, nil, reorderStats{received: 3}},
+		{"across the wrap", []arrival{{0, 65534}, {1, 0}, {2, 65535}, {3, 1}}, 4,
+			[]uint16{65534, 65535, 0, 1}, nil, reorderStats{received: 4}},
+		{"swapped", []arrival{{0, 1}, {1, 3}, {2, 2}, {3, 4}}, 4,
+			[]uint16{1, 2, 3, 4}, nil, reorderStats{received: 4}},
+		{"before the first", []arrival{{0, 10}, {1, 9}, {2, 11}}, 3,
+			[]uint16{10, 11}, nil, reorderStats{received: 2, late: 1}},
+		{"duplicates", []arrival{{0, 1}, {1, 3}, {2, 3}, {3, 1}, {4, 2}}, 5,
+			[]uint16{1, 2, 3}, nil, reorderStats{received: 3, duplicates: 1, late: 1}},
+		{"still waited for", []arrival{{0, 1}, {1, 3}}, wait,
+			[]uint16{1}, nil, reorderStats{received: 2}},
+		{"lost", []arrival{{0, 1}, {1, 3}, {2, 5}}, 1 + wait,
+			[]uint16{1, 3}, []uint16{3}, reorderStats{received: 3, lost: 1}},
+		{"lost, then late", []arrival{{0, 1}, {1, 3}, {1 + wait, 4}, {2 + wait, 2}}, 3 + wait,
+			[]uint16{1, 3, 4}, []uint16{3}, reorderStats{received: 3, lost: 1, late: 1}},
+		{"a gap wider than the ring", []arrival{{0, 1}, {1, 1001}}, 1,
+			[]uint16{1}, nil, reorderStats{received: 2, lost: 1001 - 2 - (reorderSize - 1)}},
+		{"a source that began anew ahead", []arrival{{0, 1}, {1, 2 + maxDropout}}, 1,
+			[]uint16{1, 2 + maxDropout}, []uint16{2 + maxDropout}, reorderStats{received: 2, restarts: 1}},
+		{"a source that began anew behind", []arrival{{0, 20000}, {1, 5}, {2, 6}, {3, 7}}, 4,
+			[]uint16{20000, 6, 7}, []uint16{6}, reorderStats{received: 3, late: 1, restarts: 1}},
+		{"one stray packet from far behind", []arrival{{0, 20000}, {1, 5}, {2, 20001}}, 3,
+			[]uint16{20000, 20001}, nil, reorderStats{received: 2, late: 1}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := &reorder{wait: wait * time.Millisecond}
+			var got, gaps []uint16
+			take := func(ms int) {
+				s, g := popAll(r, at(ms))
+				got, gaps = append(got, s...), append(gaps, g...)
+			}
+			for _, a := range test.arrivals {
+				r.push(at(a.ms), packetWith(a.seq))
+				take(a.ms)
+			}
+			take(test.end)
+			if !slices.Equal(got, test.want) || !slices.Equal(gaps, test.gaps) {
+				t.Errorf("got %v with gaps at %v, want %v with %v", got, gaps, test.want, test.gaps)
+			}
+			if r.stats != test.stats {
+				t.Errorf("stats %+v, want %+v", r.stats, test.stats)
+			}
+		})
+	}
+}
+
+func TestReorderNacks(t *testing.T) {
+	r := &reorder{wait: 200 * time.Millisecond, nack: true}
+	r.push(at(0), packetWith(1))
+	r.push(at(0), packetWith(4))
+	popAll(r, at(0))
+	var asked []int // ms
+	for now := r.deadline(); !now.IsZero(); now = r.deadline() {
+		popAll(r, now)
+		if lost := r.nacks(now, nil); len(lost) > 0 {
+			if !slices.Equal(lost, []uint16{2, 3}) {
+				t.Fatalf("asked for %v", lost)
+			}
+			asked = append(asked, int(now.Sub(epochTime)/time.Millisecond))
+		}
+	}
+	if want := []int{5, 45, 85, 125, 165}; !slices.Equal(asked, want) {
+		t.Errorf("asked at %v ms, want %v", asked, want)
+	}
+	if want := (reorderStats{received: 2, lost: 2}); r.stats != want {
+		t.Errorf("stats %+v, want %+v", r.stats, want)
+	}
+}
+
+func TestReorderRepaired(t *testing.T) {
+	r := &reorder{wait: 200 * time.Millisecond, nack: true}
+	for _, seq := range []uint16{1, 3} {
+		r.push(at(0), packetWith(seq))
+	}
+	popAll(r, at(0))
+	if lost := r.nacks(at(5), nil); !slices.Equal(lost, []uint16{2}) {
+		t.Fatalf("asked for %v", lost)
+	}
+	r.push(at(20), packetWith(2))
+	if got, gaps := popAll(r, at(20)); !slices.Equal(got, []uint16{2, 3}) || gaps != nil {
+		t.Errorf("got %v with gaps at %v", got, gaps)
+	}
+	if want := (reorderStats{received: 3, recovered: 1}); r.stats != want {
+		t.Errorf("stats %+v, want %+v", r.stats, want)
+	}
+	if !r.deadline().IsZero() {
+		t.Error("something is still due")
+	}
+}
+
+// TestReorderRandom shuffles, drops and repeats packets: whatever happens, what comes
+// out is in order, and every packet is either received or lost.
+func TestReorderRandom(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 200 {
+		r := &reorder{wait: 50 * time.Millisecond, nack: rng.IntN(2) == 0}
+		first := uint16(rng.Uint32())
+		const n = 400
+		order := []int{0} // the first is the first to arrive
+		for i := 1; i < n-1; i++ {
+			if rng.IntN(10) > 0 {
+				order = append(order, i)
+			}
+			if rng.IntN(20) == 0 {
+				order = append(order, i)
+			}
+		}
+		for i := 1; i < len(order); i++ {
+			if j := i + rng.IntN(5); j < len(order) {
+				order[i], order[j] = order[j], order[i]
+			}
+		}
+		order = append(order, n-1)
+		last, delivered := -1, uint64(0)
+		drain := func(now time.Time) {
+			got, _ := popAll(r, now)
+			for _, seq := range got {
+				i := int(seq - first)
+				if i <= last {
+					t.Fatalf("%d after %d", i, last)
+				}
+				last, delivered = i, delivered+1
+			}
+			r.nacks(now, nil)
+		}
+		for ms, i := range order {
+			r.push(at(ms), packetWith(first+uint16(i)))
+			drain(at(ms))
+		}
+		drain(at(len(order) + 1000))
+		if r.stats.received != delivered || delivered+r.stats.lost != n || last != n-1 || r.missing != 0 {
+			t.Fatalf("%+v, %d delivered, last %d, %d missing", r.stats, delivered, last, r.missing)
+		}
+	}
+}
