@@ -169,7 +169,7 @@ func (u *upTrack) parseVP8(p *packetcache.Packet) bool {
 	}
 	p.KeyFrame = d.keyFrame
 	p.Payload = cutVP8(p.Payload, d.size)
-	if p.KeyFrame {
+	if p.KeyFrame && p.InOrder {
 		u.keyFrameWanted.Store(false)
 	}
 	return true

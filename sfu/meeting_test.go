@@ -1,0 +1,492 @@
+package sfu
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+func camera(name string) pubKey { return pubKey{name, Camera} }
+
+func mic(name string) pubKey { return pubKey{name, Mic} }
+
+// showsCamera has from send a key frame, when asked, and waits for it in a slot of to.
+func showsCamera(t *testing.T, from, to *client, mid string) *rtp.Packet {
+	t.Helper()
+	await(t, from.sends[Camera].plis, from.name+" being asked for a key frame")
+	sent := from.sends[Camera].frame(t, true, 2)
+	first := awaitFrame(t, to.packets(mid), sent[0])
+	second := awaitFrame(t, to.packets(mid), sent[1])
+	if second.SequenceNumber != first.SequenceNumber+1 || second.Timestamp != first.Timestamp {
+		t.Errorf("%s's frame arrives as %+v, %+v", from.name, first.Header, second.Header)
+	}
+	return second
+}
+
+// TestSwitchingSlot: one slot shows bob, then carol, then bob, without a gap.
+func TestSwitchingSlot(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob, carol := join(t, n, "r", "alice"), join(t, n, "r", "bob"), join(t, n, "r", "carol")
+	alice.connect(0, 1)
+	for _, c := range []*client{bob, carol} {
+		c.connect(0, 0, Camera)
+		c.begin(Camera)
+	}
+	carol.sends[Camera].stamp = 77
+	var before *rtp.Packet
+	for round, from := range []*client{bob, carol, bob, carol} {
+		alice.watch(from.name)
+		mid := alice.awaitSlots(camera(from.name))[camera(from.name)]
+		last := showsCamera(t, from, alice, mid)
+		if before != nil {
+			if step := last.SequenceNumber - before.SequenceNumber; step != 2 {
+				t.Errorf("round %d: sequence number %d after %d", round, last.SequenceNumber, before.SequenceNumber)
+			}
+			if step := int32(last.Timestamp - before.Timestamp); step <= 0 || step > 90000*int32(patience/time.Second) {
+				t.Errorf("round %d: timestamp %d after %d", round, last.Timestamp, before.Timestamp)
+			}
+		}
+		before = last
+	}
+}
+
+// TestThreeParticipants: all hear all others and nobody themselves; who leaves is
+// gone, and who stays keeps the slot.
+func TestThreeParticipants(t *testing.T) {
+	n := startNode(t, nil)
+	names := []string{"alice", "bob", "carol"}
+	var all []*client
+	for _, name := range names {
+		c := join(t, n, "r", name)
+		c.connect(3, 3, Mic, Camera)
+		all = append(all, c)
+	}
+	stranger := join(t, n, "elsewhere", "alice")
+	stranger.connect(3, 3)
+	for _, c := range all {
+		c.begin(Mic)
+		c.begin(Camera)
+		c.watch(append(slices.Clone(names), "alice", "nobody")...)
+	}
+	mids := map[string]map[pubKey]string{}
+	for i, c := range all {
+		a, b := names[(i+1)%3], names[(i+2)%3]
+		mids[c.name] = c.awaitSlots(mic(a), mic(b), camera(a), camera(b))
+	}
+	for _, from := range all {
+		sent := from.sends[Mic].sound(t, 50)
+		for _, to := range all {
+			if to != from {
+				awaitFrame(t, to.packets(mids[to.name][mic(from.name)]), sent)
+			}
+		}
+	}
+	all[1].transport.Close()
+	if got := all[0].awaitSlots(mic("carol"), camera("carol")); got[mic("carol")] != mids["alice"][mic("carol")] ||
+		got[camera("carol")] != mids["alice"][camera("carol")] {
+		t.Errorf("carol moved from %v to %v", mids["alice"], got)
+	}
+	if got := <-stranger.slots; len(got) != 0 {
+		t.Errorf("the other room sees %v", got)
+	}
+	if s := n.Stats(); s.Rooms != 2 || s.Transports != 3 || s.Publications != 4 || s.Slots != 18 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestMute: a muted source holds no slot, whatever it sends, and comes back with a
+// key frame.
+func TestMute(t *testing.T) {
+	tapped := make(chan []byte, 64)
+	n := startNode(t, func(c *Config) { c.Tap = func(p Tapped) { tapped <- slices.Clone(p.Payload) } })
+	alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+	alice.connect(1, 1)
+	bob.connect(0, 0, Camera, Mic)
+	bob.begin(Camera)
+	bob.begin(Mic)
+	alice.watch("bob")
+	mid := alice.awaitSlots(camera("bob"), mic("bob"))[camera("bob")]
+	last := showsCamera(t, bob, alice, mid)
+	bob.transport.Mute(Camera, true)
+	alice.awaitSlots(mic("bob"))
+	sent := bob.sends[Camera].frame(t, true, 5)
+	for !slices.Equal(await(t, tapped, "the muted frame"), sent[4].Payload) {
+	}
+	bob.transport.Mute(Camera, false)
+	if got := alice.awaitSlots(camera("bob"), mic("bob"))[camera("bob")]; got != mid {
+		t.Errorf("bob came back in slot %s, was in %s", got, mid)
+	}
+	// The request may wait for the throttle; until then nothing goes out.
+	if again := showsCamera(t, bob, alice, mid); again.SequenceNumber != last.SequenceNumber+2 {
+		t.Errorf("sequence number %d after %d", again.SequenceNumber, last.SequenceNumber)
+	}
+	bob.transport.Mute(200, true)
+}
+
+// TestRenegotiation adds slots, then a source, to PeerConnections that stand.
+func TestRenegotiation(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob, carol := join(t, n, "r", "alice"), join(t, n, "r", "bob"), join(t, n, "r", "carol")
+	alice.connect(0, 1)
+	bob.connect(0, 0, Camera)
+	carol.connect(0, 0, Mic)
+	bob.begin(Camera)
+	carol.begin(Mic)
+	alice.watch("bob", "carol")
+	mids := alice.awaitSlots(camera("bob"))
+	first := showsCamera(t, bob, alice, mids[camera("bob")])
+
+	alice.addSlots(1, 1)
+	alice.negotiate()
+	mids = alice.awaitSlots(camera("bob"), mic("carol"))
+	awaitFrame(t, alice.packets(mids[mic("carol")]), carol.sends[Mic].sound(t, 40))
+
+	carol.publish(Camera)
+	carol.negotiate()
+	carol.begin(Camera)
+	mids = alice.awaitSlots(camera("bob"), mic("carol"), camera("carol"))
+	showsCamera(t, carol, alice, mids[camera("carol")])
+
+	sent := bob.sends[Camera].frame(t, false, 1)
+	if got := awaitFrame(t, alice.packets(mids[camera("bob")]), sent[0]); got.SequenceNumber != first.SequenceNumber+1 {
+		t.Errorf("bob's slot went from %d to %d", first.SequenceNumber, got.SequenceNumber)
+	}
+}
+
+// TestRestart: a publisher comes back with a new PeerConnection, so with new SSRCs.
+// Its publication stays, in the same slot, and the slot's stream goes on.
+func TestRestart(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+	alice.connect(0, 1)
+	bob.connect(0, 0, Camera)
+	bob.begin(Camera)
+	alice.watch("bob")
+	mid := alice.awaitSlots(camera("bob"))[camera("bob")]
+	last := showsCamera(t, bob, alice, mid)
+	bob.connect(0, 0, Camera)
+	first := awaitFrame(t, alice.packets(mid), bob.sends[Camera].frame(t, true, 1)[0])
+	if first.SequenceNumber != last.SequenceNumber+1 {
+		t.Errorf("the slot went from %d to %d", last.SequenceNumber, first.SequenceNumber)
+	}
+	again := showsCamera(t, bob, alice, mid)
+	if again.SequenceNumber != last.SequenceNumber+3 || int32(again.Timestamp-last.Timestamp) <= 0 {
+		t.Errorf("the slot went from %+v to %+v", last.Header, again.Header)
+	}
+	select {
+	case s := <-alice.slots:
+		t.Errorf("slots changed to %v", s)
+	case s := <-bob.published:
+		t.Errorf("published changed to %v", s)
+	case err := <-bob.down:
+		t.Errorf("a connection that was replaced is reported down: %v", err)
+	default:
+	}
+	if _, err := bob.transport.Answer(context.Background(), Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}); !errors.Is(err, ErrStaleConnection) {
+		t.Errorf("an offer for the connection before: %v", err)
+	}
+}
+
+// TestLateJoin: who comes later gets a key frame at once, not at the next one by chance.
+func TestLateJoin(t *testing.T) {
+	n := startNode(t, nil)
+	bob := join(t, n, "r", "bob")
+	bob.connect(0, 0, Camera)
+	bob.begin(Camera)
+	bob.sends[Camera].frame(t, false, 3)
+	alice := join(t, n, "r", "alice")
+	alice.watch("bob")
+	alice.connect(0, 1)
+	showsCamera(t, bob, alice, alice.awaitSlots(camera("bob"))[camera("bob")])
+}
+
+// TestLoudest: with one slot for three voices, the loud one is heard.
+func TestLoudest(t *testing.T) {
+	n := startNode(t, nil)
+	alice := join(t, n, "r", "alice")
+	alice.connect(1, 0)
+	var voices []*client
+	for _, name := range []string{"bob", "carol", "dave"} {
+		c := join(t, n, "r", name)
+		c.connect(0, 0, Mic)
+		c.begin(Mic)
+		voices = append(voices, c)
+	}
+	alice.awaitSlots(mic("bob"))
+	speak := func(who *client) {
+		r := who.transport.room
+		for range 10 {
+			who.sends[Mic].sound(t, 80)
+		}
+		// The packets are on their way; each round hears what has come.
+		for {
+			select {
+			case s := <-alice.slots:
+				if len(s) == 1 && s[0].Participant == who.name {
+					return
+				}
+			default:
+				r.tick(n.now(), time.Now())
+				who.sends[Mic].sound(t, 80)
+				runtime.Gosched()
+			}
+		}
+	}
+	speak(voices[2])
+	speak(voices[1])
+}
+
+// lossy drops what a client receives, by a seeded choice, before anything else
+// sees it.
+type lossy struct {
+	interceptor.NoOp
+	mu     sync.Mutex
+	random *rand.Rand
+	lost   int
+}
+
+func (l *lossy) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
+
+func (l *lossy) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
+	if info.MimeType == webrtc.MimeTypeRTX {
+		return reader
+	}
+	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
+		for {
+			n, attributes, err := reader.Read(b, a)
+			if err != nil || !l.drops() {
+				return n, attributes, err
+			}
+		}
+	})
+}
+
+func (l *lossy) drops() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.random.IntN(10) > 0 {
+		return false
+	}
+	l.lost++
+	return true
+}
+
+// TestLossIsRepaired: of 300 packets a tenth is lost on the way to a subscriber, who
+// asks again; in the end it has them all, and none twice in the media stream.
+func TestLossIsRepaired(t *testing.T) {
+	n := startNode(t, nil)
+	bob := join(t, n, "r", "bob")
+	bob.connect(0, 0, Camera)
+	bob.begin(Camera)
+
+	loss := &lossy{random: rand.New(rand.NewPCG(1, 2))}
+	alice := join(t, n, "r", "alice")
+	alice.open(clientAPI(t, loss))
+	alice.addSlots(0, 1)
+	alice.negotiate()
+	await(t, alice.connected, "connected")
+	alice.watch("bob")
+	mid := alice.awaitSlots(camera("bob"))[camera("bob")]
+	await(t, bob.sends[Camera].plis, "a request for a key frame")
+
+	want := map[string]bool{}
+	send := func(key bool) {
+		for _, p := range bob.sends[Camera].frame(t, key, 3) {
+			want[string(p.Payload[4:])] = true
+		}
+	}
+	send(true)
+	for range 99 {
+		send(false)
+	}
+	numbers := map[uint16]bool{}
+	// What the end has lost is only noticed when more comes; that need not arrive.
+	tail := time.NewTicker(20 * time.Millisecond)
+	defer tail.Stop()
+	deadline := time.After(patience)
+	for len(want) > 0 {
+		select {
+		case p := <-alice.packets(mid):
+			if numbers[p.SequenceNumber] {
+				t.Errorf("sequence number %d twice", p.SequenceNumber)
+			}
+			numbers[p.SequenceNumber] = true
+			delete(want, string(p.Payload[1:]))
+		case <-tail.C:
+			bob.sends[Camera].frame(t, false, 1)
+		case <-deadline:
+			t.Fatalf("%d packets are still missing; %+v", len(want), n.Stats())
+		}
+	}
+	if s := n.Stats(); loss.lost == 0 || s.Retransmitted == 0 {
+		t.Errorf("%d packets lost, %d sent again", loss.lost, s.Retransmitted)
+	}
+}
+
+// TestTap sees what was received, as it was received.
+func TestTap(t *testing.T) {
+	tapped := make(chan Tapped, 16)
+	n := startNode(t, func(c *Config) {
+		c.Tap = func(p Tapped) {
+			p.Payload = slices.Clone(p.Payload)
+			tapped <- p
+		}
+	})
+	bob := join(t, n, "r", "bob")
+	bob.connect(0, 0, Camera)
+	sent := bob.sends[Camera].frame(t, true, 1)[0]
+	got := await(t, tapped, "a packet at the tap")
+	if got.Room != "r" || got.Participant != "bob" || got.Source != Camera || !slices.Equal(got.Payload, sent.Payload) {
+		t.Errorf("%+v, sent %x", got, sent.Payload)
+	}
+}
+
+// TestDown: when the participant closes the PeerConnection, that is reported, what
+// it published ends, and a new one may be offered.
+func TestDown(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+	alice.connect(1, 1)
+	bob.connect(0, 0, Mic)
+	bob.begin(Mic)
+	alice.awaitSlots(mic("bob"))
+	if err := bob.pc.GracefulClose(); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, bob.down, "down"); !errors.Is(err, ErrMediaFailed) {
+		t.Error(err)
+	}
+	if got := await(t, bob.published, "published"); len(got) != 0 {
+		t.Errorf("still published: %v", got)
+	}
+	alice.awaitSlots()
+	bob.connect(0, 0, Mic)
+	bob.begin(Mic)
+	alice.awaitSlots(mic("bob"))
+}
+
+// TestGarbage: what comes to the port from nobody is ignored.
+func TestGarbage(t *testing.T) {
+	n := startNode(t, nil)
+	conn, err := net.Dial("udp", n.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := rand.New(rand.NewPCG(5, 6))
+	for i := range 2000 {
+		b := make([]byte, r.IntN(1500))
+		for j := range b {
+			b[j] = byte(r.Uint32())
+		}
+		if len(b) > 20 && i%2 == 0 { // like STUN, like RTP
+			copy(b, []byte{0, 1, 0, byte(len(b) - 20), 0x21, 0x12, 0xa4, 0x42})
+		}
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice := join(t, n, "r", "alice")
+	alice.connect(1, 1)
+}
+
+// TestBadOffers: a refused offer leaves the transport usable.
+func TestBadOffers(t *testing.T) {
+	n := startNode(t, nil)
+	alice := join(t, n, "r", "alice")
+	for name, text := range map[string]string{
+		"no SDP":         "v=0",
+		"no credentials": strings.ReplaceAll(testSDP(testSection("audio", "0", "recvonly")), "ice-", "x-"),
+		"no fingerprint": strings.ReplaceAll(testSDP(testSection("audio", "0", "recvonly")), "fingerprint", "x"),
+		"no codec":       strings.ReplaceAll(testSDP(testSection("video", "0", "recvonly")), "VP8", "VP7"),
+	} {
+		alice.number++
+		_, err := alice.transport.Answer(context.Background(), Offer{alice.number, text, nil})
+		if name != "no codec" && !errors.Is(err, ErrBadOffer) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	alice.connect(1, 1)
+	offer := alice.offer()
+	offer.Sources = map[string]Source{"0": Camera}
+	offer.SDP = strings.Replace(offer.SDP, "a=recvonly", "a=sendonly", 1)
+	if _, err := alice.transport.Answer(context.Background(), offer); !errors.Is(err, ErrBadOffer) {
+		t.Errorf("a slot that becomes an uplink: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	offer.Connection++
+	if _, err := alice.transport.Answer(ctx, offer); err == nil {
+		t.Error("an answer under a context that is done")
+	}
+}
+
+func TestJoinErrors(t *testing.T) {
+	n := startNode(t, nil)
+	alice := join(t, n, "r", "alice")
+	if _, err := n.Join("r", "alice", Events{}); !errors.Is(err, ErrAlreadyJoined) {
+		t.Errorf("a second alice: %v", err)
+	}
+	alice.transport.Close()
+	alice.transport.Close()
+	alice.transport.View(nil)
+	alice.transport.Mute(Mic, true)
+	if _, err := alice.transport.Answer(context.Background(), Offer{1, testSDP(testSection("audio", "0", "recvonly")), nil}); !errors.Is(err, ErrClosed) {
+		t.Errorf("an offer after Close: %v", err)
+	}
+	if _, err := n.Join("r", "alice", Events{}); err != nil {
+		t.Errorf("alice again: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Join("r", "bob", Events{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close of the node: %v", err)
+	}
+}
+
+// TestCloseLeavesNothing: neither a goroutine of a meeting nor of a connection that
+// never came about.
+func TestCloseLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	n, err := New(Config{Listen: netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, bob, ghost := join(t, n, "r", "alice"), join(t, n, "r", "bob"), join(t, n, "r", "ghost")
+	for _, c := range []*client{alice, bob} {
+		c.connect(2, 2, Mic, Camera)
+		c.begin(Mic)
+		c.begin(Camera)
+	}
+	alice.awaitSlots(mic("bob"))
+	if _, err := ghost.transport.Answer(context.Background(), Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*client{alice, bob} {
+		if err := c.pc.GracefulClose(); err != nil {
+			t.Error(err)
+		}
+	}
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
