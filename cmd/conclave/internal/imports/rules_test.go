@@ -37,10 +37,8 @@ func foreign(name string) bool {
 	return strings.Contains(first, ".")
 }
 
-var (
-	serverSide = butNot(below("sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "webclient"), below("room/client"))
-	mediaCode  = below("github.com/pion")
-)
+// serverSide is all that a running server consists of, and `conclave serve` wires.
+var serverSide = butNot(below("sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "webclient"), below("room/client"))
 
 var rules = []rule{
 	{
