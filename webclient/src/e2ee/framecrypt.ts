@@ -8,16 +8,17 @@ import { type FrameCode, type Kind, kindOf, sources } from './types';
 export const Codec = { opus: 1, vp8: 2, vp9: 3, av1: 4, h264: 5 } as const;
 export type Codec = (typeof Codec)[keyof typeof Codec];
 
-const mimeTypes: Readonly<Record<string, Codec>> = {
-  'audio/opus': Codec.opus,
-  'video/vp8': Codec.vp8,
-  'video/vp9': Codec.vp9,
-  'video/av1': Codec.av1,
-  'video/h264': Codec.h264,
-};
+const mimeTypes: ReadonlyMap<string, Codec> = new Map([
+  ['audio/opus', Codec.opus],
+  ['video/vp8', Codec.vp8],
+  ['video/vp9', Codec.vp9],
+  ['video/av1', Codec.av1],
+  ['video/h264', Codec.h264],
+]);
 
 /** The codec of a MIME type; undefined for one that has no number: its frames are dropped. */
-export const codecOf = (mimeType: string): Codec | undefined => mimeTypes[mimeType.toLowerCase()];
+export const codecOf = (mimeType: string): Codec | undefined =>
+  mimeTypes.get(mimeType.toLowerCase());
 
 const codecKind = (codec: Codec): Kind => (codec === Codec.opus ? 'audio' : 'video');
 

@@ -80,10 +80,9 @@ export class Transform {
     this.#codecs = codecs;
   }
 
-  /** Tries the frames that wait, in their order: an epoch has started. */
-  retry(): void {
-    if (this.#early.length === 0) return;
-    void this.#inTurn(async () => {
+  /** Tries the frames that wait, in their order: an epoch has started. Never rejects. */
+  retry(): Promise<void> {
+    return this.#inTurn(async () => {
       for (const early of this.#early.splice(0)) {
         this.#shared.early -= early.bytes;
         await this.#open(early.frame, early.codec, early.until);

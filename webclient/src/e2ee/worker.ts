@@ -133,7 +133,7 @@ function startEpoch(started: Output & { type: 'epoch-started' }): void {
   }
   rosters.set(nameOf(epoch), new Map(members.map(({ leaf, pid }) => [leaf, pid])));
   tell({ type: 'epoch', epoch: { epoch, own, members, safetyNumber } });
-  for (const transform of transforms.values()) transform.retry();
+  for (const transform of transforms.values()) void transform.retry();
 }
 
 function sendWith(epoch: Epoch): void {
