@@ -1,0 +1,193 @@
+package mls
+
+import (
+	"bytes"
+	"testing"
+)
+
+// The decoders accept one encoding of everything: what they read, they write back.
+
+func fuzzDecoder(f *testing.F, read func(r *reader) func() []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var write func() []byte
+		if decode("input", b, func(r *reader) { write = read(r) }) != nil {
+			return
+		}
+		if got := write(); !bytes.Equal(got, b) {
+			t.Fatalf("read %x, wrote %x", b, got)
+		}
+	})
+}
+
+type fuzzSeeds struct {
+	parties []party
+	staged  *Staged
+	joiner  *KeyPackageSecrets
+	message []byte
+}
+
+func newFuzzSeeds(f *testing.F) fuzzSeeds {
+	f.Helper()
+	random := testRandom(50)
+	s := fuzzSeeds{parties: testGroup(f, random, Suite3, 4), joiner: testKeyPackage(f, random, Suite3, "joiner")}
+	s.staged = s.parties[0].commit(f, random, CommitParams{
+		Adds: []*KeyPackage{s.joiner.KeyPackage()}, Removes: []LeafIndex{2}, AAD: []byte("aad"),
+	})
+	s.message = testSeal(f, s.parties[0], 1)[0]
+	return s
+}
+
+// content is the plaintext of the staged commit.
+func (s fuzzSeeds) content(f *testing.F) *privateContent {
+	c, err := s.parties[1].group.openCommit(s.staged.Commit)
+	requireNoError(f, "commit", err)
+	return c
+}
+
+func FuzzVarint(f *testing.F) {
+	for _, b := range [][]byte{{0}, {0x3f}, {0x40, 0x3f}, {0x40, 0x40}, {0x80, 0, 0x40, 0}, {0x80, 0, 0x3f, 0xff}, {0xc0}} {
+		f.Add(b)
+	}
+	fuzzDecoder(f, func(r *reader) func() []byte {
+		n := r.varint()
+		return func() []byte { return appendVarint(nil, n) }
+	})
+}
+
+func FuzzKeyPackage(f *testing.F) {
+	s := newFuzzSeeds(f)
+	f.Add(s.joiner.KeyPackage().Raw())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		kp, err := ParseKeyPackage(b)
+		if err != nil {
+			return
+		}
+		again := &KeyPackage{suite: kp.suite, initKey: kp.initKey, leaf: kp.leaf, extensions: kp.extensions}
+		body := appendExtensions(append(appendVec(appendU16(appendU16(nil, versionMLS10), uint16(kp.suite)), again.initKey),
+			appendVec(kp.leaf.appendUnsigned(nil), kp.leaf.signature)...), kp.extensions)
+		if !bytes.Equal(kp.Raw(), b) || !bytes.Equal(appendVec(body, kp.signature), kp.raw) {
+			t.Fatal("not the only encoding")
+		}
+		_ = kp.Verify(Suite3, testTime)
+		kp.Ref()
+	})
+}
+
+func FuzzTree(f *testing.F) {
+	s := newFuzzSeeds(f)
+	f.Add(s.parties[0].group.tree.encode())
+	f.Add(s.staged.group.tree.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tree, err := parseTree(suites[Suite3], b)
+		if err != nil {
+			return
+		}
+		if got := tree.encode(); !bytes.Equal(got, b) {
+			t.Fatalf("read %x, wrote %x", b, got)
+		}
+		_ = tree.validate([]byte("group"), testGroupExtensions)
+		for i := range tree.width() {
+			if tree.leaf(i) != nil {
+				changed := tree.clone()
+				changed.remove(i)
+				changed.rootHash()
+				tree.filteredPath(i)
+			}
+		}
+	})
+}
+
+func FuzzCommit(f *testing.F) {
+	f.Add(newFuzzSeeds(f).commitBody(f))
+	fuzzDecoder(f, func(r *reader) func() []byte { return r.commit().encode })
+}
+
+func (s fuzzSeeds) commitBody(f *testing.F) []byte { return s.content(f).content.body }
+
+func FuzzPrivateMessage(f *testing.F) {
+	s := newFuzzSeeds(f)
+	f.Add(s.staged.Commit)
+	f.Add(s.message)
+	g := s.parties[1].group
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := parsePrivateMessage(b); err == nil && !bytes.Equal(m.encode(), b) {
+			t.Fatal("not the only encoding")
+		}
+		_, _ = PeekPrivateMessage(b)
+		if _, err := g.Process(b, ProcessParams{PSKs: testPSKs, Now: testTime}); err == nil && !bytes.Equal(b, s.staged.Commit) {
+			t.Fatal("a commit was forged")
+		}
+		if _, err := (&Receiver{group: g, ratchets: make([]receiveRatchet, g.tree.width())}).Open(b); err == nil {
+			t.Fatal("a message was opened without its key")
+		}
+	})
+}
+
+// FuzzMemberContent is what a member can put into a commit, well sealed.
+func FuzzMemberContent(f *testing.F) {
+	s := newFuzzSeeds(f)
+	c := s.content(f)
+	f.Add(append(bytes.Clone(c.content.body), c.authData()...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		msg, _ := forgery{plain: func([]byte) []byte { return b }}.make(t, testRandom(51), s.parties[0])
+		_, _ = s.parties[1].group.Process(msg, ProcessParams{PSKs: testPSKs, Now: testTime})
+	})
+}
+
+func FuzzWelcome(f *testing.F) {
+	s := newFuzzSeeds(f)
+	f.Add(s.staged.Welcome)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w, err := parseWelcome(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(w.encode(), b) {
+			t.Fatal("not the only encoding")
+		}
+		_, _, _, _ = Join(b, s.joiner, JoinParams{PSKs: testPSKs})
+	})
+}
+
+func FuzzGroupInfo(f *testing.F) {
+	g := newFuzzSeeds(f).parties[0].group
+	info := groupInfo{context: g.context, extensions: []Extension{{extensionRatchetTree, g.tree.encode()}}, tag: g.tag}
+	b, err := info.seal(g.signer)
+	requireNoError(f, "group info", err)
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		info, err := parseGroupInfo(b)
+		if err != nil {
+			return
+		}
+		again := appendExtensions(info.context.encode(), info.extensions)
+		again = appendVec(appendU32(appendVec(again, info.tag), uint32(info.signer)), info.signature)
+		if !bytes.Equal(again, b) {
+			t.Fatal("not the only encoding")
+		}
+		_, _ = info.openTree(g.suite, nil)
+	})
+}
+
+func FuzzGroupSecrets(f *testing.F) {
+	f.Add(groupSecrets{make([]byte, 32), make([]byte, 32), []pskID{{testPSK.ID, make([]byte, 32)}}}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := parseGroupSecrets(b); err == nil && !bytes.Equal(s.encode(), b) {
+			t.Fatal("not the only encoding")
+		}
+	})
+}
+
+func FuzzRequiredCapabilities(f *testing.F) {
+	f.Add(RequiredCapabilities(ExtensionConclaveGroup).Data)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		req, err := requiredBy([]Extension{{extensionRequiredCapabilities, b}})
+		if err != nil {
+			return
+		}
+		again := appendU16s(appendU16s(appendU16s(nil, req.extensions), req.proposals), req.credentials)
+		if !bytes.Equal(again, b) {
+			t.Fatal("not the only encoding")
+		}
+	})
+}
