@@ -32,7 +32,7 @@ const contentSecurityPolicy = "default-src 'none'; " +
 // permissionsPolicy leaves the page the devices of a meeting and nothing else.
 const permissionsPolicy = "camera=(self), microphone=(self), display-capture=(self), " +
 	"fullscreen=(self), autoplay=(self), screen-wake-lock=(self), clipboard-write=(self), " +
-	"geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), midi=(), " +
+	"geolocation=(), payment=(), usb=(), serial=(), midi=(), " +
 	"publickey-credentials-get=(), browsing-topics=()"
 
 const (

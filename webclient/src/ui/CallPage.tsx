@@ -1,26 +1,16 @@
-import {
-  createEffect,
-  createMemo,
-  createSignal,
-  For,
-  onCleanup,
-  onMount,
-  Show,
-  type Accessor,
-  type JSX,
-} from 'solid-js';
+import { createSignal, For, onCleanup, onMount, Show, type Accessor, type JSX } from 'solid-js';
 import type { Call } from '../call/call';
-import { bestGrid, capacity } from '../call/grid';
 import type { LocalMedia, LocalState } from '../call/local';
 import type { EpochStarted } from '../call/ports';
-import { isAway, joining, keyMark, members, micOn, picture, tileKey } from '../call/select';
-import { createCallModel, createRoster, createToasts, statusLine } from './call-model';
-import { Copy, Key, Leave, People, Shield } from './icons';
-import { MediaButtons } from './MediaButtons';
+import { joining, keyMark } from '../call/select';
+import type { CallState } from '../call/state';
+import { createCallModel, createToasts, statusLine, type CallModel } from './call-model';
+import { Controls } from './Controls';
+import { Key } from './icons';
 import { Panel } from './Panel';
 import { SafetyNumber } from './SafetyNumber';
 import { Sound } from './Sound';
-import { Tile } from './Tile';
+import { Tiles } from './Tiles';
 import { keyReasons } from './words';
 
 interface CallPageProps {
@@ -50,9 +40,18 @@ export function CallPage(props: CallPageProps): JSX.Element {
     <main class="call" classList={{ resting: resting() }}>
       <div class="stage">
         <Top state={state()} onKey={() => setPanel(!panel())} />
-        <Tiles {...props} state={state} slots={slots} />
+        <Tiles
+          call={props.call}
+          name={props.name}
+          localState={props.localState}
+          state={state}
+          slots={slots}
+        />
         <Controls
-          {...props}
+          href={props.href}
+          local={props.local}
+          localState={props.localState()}
+          onLeave={() => props.call.leave()}
           onPeople={() => setPanel(!panel())}
           onSafety={() => setShown(state().epoch)}
         />
@@ -108,10 +107,7 @@ function createResting(): Accessor<boolean> {
   return resting;
 }
 
-function Top(props: {
-  state: ReturnType<Accessor<Call['state']>>;
-  onKey: () => void;
-}): JSX.Element {
+function Top(props: { state: CallState; onKey: () => void }): JSX.Element {
   const mark = () => keyMark(props.state);
   const line = () => statusLine(props.state, joining(props.state).length);
   return (
@@ -131,112 +127,13 @@ function Top(props: {
         {keyReasons[mark().why].title}
       </span>
       <div class="status" role="status">
-        <span>{line()}</span>
+        {line()}
       </div>
     </div>
   );
 }
 
-type Model = ReturnType<typeof createCallModel>;
-
-function Tiles(props: CallPageProps & Model): JSX.Element {
-  const [size, setSize] = createSignal({ width: 0, height: 0 });
-  const roster = createRoster(props.state);
-  const elements = new Map<string, HTMLElement>();
-  let stage!: HTMLDivElement;
-
-  const gap = 8; // px, as --gap
-  const count = createMemo(() => capacity(roster().length, size().width, size().height, gap));
-  const visible = createMemo(() => fitting(roster(), count()));
-  const grid = createMemo(() => {
-    const cells = visible().length + (visible().length < roster().length ? 1 : 0);
-    return bestGrid(cells, size().width, size().height, gap);
-  });
-
-  const measure = new ResizeObserver(() =>
-    setSize({ width: stage.clientWidth, height: stage.clientHeight }),
-  );
-  onMount(() => measure.observe(stage));
-  createEffect(() => {
-    stage.style.setProperty('--tile-width', `${grid().width}px`);
-    stage.style.setProperty('--tile-height', `${grid().height}px`);
-    const remote = visible().filter((pid) => pid !== props.state().pid);
-    const { width, height } = grid();
-    props.call.show(
-      remote.map((pid) => ({ pid, width, height })),
-      window.devicePixelRatio,
-    );
-  });
-  const timer = setInterval(() => {
-    for (const [pid, element] of elements) showLevel(element, props.call.level(pid));
-  }, 100);
-  onCleanup(() => {
-    measure.disconnect();
-    clearInterval(timer);
-  });
-
-  return (
-    <div class="tiles" ref={stage}>
-      <For each={visible()}>
-        {(pid) => {
-          onCleanup(() => elements.delete(pid));
-          return <Participant {...props} pid={pid} ref={(element) => elements.set(pid, element)} />;
-        }}
-      </For>
-      <Show when={visible().length < roster().length}>
-        <div class="tile more">and {roster().length - visible().length} more</div>
-      </Show>
-    </div>
-  );
-}
-
-/** All, or as many as fit beside the tile that counts the rest. We give way last. */
-function fitting(roster: string[], count: number): string[] {
-  return count >= roster.length ? roster : roster.slice(0, Math.max(1, count - 1));
-}
-
-const audible = 0.08; // below, it is a room and not a voice
-
-function showLevel(element: HTMLElement, level: number): void {
-  element.style.setProperty('--level', level.toFixed(2));
-  element.classList.toggle('speaking', level > audible);
-}
-
-interface ParticipantProps extends CallPageProps, Model {
-  pid: string;
-  ref: (element: HTMLElement) => void;
-}
-
-function Participant(props: ParticipantProps): JSX.Element {
-  const own = () => props.pid === props.state().pid;
-  const shown = createMemo(() => picture(props.state(), props.pid));
-  const name = createMemo(
-    () => members(props.state()).find(({ pid }) => pid === props.pid)?.name ?? props.name,
-  );
-  const track = createMemo(() => {
-    if (own()) return ownPicture(props.localState());
-    const seen = shown();
-    return seen.kind === 'live' ? props.slots().get(seen.slot)?.track : undefined;
-  });
-  return (
-    <Tile
-      name={name()}
-      own={own()}
-      picture={own() ? { kind: 'off' } : shown()}
-      track={track()}
-      muted={own() ? !props.localState().audio.on : !micOn(props.state(), props.pid)}
-      away={isAway(props.state(), props.pid)}
-      key={tileKey(props.state(), props.pid)}
-      ref={props.ref}
-    />
-  );
-}
-
-function ownPicture({ video }: LocalState): MediaStreamTrack | undefined {
-  return video.on ? video.track : undefined;
-}
-
-function Toasts(props: { state: Model['state'] }): JSX.Element {
+function Toasts(props: { state: CallModel['state'] }): JSX.Element {
   const toasts = createToasts(() => props.state());
   return (
     <div class="toasts" role="log" aria-label="News" aria-live="polite">
@@ -248,77 +145,5 @@ function Toasts(props: { state: Model['state'] }): JSX.Element {
         )}
       </For>
     </div>
-  );
-}
-
-interface ControlsProps extends CallPageProps {
-  onPeople: () => void;
-  onSafety: () => void;
-}
-
-function Controls(props: ControlsProps): JSX.Element {
-  return (
-    <div class="controls" role="toolbar" aria-label="Controls">
-      <MediaButtons local={props.local} state={props.localState()} />
-      <CopyLink href={props.href} />
-      <button
-        type="button"
-        class="control"
-        aria-label="People"
-        title="People"
-        onClick={() => props.onPeople()}
-      >
-        <People class="icon" />
-      </button>
-      <button
-        type="button"
-        class="control"
-        aria-label="Safety number"
-        title="Safety number"
-        onClick={() => props.onSafety()}
-      >
-        <Shield class="icon" />
-      </button>
-      <button
-        type="button"
-        class="control leave"
-        aria-label="Leave"
-        title="Leave"
-        onClick={() => props.call.leave()}
-      >
-        <Leave class="icon" />
-      </button>
-    </div>
-  );
-}
-
-const saidFor = 2_500; // ms
-
-function CopyLink(props: { href: string }): JSX.Element {
-  const [said, setSaid] = createSignal('');
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const say = (text: string): void => {
-    setSaid(text);
-    clearTimeout(timer);
-    timer = setTimeout(() => setSaid(''), saidFor);
-  };
-  onCleanup(() => clearTimeout(timer));
-  const copy = (): void => {
-    navigator.clipboard.writeText(props.href).then(
-      () => say('Link copied. Whoever has it can come in.'),
-      () => say('The browser refused. Copy the link from the address bar.'),
-    );
-  };
-  return (
-    <>
-      <button type="button" class="control" aria-label="Copy link" title="Copy link" onClick={copy}>
-        <Copy class="icon" />
-      </button>
-      <div class="toasts" role="status">
-        <Show when={said()}>
-          <div class="toast">{said()}</div>
-        </Show>
-      </div>
-    </>
   );
 }

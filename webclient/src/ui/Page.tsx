@@ -10,7 +10,7 @@ export function Page(props: ParentProps): JSX.Element {
         <Logo />
         Conclave
       </a>
-      <main class="holder">{props.children}</main>
+      <main>{props.children}</main>
       <footer>The server passes on what it cannot open. The key stays in your link.</footer>
     </div>
   );

@@ -5,11 +5,13 @@ import { members, others, phase } from '../call/select';
 import type { CallState, Notice } from '../call/state';
 import { comingIn, waitingFor } from './words';
 
-/** A call's state as signals that end with their scope. */
-export function createCallModel(call: Call): {
+export interface CallModel {
   state: Accessor<CallState>;
   slots: Accessor<ReadonlyMap<string, Slot>>;
-} {
+}
+
+/** A call's state as signals that end with their scope. */
+export function createCallModel(call: Call): CallModel {
   const [state, setState] = createSignal(call.state);
   const [slots, setSlots] = createSignal(call.slots);
   onCleanup(call.on('state', setState));
