@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/conclave-sfu/conclave/room/signal"
@@ -36,7 +37,8 @@ type outbox struct {
 	ended chan struct{} // closed at the end
 
 	mu    sync.Mutex
-	items []item
+	items []item // those from read on are to be taken
+	read  int
 	bytes int64
 	end   *Ended
 
@@ -61,10 +63,13 @@ func (o *outbox) push(it item, largest int64) bool {
 	if o.end != nil {
 		return true
 	}
-	if len(o.items) >= outboxFrames || o.bytes+int64(len(it.frame)) > outboxBytes+2*largest {
-		o.items = nil
+	if len(o.items)-o.read >= outboxFrames || o.bytes+int64(len(it.frame)) > outboxBytes+2*largest {
+		o.items, o.read = nil, 0
 		o.finishLocked(&Ended{refusal(signal.CodeSlow, "the connection reads too slowly: resume")})
 		return false
+	}
+	if len(o.items) == cap(o.items) && o.read > len(o.items)/2 {
+		o.items, o.read = slices.Delete(o.items, 0, o.read), 0
 	}
 	o.items = append(o.items, it)
 	o.bytes += int64(len(it.frame))
@@ -130,9 +135,11 @@ func (o *outbox) tryPop() (it item, ok bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case len(o.items) > 0:
-		it, o.items[0] = o.items[0], item{}
-		o.items = o.items[1:]
+	case len(o.items) > o.read:
+		it, o.items[o.read] = o.items[o.read], item{}
+		if o.read++; o.read == len(o.items) {
+			o.items, o.read = o.items[:0], 0
+		}
 		o.bytes -= int64(len(it.frame))
 		return it, true, nil
 	case o.end != nil:

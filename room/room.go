@@ -164,7 +164,11 @@ func (r *room) push(next []command, id connID, it item) []command {
 	if c == nil || c.out.push(it, r.maxMessage()) {
 		return next
 	}
-	r.observe(Event{Kind: Slow, Room: r.name})
+	slow := Event{Kind: Slow, Room: r.name, Participants: len(r.state.members)}
+	if p := r.state.byConn[id]; p != nil {
+		slow.PID = p.pid
+	}
+	r.observe(slow)
 	return append(next, lost{conn: id})
 }
 

@@ -90,7 +90,7 @@ var (
 // greet reads the first message and connects to the room. Without a connection the
 // error says why; it is nil if the client is gone.
 func (c *conn) greet() (*room.Connection, *signal.Error) {
-	frame, err := c.read(signal.MaxHello)
+	frame, err := c.read(func() int64 { return signal.MaxHello })
 	if err != nil {
 		return nil, asRefusal(err)
 	}
@@ -129,7 +129,7 @@ func asRefusal(err error) *signal.Error {
 // closed the connection in order to leave.
 func (c *conn) receive(member *room.Connection) (ended bool) {
 	for {
-		frame, err := c.read(member.MaxMessage())
+		frame, err := c.read(member.MaxMessage)
 		if why := asRefusal(err); why != nil {
 			member.Fail(why)
 			return false
@@ -166,8 +166,9 @@ func (c *conn) take(member *room.Connection, frame []byte) bool {
 }
 
 // read returns the next message, which is valid until the next read. The error is an
-// [*signal.Error] if the connection is to end with it.
-func (c *conn) read(limit int64) ([]byte, error) {
+// [*signal.Error] if the connection is to end with it. maxSize is asked when the message
+// begins, for the room may have grown meanwhile.
+func (c *conn) read(maxSize func() int64) ([]byte, error) {
 	if c.buf.Reset(); c.buf.Cap() > keptBuffer {
 		c.buf = bytes.Buffer{}
 	}
@@ -178,6 +179,7 @@ func (c *conn) read(limit int64) ([]byte, error) {
 	if typ != websocket.MessageText {
 		return nil, errBinary
 	}
+	limit := maxSize()
 	small := min(limit+1, smallMessage)
 	n, err := c.buf.ReadFrom(io.LimitReader(r, small))
 	if err == nil && n == small && small <= limit {

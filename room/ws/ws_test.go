@@ -350,10 +350,12 @@ func TestFatalMessages(t *testing.T) {
 	s.serves()
 }
 
-// TestLargestMessage sends a message that is as large as the room says it may be.
+// TestLargestMessage sends a message that is as large as the room, which has grown since
+// its sender's last one, says it may be.
 func TestLargestMessage(t *testing.T) {
 	s := serve(t, nil)
 	c := s.enterJoined(1)
+	c.ready.MaxMessage = s.enter(2, nil).ready.MaxMessage
 	frame := []byte(`{"type":"message","id":7,"body":{"data":"AAAA"}}`)
 	frame = append(frame, make([]byte, int(c.ready.MaxMessage)-len(frame))...)
 	for i := 48; i < len(frame); i++ {
@@ -406,7 +408,7 @@ func TestSlowReader(t *testing.T) {
 	})
 	slow, alice := s.enterJoined(1), s.enterJoined(2)
 	data := make([]byte, signal.MaxGroupMessage)
-	for s.logs.FilterMessage(string(room.Slow)).Len() == 0 {
+	for s.logs.FilterMessage(string(room.Away)).Len() == 0 { // too much to hold, or a write took too long
 		alice.send(0, &signal.Message{Data: data})
 	}
 	for p := next[signal.Participant](alice); !p.Away; p = next[signal.Participant](alice) {
