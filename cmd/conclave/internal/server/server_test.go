@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,39 @@ func TestRoutes(t *testing.T) {
 				t.Errorf("%s, want %d and %q in\n%.500s", resp.Status, tt.status, tt.body, body)
 			}
 		})
+	}
+}
+
+// TestMetricsAreDocumented holds docs/operations.md to the metrics, and both to labels
+// that name no room and no participant.
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t)
+	c := open(t, s, "a-room-of-the-test")
+	c.hello()
+	_, body := get(t, s.AdminAddr(), "/metrics")
+	found := 0
+	for line := range strings.Lines(body) {
+		name, isType := strings.CutPrefix(line, "# TYPE conclave_")
+		if !isType {
+			continue
+		}
+		found++
+		if name, _, _ = strings.Cut(name, " "); !strings.Contains(string(page), "`conclave_"+name) {
+			t.Errorf("docs/operations.md has no row for conclave_%s", name)
+		}
+	}
+	if found < 10 {
+		t.Errorf("%d metrics in\n%s", found, body)
+	}
+	if strings.Contains(body, "a-room-of-the-test") {
+		t.Error("a metric names a room")
+	}
+	if !strings.Contains(body, `conclave_room_events_total{kind="participant_arrived"} 1`) {
+		t.Error("the participant is not counted")
 	}
 }
 
