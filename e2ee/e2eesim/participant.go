@@ -37,13 +37,13 @@ type Participant struct {
 	gone    bool // left for good
 	asleep  bool // its worker does not run
 	missed  []func()
-	arrived uint64 // Head at the first connection to this log
+	arrived uint64     // Head at the first connection to this log
 	logID   e2ee.LogID // of the connection
 	opened  e2ee.LogID // of the session
-	taken   uint64    // position of the last entry shown
-	at      uint64    // position of the latest entry stepped
-	down    time.Time // when the last message down arrives
-	sent    time.Time // when the last message up arrives
+	taken   uint64     // position of the last entry shown
+	at      uint64     // position of the latest entry stepped
+	down    time.Time  // when the last message down arrives
+	sent    time.Time  // when the last message up arrives
 	tick    time.Time
 }
 

@@ -1,0 +1,181 @@
+package e2ee
+
+import (
+	"testing"
+	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls"
+)
+
+// TestCommitRules has a member write commits that break one rule each, while dave waits.
+// The others refuse each by its code, and one of them adds dave.
+func TestCommitRules(t *testing.T) {
+	ghost := func(p *person) *mls.KeyPackage {
+		params := p.keyPackageParams()
+		params.Signer, params.Identity = p.lab.key(), make([]byte, 16)
+		secrets, err := mls.NewKeyPackage(p.cfg.Rand, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secrets.KeyPackage()
+	}
+	tests := []struct {
+		name   string
+		code   Code
+		change func(l *lab, p *person, c *crafted)
+	}{
+		{"parent before the last one", CodeBadParent, func(_ *lab, _ *person, c *crafted) { c.aad.place.parent-- }},
+		{"position of its own", CodeBadAAD, func(_ *lab, _ *person, c *crafted) { c.aad.place.x++ }},
+		{"position before the parent", CodeBadAAD, func(_ *lab, _ *person, c *crafted) { c.aad.place.x = c.aad.place.parent - 1 }},
+		{"another log", CodeLogFork, func(_ *lab, _ *person, c *crafted) { c.aad.place.hash[0]++ }},
+		{"another generation inside", CodeBadAAD, func(_ *lab, _ *person, c *crafted) { c.aad.generation++ }},
+		{"another link version", CodeBadAAD, func(_ *lab, _ *person, c *crafted) { c.aad.linkVersion++ }},
+		{"another PSK id", CodeBadPSK, func(_ *lab, _ *person, c *crafted) { c.params.PSK.ID = pskID(2) }},
+		{"another PSK", CodeBadCommit, func(_ *lab, _ *person, c *crafted) { c.params.PSK.Secret = make([]byte, 32) }},
+		{"nobody added", CodeRosterWrong, func(_ *lab, _ *person, c *crafted) { c.params.Adds = nil }},
+		{"a ghost instead", CodeRosterWrong, func(_ *lab, p *person, c *crafted) { c.params.Adds = []*mls.KeyPackage{ghost(p)} }},
+		{"a member removed", CodeRosterWrong, func(l *lab, _ *person, c *crafted) {
+			c.params.Removes = append(c.params.Removes, l.people[1].member.group.Own())
+		}},
+		{"envelope names nobody", CodeAddsWrong, func(_ *lab, _ *person, c *crafted) {
+			c.body = func(b *Committed) { b.Adds = nil }
+		}},
+		{"envelope names one more", CodeAddsWrong, func(_ *lab, _ *person, c *crafted) {
+			c.body = func(b *Committed) { b.Adds = append(b.Adds, Hash{1}) }
+		}},
+		{"in another's name", CodePIDMismatch, func(l *lab, _ *person, c *crafted) { c.sign = l.people[1].cfg.PID }},
+		{"stale", CodeStale, func(_ *lab, _ *person, c *crafted) { c.body = func(b *Committed) { b.Last-- } }},
+		{"another generation", CodeBadGeneration, func(_ *lab, _ *person, c *crafted) { c.body = func(b *Committed) { b.Generation++ } }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			l.join("alice")
+			people := l.join("bob", "carol")
+			l.agree()
+			author := people[1]
+			dave := l.waiting("dave")
+			e := l.craft(author, func(c *crafted) { test.change(l, author, c) })
+			for _, p := range l.people[:2] {
+				if got := p.verdict(e); got != test.code {
+					t.Errorf("%s says %q, want %q", p.cfg.Name, got, test.code)
+				}
+			}
+			l.append(author.cfg.PID, Left{})
+			l.rest(10 * time.Second)
+			l.agree()
+			if len(dave.epoch.Members) != 3 {
+				t.Errorf("dave sees %d members", len(dave.epoch.Members))
+			}
+		})
+	}
+}
+
+// waiting adds somebody whom nobody has added yet.
+func (l *lab) waiting(name string) *person {
+	l.t.Helper()
+	p := l.start(name)
+	if p.status.State != StateWaiting {
+		l.t.Fatalf("%v", p)
+	}
+	return p
+}
+
+// TestCommitAfterLeaving: who has a left up to X cannot commit; one who left after X can.
+func TestCommitAfterLeaving(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		l := newLab(t)
+		alice := l.join("alice")[0]
+		bob := l.join("bob", "carol")[0]
+		l.waiting("dave")
+		bob.stop()
+		if late {
+			bob.deaf = false // sees its own left, and is a member no more
+			group := *bob.member
+			l.append(bob.cfg.PID, Left{})
+			bob.member = &group
+		}
+		want := Code("")
+		if late {
+			want = CodeNotMember
+		}
+		e := l.craft(bob, func(c *crafted) {
+			if late {
+				c.params.Removes = nil
+			}
+		})
+		if !late {
+			l.append(bob.cfg.PID, Left{})
+		}
+		if got := alice.verdict(e); got != want {
+			t.Errorf("late=%t: %q, want %q", late, got, want)
+		}
+		l.rest(10 * time.Second)
+		l.agree()
+	}
+}
+
+// TestRefresh: a commit that changes nobody is valid after 10 minutes of the epoch, by
+// the member whose leaf is oldest.
+func TestRefresh(t *testing.T) {
+	tests := []struct {
+		name   string
+		after  time.Duration
+		author int
+		code   Code
+	}{
+		{"early", 9 * time.Minute, 0, CodeEarlyRefresh},
+		{"not the oldest", 11 * time.Minute, 0, CodeNotOldest}, // alice's commit added the others
+		{"the oldest", 11 * time.Minute, 1, ""},
+		{"the oldest but one", 11 * time.Minute, 2, CodeNotOldest},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			l.join("alice")
+			l.join("bob")
+			l.join("carol")
+			l.rest(test.after)
+			e := l.craft(l.people[test.author], func(*crafted) {})
+			judge := l.people[(test.author+1)%3]
+			if got := judge.verdict(e); got != test.code {
+				t.Errorf("%q, want %q", got, test.code)
+			}
+		})
+	}
+}
+
+// TestUnusable: who is not shown a commit's bytes is added anew.
+func TestUnusable(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	bob := l.join("bob", "carol")[0]
+	before := bob.epoch.Own
+	e := Entry{}
+	bob.deaf = true
+	l.join("dave")
+	e = l.log[len(l.log)-1]
+	body := e.Body.(Committed)
+	bob.deaf = false
+	for _, missed := range l.log[bob.ledger.chain.head() : len(l.log)-1] {
+		bob.step(LogEntry{missed})
+	}
+	body.Commit = nil
+	e.Body = body
+	bob.step(LogEntry{e})
+	if bob.status != (Status{StateRejoining, CodeCommitUnusable}) {
+		t.Fatal(bob)
+	}
+	l.rest(5 * time.Second)
+	l.agree()
+	t.Logf("leaf %d, then %d", before, bob.epoch.Own)
+}
+
+func TestSafetyNumber(t *testing.T) {
+	// SHA-512("conclave/1 safety" || 32 zero bytes), by sha512sum, its first 30 bytes in
+	// groups of five, each mod 10^5.
+	const want = "99975 26595 21837 16838 35943 33963"
+	if got := SafetyNumber(make([]byte, 32)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
