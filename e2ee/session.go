@@ -167,6 +167,9 @@ func (s *Session) Deadline() time.Time {
 	return earliest(announce, s.joiner.keepUntil, s.epochs.due(), s.turnDue(&s.commits), s.turnDue(&s.creates))
 }
 
+// Format prints where the session stands and none of its secrets.
+func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "session %v", s.told) }
+
 func (s *Session) emit(out Output) { s.out = append(s.out, out) }
 
 // run does what is due.
