@@ -230,7 +230,7 @@ func (c *connection) newUpTrack(track *webrtc.TrackRemote, s section) *upTrack {
 	u := newUpTrack(s.kind == webrtc.RTPCodecTypeVideo, uint32(track.SSRC()))
 	u.rid, u.levelExtension = track.RID(), s.levelExtension
 	u.vp8 = strings.EqualFold(track.Codec().MimeType, webrtc.MimeTypeVP8)
-	u.askKeyFrame = c.askKeyFrame
+	u.askKeyFrame, u.wake = c.askKeyFrame, c.transport.room.wake
 	if tap := c.transport.room.node.tap; tap != nil {
 		room, participant := c.transport.room.id, c.transport.participant
 		u.tap = func(payload []byte) { tap(Tapped{room, participant, s.source, payload}) }

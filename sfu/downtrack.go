@@ -39,9 +39,11 @@ type downTrack struct {
 	writer             rtpWriter
 
 	// Guarded by the room's lock.
-	key pubKey   // what the slot carries; zero for nothing
-	up  *upTrack // whose fan-out it is in; nil for none
-	// mappedAt is when up was set, asked how often the key frame was asked for again.
+	key  pubKey   // what the slot carries; zero for nothing
+	up   *upTrack // whose fan-out it is in; nil for none
+	next *upTrack // the layer that takes over with its next key frame; nil for none
+	// mappedAt is when up or next was set, asked how often the key frame was asked
+	// for again.
 	mappedAt int64
 	asked    int
 	// reportedAt is when the last sender report went out.
@@ -99,7 +101,8 @@ func (d *downTrack) bind(writer rtpWriter, ssrc, rtxSSRC uint32, payloadType, rt
 	return d.header.SetExtension(d.midExtension, []byte(d.mid))
 }
 
-// connect makes u the source. The caller holds the room's lock.
+// connect makes u the source, at its next key frame or one that has just been. The
+// caller holds the room's lock.
 func (d *downTrack) connect(u *upTrack, now int64) {
 	d.disconnect()
 	generation := uint32(1)
@@ -112,11 +115,25 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 	d.feed.Store(&feed{up: u, generation: generation})
 	d.up, d.mappedAt, d.asked = u, now, 0
 	u.attach(d)
+	if !u.hadKeyFrame(now) {
+		u.requestKeyFrame(now)
+	}
+}
+
+// await has u take over once it has a key frame; the present source stays until
+// then. The caller holds the room's lock, and calls connect when u says so.
+func (d *downTrack) await(u *upTrack, now int64) {
+	if d.next == u {
+		return
+	}
+	d.next, d.mappedAt, d.asked = u, now, 0
+	u.awaited.Store(true)
 	u.requestKeyFrame(now)
 }
 
 // disconnect leaves the slot without a source. The caller holds the room's lock.
 func (d *downTrack) disconnect() {
+	d.next = nil
 	if d.up == nil {
 		return
 	}
@@ -132,6 +149,10 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) bool {
 	if d.waiting && !d.begin(p, now) {
 		return false
 	}
+	return d.send(p, now)
+}
+
+func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	number, ok := d.numbers.Forward(p.Number)
 	if !ok {
 		return false
@@ -151,11 +172,45 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) bool {
 	return true
 }
 
-// begin starts the source with p: with an in-order key frame, for video.
+// begin starts the source, if it can with p: with an in-order key frame, for video.
 func (d *downTrack) begin(p *packetcache.Packet, now int64) bool {
-	if !p.InOrder || d.video && !p.KeyFrame {
+	if !p.InOrder {
 		return false
 	}
+	if d.video && !p.KeyFrame {
+		return d.catchUp(p.Number, now)
+	}
+	d.start(p, now)
+	return true
+}
+
+// catchUp starts the source with a key frame that has just been, and sends what has
+// come since, up to packet number. What is missing comes later, as always.
+func (d *downTrack) catchUp(number, now int64) bool {
+	u := d.feed.Load().up
+	first := u.keyFrame.number.Load()
+	if !u.hadKeyFrame(now) || number-first > maxCatchUp {
+		return false
+	}
+	for n := first; n < number; n++ {
+		p, ok := u.cache.Get(n)
+		if !ok && n == first {
+			return false
+		}
+		if !ok {
+			continue
+		}
+		if n == first {
+			d.start(p, now)
+		}
+		d.send(p, now)
+		p.Release()
+	}
+	return true
+}
+
+// start makes p the first packet of the source.
+func (d *downTrack) start(p *packetcache.Packet, now int64) {
 	d.waiting = false
 	if d.begun {
 		elapsed := time.Duration(d.mediaTime.at(p.Timestamp, now) - d.lastAt)
@@ -164,7 +219,6 @@ func (d *downTrack) begin(p *packetcache.Packet, now int64) bool {
 	d.begun = true
 	d.numbers.Start(p.Number, uint64(d.feed.Load().generation)<<32|uint64(d.offset))
 	d.sent.Store(true)
-	return true
 }
 
 func (d *downTrack) step(elapsed time.Duration) uint32 {

@@ -360,3 +360,72 @@ func (c *client) watch(others ...string) {
 	}
 	c.transport.View(wants)
 }
+
+// layerTrack is one encoding of a simulcast.
+type layerTrack struct {
+	*webrtc.TrackLocalStaticRTP
+	c     *client
+	seq   uint16
+	stamp uint32
+}
+
+// publishLayers adds a camera with several encodings.
+func (c *client) publishLayers(rids ...string) map[string]*layerTrack {
+	c.t.Helper()
+	layers := map[string]*layerTrack{}
+	var sender *webrtc.RTPSender
+	for i, rid := range rids {
+		local, err := webrtc.NewTrackLocalStaticRTP(
+			webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "camera", c.name, webrtc.WithRTPStreamID(rid))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		layers[rid] = &layerTrack{TrackLocalStaticRTP: local, c: c, seq: uint16(i) * 20000, stamp: uint32(i) * 1e9}
+		if i > 0 {
+			if err := sender.AddEncoding(local); err != nil {
+				c.t.Fatal(err)
+			}
+			continue
+		}
+		tr, err := c.pc.AddTransceiverFromTrack(local, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		sender = tr.Sender()
+	}
+	c.sends[Camera] = &sendTrack{sender: sender}
+	return layers
+}
+
+// frame sends a frame of one packet: the key frame bit, the rid, and size bytes.
+func (l *layerTrack) frame(t testing.TB, key bool, size int) {
+	t.Helper()
+	l.seq++
+	l.stamp += 450
+	first := byte(1)
+	if key {
+		first = 0
+	}
+	p := &rtp.Packet{
+		Header:  rtp.Header{Version: 2, SequenceNumber: l.seq, Timestamp: l.stamp, Marker: true},
+		Payload: append([]byte{0x10, first, l.RID()[0]}, make([]byte, size)...),
+	}
+	sender := l.c.sends[Camera].sender
+	for _, tr := range l.c.pc.GetTransceivers() {
+		if tr.Sender() != sender {
+			continue
+		}
+		for _, e := range sender.GetParameters().HeaderExtensions {
+			value := map[string]string{sdp.SDESMidURI: tr.Mid(), sdp.SDESRTPStreamIDURI: l.RID()}[e.URI]
+			if value == "" {
+				continue
+			}
+			if err := p.SetExtension(uint8(e.ID), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := l.WriteRTP(p); err != nil {
+		t.Fatal(err)
+	}
+}

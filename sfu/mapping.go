@@ -45,22 +45,43 @@ func keys(slots []*downTrack) []pubKey {
 // mapSlots gives each slot its source, and says whether a publication changed. A
 // layer may change without that.
 func (r *room) mapSlots(slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
+	now := r.node.now()
 	for i, d := range slots {
-		changed = changed || d.key != next[i]
-		d.key = next[i]
 		var u *upTrack
-		if p := r.publications[d.key]; p != nil {
-			u = p.layerFor(heightOf(d.key, wants), d.up)
+		if p := r.publications[next[i]]; p != nil {
+			u = p.layerFor(heightOf(next[i], wants), d.up)
 		}
+		same := d.key == next[i]
+		d.key, changed = next[i], changed || !same
 		switch {
-		case u == d.up:
 		case u == nil:
 			d.disconnect()
+		case u == d.up:
+			d.next = nil
+		case same && d.up != nil:
+			d.await(u, now)
 		default:
-			d.connect(u, r.node.now())
+			d.connect(u, now)
 		}
 	}
 	return changed
+}
+
+// handOver lets layers take over that are awaited and have a key frame.
+func (r *room) handOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.node.now()
+	for _, t := range r.transports {
+		if t.connection == nil {
+			continue
+		}
+		for _, d := range t.connection.video {
+			if d.next != nil && d.next.hadKeyFrame(now) {
+				d.connect(d.next, now)
+			}
+		}
+	}
 }
 
 // report lists what the slots carry.

@@ -25,6 +25,8 @@ type room struct {
 	node *Node
 	id   string
 	done chan struct{}
+	// keyFrames wakes keepHouse when an awaited layer has one.
+	keyFrames chan struct{}
 
 	mu           sync.Mutex
 	transports   map[string]*Transport
@@ -51,7 +53,7 @@ type layer struct {
 
 func newRoom(n *Node, id string) *room {
 	r := &room{
-		node: n, id: id, done: make(chan struct{}),
+		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1),
 		transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
 	}
 	n.background.Go(r.keepHouse)
@@ -224,6 +226,9 @@ func (r *room) retire(p *publication, l *layer) bool {
 			if d.up == l.up {
 				d.disconnect()
 			}
+			if d.next == l.up {
+				d.next = nil
+			}
 		}
 	}
 	r.node.ended.add(&l.up.counters)
@@ -341,9 +346,19 @@ func (r *room) keepHouse() {
 		select {
 		case <-r.done:
 			return
+		case <-r.keyFrames:
+			r.handOver()
 		case <-ticker.C:
 			r.tick(r.node.now(), time.Now())
 		}
+	}
+}
+
+// wake has keepHouse look for awaited layers with a key frame. It does not block.
+func (r *room) wake() {
+	select {
+	case r.keyFrames <- struct{}{}:
+	default:
 	}
 }
 
@@ -392,13 +407,15 @@ func (p *publication) measure(now int64) {
 // repeatRequest asks for a key frame again if none has come since the slot got its
 // source, or if the receiver, who may not have known the slot yet, is not heard.
 func (d *downTrack) repeatRequest(now int64) {
-	if d.up == nil || d.asked >= maxRepeats || d.sent.Load() && d.heard.Load() {
+	u := d.next
+	if u == nil && !(d.sent.Load() && d.heard.Load()) {
+		u = d.up
+	}
+	if u == nil || d.asked >= maxRepeats || now-d.mappedAt < int64(repeatInterval)*int64(d.asked+1) {
 		return
 	}
-	if now-d.mappedAt >= int64(repeatInterval)*int64(d.asked+1) {
-		d.asked++
-		d.up.requestKeyFrame(now)
-	}
+	d.asked++
+	u.requestKeyFrame(now)
 }
 
 // senderReports are those of the slots that are due.

@@ -21,6 +21,14 @@ const cacheSize = 512
 // stream: a key frame costs every viewer.
 const keyFrameInterval = 500 * time.Millisecond
 
+// A slot may begin with a key frame that is this old, and has been followed by so
+// many packets: what has come since is sent from the cache at once, which a
+// receiver's jitter buffer bears.
+const (
+	maxKeyFrameAge = 250 * time.Millisecond
+	maxCatchUp     = 256 // packets; 250 ms at 10 Mbit/s
+)
+
 // upTrack is one received RTP stream: a publication, or one layer of it. Its
 // packets are forwarded on the goroutine that reads them, to the down tracks in
 // its fan-out, without a lock.
@@ -49,6 +57,12 @@ type upTrack struct {
 	// one is to be asked for when keyFrameInterval is over.
 	keyFrameAt     atomic.Int64
 	keyFrameWanted atomic.Bool
+	// keyFrame is the latest in-order key frame: its first packet, and when that came.
+	keyFrame struct{ number, at atomic.Int64 }
+	// awaited says that a slot takes this layer with its next key frame; wake is called
+	// then. It must not block.
+	awaited atomic.Bool
+	wake    func()
 
 	// Owned by the reading goroutine.
 	header    rtp.Header
@@ -62,13 +76,14 @@ type upTrack struct {
 const never = -int64(time.Hour)
 
 func newUpTrack(video bool, ssrc uint32) *upTrack {
-	u := &upTrack{video: video, vp8: video, ssrc: ssrc}
+	u := &upTrack{video: video, vp8: video, ssrc: ssrc, wake: func() {}}
 	u.clock.rate = packetmap.AudioRate
 	if video {
 		u.clock.rate = packetmap.VideoRate
 		u.cache = packetcache.NewCache(cacheSize)
 	}
 	u.keyFrameAt.Store(never)
+	u.keyFrame.at.Store(never)
 	u.fanOut.Store(new([]*downTrack))
 	return u
 }
@@ -108,7 +123,7 @@ func (u *upTrack) parse(p *packetcache.Packet, raw []byte, now int64) bool {
 	p.Timestamp, p.Marker = h.Timestamp, h.Marker
 	p.KeyFrame = false
 	p.Payload = payload
-	if u.vp8 && !u.parseVP8(p) {
+	if u.vp8 && !u.parseVP8(p, now) {
 		return false
 	}
 	if u.clock.anchor.Load() == nil {
@@ -161,7 +176,7 @@ func (u *upTrack) number(seq uint16, empty bool) (number int64, inOrder, ok bool
 	return number, verdict == packetmap.Newest, ok
 }
 
-func (u *upTrack) parseVP8(p *packetcache.Packet) bool {
+func (u *upTrack) parseVP8(p *packetcache.Packet, now int64) bool {
 	d, ok := parseVP8(p.Payload)
 	if !ok {
 		u.counters.drop(dropMalformed)
@@ -171,8 +186,18 @@ func (u *upTrack) parseVP8(p *packetcache.Packet) bool {
 	p.Payload = cutVP8(p.Payload, d.size)
 	if p.KeyFrame && p.InOrder {
 		u.keyFrameWanted.Store(false)
+		u.keyFrame.number.Store(p.Number)
+		u.keyFrame.at.Store(now)
+		if u.awaited.Load() {
+			u.wake()
+		}
 	}
 	return true
+}
+
+// hadKeyFrame says whether a slot can begin with a key frame that has been.
+func (u *upTrack) hadKeyFrame(now int64) bool {
+	return now-u.keyFrame.at.Load() <= int64(maxKeyFrameAge)
 }
 
 // forward writes p to all down tracks.
