@@ -84,7 +84,6 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 		kong.Name("conclave"),
 		kong.Description("A meeting server that cannot listen to its meetings."),
 		kong.DefaultEnvars("CONCLAVE"),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { panic(parserExit(code)) }),
