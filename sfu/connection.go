@@ -159,9 +159,10 @@ func (c *connection) expectConnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing {
-		c.timer = time.AfterFunc(connectTimeout, func() {
+		patience := c.transport.room.node.patience
+		c.timer = time.AfterFunc(patience, func() {
 			if !c.transport.room.isReady(c) {
-				c.fail(fmt.Errorf("not connected after %s", connectTimeout))
+				c.fail(fmt.Errorf("not connected after %s", patience))
 			}
 		})
 	}

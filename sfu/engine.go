@@ -20,7 +20,7 @@ import (
 
 // Times of a PeerConnection.
 const (
-	connectTimeout  = 20 * time.Second // from the first answer until DTLS is done
+	connectTimeout  = 20 * time.Second // from the answer until DTLS is done
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 15 * time.Second // after iceDisconnected
 	iceKeepAlive    = 2 * time.Second

@@ -201,6 +201,78 @@ func checkContinuity(t *testing.T, packets []rtp.Packet) {
 	}
 }
 
+// TestCatchUp: a slot begins with a key frame that has just been, and asks for none.
+func TestCatchUp(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		packets int // since the key frame
+		want    bool
+	}{{"just now", 10, true}, {"too long ago", 50, false}} {
+		u, asked := newTestUp(true)
+		s := &source{u: u, seq: 65530}
+		s.send(t, true, true, []byte("a key frame"))
+		for range test.packets / 5 {
+			s.send(t, true, false, []byte("a frame of five packets"))
+			for range 4 {
+				s.send(t, false, false, []byte("and so on"))
+			}
+		}
+		w := &fakeWriter{}
+		d := newTestSlot(t, true, w)
+		d.connect(u, s.now)
+		if (*asked == 0) != test.want {
+			t.Errorf("%s: key frames asked for: %d", test.name, *asked)
+		}
+		s.send(t, true, false, []byte("now"))
+		if want := map[bool]int{true: test.packets + 2, false: 0}[test.want]; len(w.packets) != want {
+			t.Fatalf("%s: %d packets, want %d", test.name, len(w.packets), want)
+		}
+		if test.want {
+			checkContinuity(t, w.packets)
+		}
+	}
+}
+
+// TestHandOver: a slot goes over to another layer with its key frame, which is sent
+// though it came while the slot still had the layer before.
+func TestHandOver(t *testing.T) {
+	low, _ := newTestUp(true)
+	high, asked := newTestUp(true)
+	woken := 0
+	high.wake = func() { woken++ }
+	from, to := &source{u: low, seq: 1000}, &source{u: high, seq: 9000, stamp: 123456}
+	w := &fakeWriter{}
+	d := newTestSlot(t, true, w)
+	d.connect(low, 0)
+	both := func(key bool) {
+		from.send(t, true, len(w.packets) == 0, []byte("low"))
+		to.send(t, true, key, []byte("high"))
+	}
+	for range 30 {
+		both(false)
+	}
+	d.await(high, from.now)
+	both(false)
+	if *asked != 1 || woken != 0 {
+		t.Fatalf("asked %d times, woken %d times", *asked, woken)
+	}
+	both(true)
+	if woken != 1 {
+		t.Fatal("nobody was told of the key frame")
+	}
+	d.connect(d.next, to.now)
+	for range 10 {
+		both(false)
+	}
+	checkContinuity(t, w.packets)
+	if got := len(w.packets); got != 32+11 {
+		t.Errorf("%d packets, want 32 of the low and 11 of the high layer", got)
+	}
+	if *asked != 1 {
+		t.Errorf("asked %d times", *asked)
+	}
+}
+
 // TestCleaning: probes leave neither a gap nor a second copy.
 func TestCleaning(t *testing.T) {
 	u, _ := newTestUp(true)

@@ -3,6 +3,7 @@ package sfu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -465,6 +466,89 @@ func TestDown(t *testing.T) {
 	bob.connect(0, 0, Mic)
 	bob.begin(Mic)
 	alice.awaitSlots(mic("bob"))
+}
+
+// TestHalfOpen: an offer that nobody follows up does not stay.
+func TestHalfOpen(t *testing.T) {
+	n := startNode(t, nil)
+	n.patience = time.Millisecond
+	ghost := join(t, n, "r", "ghost")
+	if _, err := ghost.transport.Answer(context.Background(), Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, ghost.down, "down"); !errors.Is(err, ErrMediaFailed) {
+		t.Error(err)
+	}
+	if s := n.Stats(); s.Slots != 0 || s.Transports != 1 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := ghost.transport.Answer(context.Background(), Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}); !errors.Is(err, ErrStaleConnection) {
+		t.Errorf("an offer for the connection that is down: %v", err)
+	}
+}
+
+// TestCandidates: answers name the configured addresses, or those of the interfaces,
+// all with the one port.
+func TestCandidates(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		listen string
+		ips    []string
+		want   []string
+	}{
+		{"the socket's", "127.0.0.1:0", nil, []string{"127.0.0.1"}},
+		{"an outer address", "127.0.0.1:0", []string{"192.0.2.7"}, []string{"192.0.2.7"}},
+		{"several", "0.0.0.0:0", []string{"127.0.0.1", "192.0.2.7"}, []string{"127.0.0.1", "192.0.2.7"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := startNode(t, func(c *Config) {
+				c.Listen = netip.MustParseAddrPort(test.listen)
+				for _, ip := range test.ips {
+					c.NodeIPs = append(c.NodeIPs, netip.MustParseAddr(ip))
+				}
+			})
+			c := join(t, n, "r", "alice")
+			answer, err := c.transport.Answer(context.Background(), Offer{1, testSDP(testSection("video", "0", "recvonly")), nil})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, line := range strings.Split(answer, "\r\n") {
+				fields := strings.Fields(line)
+				if !strings.HasPrefix(line, "a=candidate:") || fields[1] != "1" {
+					continue
+				}
+				if fields[5] != fmt.Sprint(n.Addr().Port()) {
+					t.Errorf("another port: %s", line)
+				}
+				got = append(got, fields[4])
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("candidates %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestEveryInterface: a node on the unspecified address is reached by loopback.
+func TestEveryInterface(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
+		n := startNode(t, func(c *Config) { c.Listen = netip.MustParseAddrPort(listen) })
+		alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+		alice.connect(1, 0)
+		bob.connect(0, 0, Mic)
+		bob.begin(Mic)
+		mid := alice.awaitSlots(mic("bob"))[mic("bob")]
+		awaitFrame(t, alice.packets(mid), bob.sends[Mic].sound(t, 0))
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	n := startNode(t, nil)
+	if _, err := New(Config{Listen: n.Addr()}); err == nil {
+		t.Error("two nodes on one port")
+	}
 }
 
 // TestGarbage: what comes to the port from nobody is ignored.

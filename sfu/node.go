@@ -22,6 +22,8 @@ type Node struct {
 	log  *zap.Logger
 	tap  func(Tapped)
 	born time.Time
+	// patience is how long a PeerConnection may take to connect.
+	patience time.Duration
 
 	// background are the goroutines that end PeerConnections.
 	background sync.WaitGroup
@@ -50,7 +52,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	return &Node{
 		mux: mux, api: api, log: log, tap: cfg.Tap,
-		born: time.Now(), rooms: map[string]*room{},
+		born: time.Now(), patience: connectTimeout, rooms: map[string]*room{},
 	}, nil
 }
 
