@@ -2,6 +2,7 @@ package ws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -55,18 +56,29 @@ type server struct {
 	handler  *Handler
 	registry *room.Registry
 	logs     *observer.ObservedLogs
+	events   chan room.Event // room for all that a test makes
 	stopped  bool
 }
 
 func serve(t *testing.T, change func(*Handler)) *server {
+	return serveRooms(t, room.Config{}, change)
+}
+
+func serveRooms(t *testing.T, cfg room.Config, change func(*Handler)) *server {
 	core, logs := observer.New(zapcore.DebugLevel)
 	logger := zap.New(core)
-	registry := room.NewRegistry(room.Config{Media: noMedia{}, Observe: Observer(logger)})
+	events := make(chan room.Event, 1<<10)
+	log := Observer(logger)
+	cfg.Media, cfg.Observe = noMedia{}, func(e room.Event) {
+		log(e)
+		events <- e
+	}
+	registry := room.NewRegistry(cfg)
 	handler := NewHandler(registry, Config{Logger: logger, AllowedOrigins: []string{"https://friend.example"}})
 	if change != nil {
 		change(handler)
 	}
-	s := &server{t: t, handler: handler, registry: registry, logs: logs, http: httptest.NewServer(handler)}
+	s := &server{t: t, events: events, handler: handler, registry: registry, logs: logs, http: httptest.NewServer(handler)}
 	t.Cleanup(s.stop)
 	return s
 }
@@ -100,9 +112,11 @@ func (s *server) url(room string) string {
 	return "ws" + strings.TrimPrefix(s.http.URL, "http") + "/api/v1/rooms/" + room + "/ws"
 }
 
-func (s *server) dial() *client {
+func (s *server) dial() *client { return s.dialRoom("room") }
+
+func (s *server) dialRoom(name string) *client {
 	s.t.Helper()
-	socket, _, err := websocket.Dial(s.t.Context(), s.url("room"), &websocket.DialOptions{Subprotocols: []string{signal.Subprotocol}})
+	socket, _, err := websocket.Dial(s.t.Context(), s.url(name), &websocket.DialOptions{Subprotocols: []string{signal.Subprotocol}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -294,6 +308,46 @@ func TestRefusedFirstMessages(t *testing.T) {
 		})
 	}
 	s.serves()
+}
+
+func TestNoPlaceForRoom(t *testing.T) {
+	s := serveRooms(t, room.Config{MaxRooms: 1}, nil)
+	s.enter(1, nil)
+	c := s.dialRoom("another")
+	c.send(1, &signal.Hello{PID: testPID(2)})
+	c.ends(signal.CodeRoomFull)
+	s.serves()
+}
+
+type elsewhere struct{}
+
+func (elsewhere) Locate(_ context.Context, name string) (string, error) {
+	if name == "lost" {
+		return "", errors.New("no engine")
+	}
+	return "https://node-2.example", nil
+}
+
+func TestRoomElsewhere(t *testing.T) {
+	s := serveRooms(t, room.Config{Locator: elsewhere{}}, nil)
+	for name, status := range map[string]int{"room": http.StatusMisdirectedRequest, "lost": http.StatusServiceUnavailable} {
+		_, resp, err := websocket.Dial(t.Context(), s.url(name), &websocket.DialOptions{Subprotocols: []string{signal.Subprotocol}})
+		if err == nil || resp == nil || resp.StatusCode != status {
+			t.Errorf("%s: %v (%v), want %d", name, resp, err, status)
+		}
+	}
+}
+
+// TestNoPong has a client that does not read, and so does not answer pings: its connection
+// is lost, its participation waits.
+func TestNoPong(t *testing.T) {
+	s := serve(t, func(h *Handler) { h.timing.ping, h.timing.pong = time.Millisecond, time.Millisecond })
+	s.dial().send(1, &signal.Hello{PID: testPID(1)})
+	for e := range s.events {
+		if e.Kind == room.Away && e.PID == testPID(1) {
+			break
+		}
+	}
 }
 
 func TestNoHello(t *testing.T) {
