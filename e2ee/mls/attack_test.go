@@ -209,10 +209,10 @@ func refusals(t *testing.T, random io.Reader, parties []party) []refusal {
 		{"removes the committer", sent(proposal{typ: proposalRemove, removed: 0}), ErrInvalid, "removes the committer"},
 		{"removes the committer without a path", forgery{body: func(c *commit, _ []byte) []byte {
 			return (&commit{proposals: append(c.proposals, proposal{typ: proposalRemove, removed: 0})}).encode()
-		}}, ErrProfile, "without a path"},
+		}}, ErrProfile, "path false"},
 		{"no path", forgery{body: func(c *commit, _ []byte) []byte {
 			return (&commit{proposals: c.proposals}).encode()
-		}}, ErrProfile, "without a path"},
+		}}, ErrProfile, "path false"},
 		{"removes nobody", sent(proposal{typ: proposalRemove, removed: 9}), ErrInvalid, "removes no member"},
 		{"removes far outside", sent(proposal{typ: proposalRemove, removed: 1<<32 - 1}), ErrInvalid, "removes no member"},
 		{"removes twice", sent(proposal{typ: proposalRemove, removed: 2}, proposal{typ: proposalRemove, removed: 2}), ErrInvalid, "twice"},

@@ -52,16 +52,38 @@ func (p *Processed) GoString() string { return "[secret]" }
 // [ErrProfile], [ErrInvalid], [ErrWrongEpoch], [ErrDecrypt], [ErrGeneration],
 // [ErrUnknownPSK].
 func (g *Group) Process(msg []byte, p ProcessParams) (*Processed, error) {
-	out, err := g.process(msg, p)
+	if p.Now.IsZero() {
+		return nil, fmt.Errorf("process: %w: no time to judge lifetimes by", ErrInvalid)
+	}
+	out, err := g.process(msg, p, (*commit).checkProfile)
 	if err != nil {
 		return nil, fmt.Errorf("process: %w", err)
 	}
 	return out, nil
 }
 
-func (g *Group) process(msg []byte, p ProcessParams) (*Processed, error) {
+// checkProfile: a commit of the profile has a path and one PSK. Other proposals than Adds
+// and Removes are refused when they are applied.
+func (c *commit) checkProfile() error {
+	psks := 0
+	for _, p := range c.proposals {
+		if p.typ == proposalPSK {
+			psks++
+		}
+	}
+	if c.path == nil || psks != 1 {
+		return fmt.Errorf("%w: commit with %d PSKs, path %t", ErrProfile, psks, c.path != nil)
+	}
+	return nil
+}
+
+// process is Process with rules of the caller's, which refuse a commit without a path.
+func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) (*Processed, error) {
 	a, err := g.openCommit(msg)
 	if err != nil {
+		return nil, err
+	}
+	if err := rules(a.commit); err != nil {
 		return nil, err
 	}
 	committer := a.content.sender
@@ -116,12 +138,6 @@ func (g *Group) openCommit(msg []byte) (*privateContent, error) {
 
 // applyCommit applies proposals and the public part of the path to a copy of the tree.
 func (g *Group) applyCommit(a *privateContent, p ProcessParams) (*changes, error) {
-	if a.commit.path == nil {
-		return nil, fmt.Errorf("%w: commit without a path", ErrProfile)
-	}
-	if p.Now.IsZero() {
-		return nil, fmt.Errorf("%w: no time to judge lifetimes by", ErrInvalid)
-	}
 	p.recall(a.commit.proposals)
 	c, err := g.apply(a.commit.proposals, a.content.sender, p.Now)
 	if err != nil {

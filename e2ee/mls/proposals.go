@@ -21,8 +21,8 @@ func (c *changes) removes(leaf LeafIndex) bool {
 }
 
 // apply checks the proposals of a commit and applies them to a copy of the tree
-// (RFC 9420, Sections 12.2 and 12.3): Adds, Removes, and exactly one external PSK. A now
-// of zero leaves lifetimes unchecked. All members come to the same result.
+// (RFC 9420, Sections 12.2 and 12.3): Adds, Removes, and external PSKs. A now of zero
+// leaves lifetimes unchecked. All members come to the same result.
 func (g *Group) apply(proposals []proposal, committer LeafIndex, now time.Time) (*changes, error) {
 	c := &changes{tree: g.tree.clone()}
 	req, err := requiredBy(g.context.extensions)
@@ -44,9 +44,6 @@ func (g *Group) apply(proposals []proposal, committer LeafIndex, now time.Time) 
 		if err != nil {
 			return nil, fmt.Errorf("proposal %d: %w", i, err)
 		}
-	}
-	if len(c.psks) != 1 {
-		return nil, fmt.Errorf("%w: commit with %d PSKs", ErrProfile, len(c.psks))
 	}
 	if n := g.tree.members() - len(c.removed) + len(c.adds); n > MaxMembers {
 		return nil, fmt.Errorf("%w: %d members", ErrProfile, n)

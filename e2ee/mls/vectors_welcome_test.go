@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -95,4 +96,61 @@ func TestVectorsPassiveClientWelcome(t *testing.T) {
 		})
 		t.Logf("%s: %d within the profile", file, inProfile)
 	}
+}
+
+// Commits recorded from other implementations, as far as they are PrivateMessages with
+// proposals by value. They may lack the PSK that the profile wants.
+func TestVectorsPassiveClientCommits(t *testing.T) {
+	const file = "mls-passive/commit.json"
+	type vector struct {
+		passiveVector
+		Epochs []struct {
+			Commit             hexed
+			Proposals          []hexed
+			EpochAuthenticator hexed `json:"epoch_authenticator"`
+		}
+	}
+	processed, outside := 0, 0
+	choose := func(v vector) Suite {
+		if v.Suite == 7 || len(v.Epochs) == 0 { // leaves that do not list their own suite
+			return 0
+		}
+		return v.Suite
+	}
+	runVectors(t, file, choose, func(t *testing.T, s *suite, v vector) {
+		kp := &KeyPackageSecrets{
+			kp: vectorKeyPackage(t, v.KeyPackage), initKey: vectorKey(t, s, v.InitPriv),
+			leafKey: vectorKey(t, s, v.EncryptionPriv), signer: vectorSigner(t, s.id, v.SignaturePriv),
+		}
+		any := func(groupSecrets) error { return nil }
+		j, err := join(v.Welcome, kp, joinParams{psks: v.psks, tree: v.RatchetTree, check: any})
+		if err != nil {
+			outside++
+			t.Logf("join: %v", err)
+			return
+		}
+		g := j.group
+		for _, e := range v.Epochs {
+			withPath := func(c *commit) error {
+				if c.path == nil {
+					return ErrProfile
+				}
+				return nil
+			}
+			out, err := g.process(e.Commit, ProcessParams{PSKs: v.psks}, withPath)
+			if err != nil {
+				if !errors.Is(err, ErrProfile) {
+					t.Errorf("commit: %v", err)
+				}
+				outside++
+				return
+			}
+			processed++
+			if g = out.Group; g == nil {
+				return
+			}
+			requireEqual(t, "epoch authenticator", g.EpochAuthenticator(), e.EpochAuthenticator)
+		}
+	})
+	t.Logf("%s: %d commits processed, %d outside the profile", file, processed, outside)
 }
