@@ -43,7 +43,7 @@ const CloseLeft = 1000
 // internal; it joins anew, with a fresh pid, after the others, if at all.
 func (c Code) CloseCode() int {
 	switch c {
-	case CodeBadMessage:
+	case CodeBadMessage, CodeUnknownType:
 		return 4001 // a binary frame, or a first message that is none
 	case CodeTooLarge:
 		return 4002

@@ -148,7 +148,7 @@ func (c *conn) receive(member *room.Connection) (ended bool) {
 // has to end.
 func (c *conn) take(member *room.Connection, frame []byte) bool {
 	msg, err := signal.DecodeClient(frame)
-	c.log.Debug("message", zap.String("type", string(msg.Type)), zap.Uint32("id", msg.ID), zap.Int("bytes", len(frame)))
+	c.logMessage(msg, len(frame))
 	switch now := time.Now(); {
 	case c.limits.allow(now, msg.Type, len(frame)):
 	case c.limits.goesOn(now):
@@ -163,6 +163,15 @@ func (c *conn) take(member *room.Connection, frame []byte) bool {
 		return true
 	}
 	return member.Receive(context.Background(), msg) == nil
+}
+
+// logMessage logs no content: a type that is not one of ours would be some.
+func (c *conn) logMessage(msg signal.FromClient, size int) {
+	typ := msg.Type
+	if msg.Body == nil {
+		typ = "refused"
+	}
+	c.log.Debug("message", zap.String("type", string(typ)), zap.Uint32("id", msg.ID), zap.Int("bytes", size))
 }
 
 // read returns the next message, which is valid until the next read. The error is an

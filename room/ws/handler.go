@@ -1,6 +1,10 @@
 // Package ws carries the messages of package signal over WebSockets (RFC 6455): one
 // text frame a message. Each connection has a reader, a writer, a pinger and a watcher.
 //
+// What a connection may use is bounded: its messages in size (which grows with the room)
+// and rate, all connections' large messages in number, its time to say hello, to answer a
+// ping, to take a message, and to end.
+//
 // A request is refused before it becomes a WebSocket with 400 (room name, subprotocol),
 // 403 (origin), 421 (the room lives on another node) or 503 (too many connections, or the
 // server stops). Afterwards refusals are signal errors and, if fatal, close codes.

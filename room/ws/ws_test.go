@@ -510,6 +510,7 @@ func TestLogsKeepSecrets(t *testing.T) {
 	s := serve(t, nil)
 	c := s.enterJoined(1)
 	c.send(3, &signal.Message{Data: []byte("private text")})
+	c.raw(websocket.MessageText, []byte(`{"type":"private"}`))
 	c.send(4, &signal.Leave{})
 	for {
 		if _, err := c.read(); err != nil {
