@@ -55,6 +55,7 @@
 //		}
 //	}
 //
-// After a lost connection the shell gives LogOpened again and the entries after the last
-// one that the session took; with another log id the session begins anew by itself.
+// After a lost connection the shell gives LogOpened again and the entries after
+// [Session.Head]; with another log id the session begins anew by itself, and all entries
+// follow. A session in StateEnded is over: the shell begins another with a fresh PID.
 package e2ee

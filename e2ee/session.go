@@ -167,6 +167,15 @@ func (s *Session) Deadline() time.Time {
 	return earliest(announce, s.joiner.keepUntil, s.epochs.due(), s.turnDue(&s.commits), s.turnDue(&s.creates))
 }
 
+// Head is the position of the last log entry that the session has taken: a lost
+// connection is resumed after it. Entries that are not the next are not taken.
+func (s *Session) Head() uint64 {
+	if s.ledger == nil {
+		return 0
+	}
+	return s.ledger.chain.head()
+}
+
 // Format prints where the session stands and none of its secrets.
 func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "session %v", s.told) }
 
@@ -309,10 +318,11 @@ func (s *Session) committed(e Entry, c Committed) Code {
 }
 
 // doubtMembership announces us anew if a commit that we find invalid adds us, while no
-// other member's commit has yet shown that we are where the others are.
+// other member's commit has yet shown that we are where the others are, and we cannot
+// look into its Welcome any more.
 func (s *Session) doubtMembership(c Committed) {
 	own := s.ledger.present[s.cfg.PID]
-	if s.member == nil || s.joiner.confirmed || own == nil {
+	if s.member == nil || s.joiner.confirmed || own == nil || s.joiner.find(own.digest) != nil {
 		return
 	}
 	for _, digest := range c.Adds {

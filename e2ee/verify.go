@@ -184,21 +184,27 @@ func (s *Session) judgeOwn(e Entry, c Committed, own *stagedCommit) (*judged, Co
 	return &judged{x: own.x, author: e.PID, plan: own.plan, group: group, sender: sender}, "", nil
 }
 
-// previewCommit checks what a commit shows without keys.
+// previewCommit checks what a commit shows without keys: its place in the log first, so
+// that a commit from another log is called that.
 func (s *Session) previewCommit(e Entry, commit []byte) (commitAAD, Code) {
 	v, err := mls.PeekPrivateMessage(commit)
-	if err != nil || v.ContentType != contentCommit ||
-		v.Epoch != s.member.group.Epoch() || !bytes.Equal(v.GroupID, s.ledger.groupID[:]) {
+	if err != nil || v.ContentType != contentCommit {
 		return commitAAD{}, CodeBadCommit
 	}
 	a, err := decodeCommitAAD(v.AAD)
 	if err != nil || a.generation != s.ledger.generation || a.linkVersion != s.cfg.Link.Version {
 		return commitAAD{}, CodeBadAAD
 	}
+	if code := s.ledger.judgePlace(a.place, e.Position); code != "" {
+		return commitAAD{}, code
+	}
 	if a.place.parent != s.member.parent {
 		return commitAAD{}, CodeBadParent
 	}
-	return a, s.ledger.judgePlace(a.place, e.Position)
+	if v.Epoch != s.member.group.Epoch() || !bytes.Equal(v.GroupID, s.ledger.groupID[:]) {
+		return commitAAD{}, CodeBadCommit
+	}
+	return a, ""
 }
 
 // judgePlace says whether a place can be that of a commit at position.

@@ -22,6 +22,11 @@ func (w *World) Agreed() error {
 			names = append(names, p.Name)
 		}
 	}
+	return w.agreed(here, names)
+}
+
+// agreed is Agreed for some of the participants, whose roster has the names given.
+func (w *World) agreed(here []*Participant, names []string) error {
 	slices.Sort(names)
 	for _, p := range here {
 		if err := p.agrees(here[0], names); err != nil {

@@ -84,11 +84,15 @@ func (p *Participant) Connect() {
 	p.up = true
 	p.down, p.sent = p.world.now, p.world.now
 	if p.logID != s.ID {
-		p.logID, p.taken, p.arrived = s.ID, 0, s.Head()
+		p.logID, p.arrived = s.ID, s.Head()
+	}
+	after := uint64(0)
+	if p.opened == s.ID {
+		after = p.Session.Head()
 	}
 	opened := e2ee.LogOpened{ID: s.ID, Head: s.Head()}
 	p.later(func() { p.opened = opened.ID; p.step(opened) })
-	for _, e := range s.Log[p.taken:] {
+	for _, e := range s.Log[after:] {
 		p.show(e)
 	}
 }
@@ -150,7 +154,6 @@ func (p *Participant) show(e e2ee.Entry) {
 		entries = p.Show(entries[0])
 	}
 	p.later(func() {
-		p.taken = max(p.taken, e.Position)
 		for _, e := range entries {
 			p.at = e.Position
 			p.step(e2ee.LogEntry{Entry: e})
