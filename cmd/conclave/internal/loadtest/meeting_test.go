@@ -1,56 +1,61 @@
-package loadtest_test
+package loadtest
 
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/conclave-sfu/conclave/cmd/conclave/internal/loadtest"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/server"
 	"github.com/conclave-sfu/conclave/e2ee"
-	"go.uber.org/zap/zaptest"
+	"github.com/conclave-sfu/conclave/room/client"
+	"github.com/conclave-sfu/conclave/sfu"
+	"go.uber.org/zap"
 )
 
-// serve runs a whole server on loopback, and gives a fresh link to a room of it.
-func serve(t *testing.T) e2ee.Link {
+// serve runs a whole server on loopback until the test ends or stop is called, and
+// gives a fresh link to a room of it.
+func serve(t *testing.T, tap func(sfu.Tapped)) (link e2ee.Link, stop func()) {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
 	srv, err := server.New(server.Config{
 		Listen:  "127.0.0.1:0",
 		Media:   netip.AddrPortFrom(loopback, 0),
 		NodeIPs: []netip.Addr{loopback},
-		Log:     zaptest.NewLogger(t),
+		Log:     zap.NewNop(),
+		Tap:     tap,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(ctx); err != nil {
 			t.Errorf("serve: %v", err)
 		}
-	})
-	link, err := e2ee.NewLink(rand.Reader, fmt.Sprintf("http://%s", srv.Addr()), "meeting")
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	link, err = e2ee.NewLink(rand.Reader, fmt.Sprintf("http://%s", srv.Addr()), "meeting")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return link
+	return link, stop
 }
 
+// TestMeeting holds a whole meeting: server, forwarder and participants.
 func TestMeeting(t *testing.T) {
-	report, err := loadtest.Run(t.Context(), loadtest.Scenario{
-		Link:        serve(t),
-		Publishers:  2,
-		Subscribers: 1,
-		Duration:    2 * time.Second,
-		Logger:      zaptest.NewLogger(t),
-	})
+	spy := newSpy(t)
+	link, stop := serve(t, spy.tap)
+	report, err := Run(t.Context(), Scenario{Link: link, Publishers: 2, Subscribers: 2, Duration: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +64,153 @@ func TestMeeting(t *testing.T) {
 	if err := report.Verdict(); err != nil {
 		t.Error(err)
 	}
-	if report.Subscriptions != report.Expected || report.PacketsLost != 0 {
-		t.Errorf("%d of %d subscriptions, %d packets lost", report.Subscriptions, report.Expected, report.PacketsLost)
+	if report.Subscriptions != report.Expected || report.PacketsLost != 0 || report.FramesForeign != 0 {
+		t.Errorf("%d of %d subscriptions, %d packets lost, %d foreign frames",
+			report.Subscriptions, report.Expected, report.PacketsLost, report.FramesForeign)
 	}
+	if len(report.SafetyNumbers) != 1 || report.Epoch == 0 {
+		t.Errorf("epoch %d with safety numbers %q", report.Epoch, report.SafetyNumbers)
+	}
+	if spy.seen.Load() == 0 || spy.clear.Load() != 0 {
+		t.Errorf("the server saw %d packets, %d of them in clear", spy.seen.Load(), spy.clear.Load())
+	}
+	stop()
+	if left := leftovers(); left != "" {
+		t.Errorf("goroutines are left:\n%s", left)
+	}
+}
+
+// spy looks for pieces of the clip in what the server forwards.
+type spy struct {
+	pieces      map[[pieceSize]byte]bool
+	seen, clear atomic.Uint64
+}
+
+// pieceSize is long enough not to occur by chance.
+const pieceSize = 16
+
+func newSpy(t *testing.T) *spy {
+	t.Helper()
+	c, err := loadClip()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &spy{pieces: make(map[[pieceSize]byte]bool)}
+	for _, r := range []*recording{c.video, c.audio} {
+		for _, f := range r.frames {
+			for i := 0; i+pieceSize <= len(f.data); i++ {
+				s.pieces[[pieceSize]byte(f.data[i:])] = true
+			}
+		}
+	}
+	return s
+}
+
+// tap looks at the end of a payload, where a frame in clear would show: behind the
+// clear bytes of its codec, and at any place of it.
+func (s *spy) tap(p sfu.Tapped) {
+	if len(p.Payload) < pieceSize {
+		return
+	}
+	s.seen.Add(1)
+	if s.pieces[[pieceSize]byte(p.Payload[len(p.Payload)-pieceSize:])] {
+		s.clear.Add(1)
+	}
+}
+
+// TestSpy has the spy find a frame in clear.
+func TestSpy(t *testing.T) {
+	s := newSpy(t)
+	c, _ := loadClip()
+	for _, payload := range [][]byte{
+		c.audio.frames[5].data,
+		append([]byte{0x10}, c.video.frames[7].data[:1100]...),
+		make([]byte, 100),
+	} {
+		s.tap(sfu.Tapped{Payload: payload})
+	}
+	if s.seen.Load() != 3 || s.clear.Load() != 2 {
+		t.Errorf("%d payloads seen, %d in clear", s.seen.Load(), s.clear.Load())
+	}
+}
+
+// TestMeetingWithOthers has somebody in the meeting who is not part of the test.
+func TestMeetingWithOthers(t *testing.T) {
+	link, _ := serve(t, nil)
+	c, err := loadClip()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard atomic.Uint64
+	other, err := client.Join(t.Context(), client.Config{
+		Link: link, Name: "Maya", Publish: tracksOf(c, newLedger(1)),
+		OnFrame: func(client.Frame) { heard.Add(1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	report, err := Run(t.Context(), Scenario{Link: link, Publishers: 1, Subscribers: 1, Duration: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Verdict(); err != nil {
+		t.Error(err)
+	}
+	if report.FramesForeign == 0 || heard.Load() == 0 || report.Subscriptions != 2 {
+		t.Errorf("%d foreign frames, %d heard by the other, %d subscriptions", report.FramesForeign, heard.Load(), report.Subscriptions)
+	}
+}
+
+func TestNobodyJoins(t *testing.T) {
+	link, stop := serve(t, nil)
+	stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, Scenario{Link: link, Publishers: 1, Subscribers: 1, Duration: time.Second}); !errors.Is(err, ErrJoin) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestInterrupted ends a test early: it reports what there is.
+func TestInterrupted(t *testing.T) {
+	link, _ := serve(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan *Report, 1)
+	go func() {
+		report, err := Run(ctx, Scenario{Link: link, Publishers: 1, Subscribers: 1, Duration: time.Hour, Progress: &Progress{w: onWrite(func(line string) {
+			if strings.Contains(line, "measuring") {
+				cancel()
+			}
+		})}})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- report
+	}()
+	if report := <-done; report != nil && (report.Participants != 2 || report.Seconds > 60) {
+		t.Errorf("%d participants, %v s", report.Participants, report.Seconds)
+	}
+}
+
+// onWrite is a writer that passes on what is written.
+type onWrite func(string)
+
+func (f onWrite) Write(b []byte) (int, error) {
+	f(string(b))
+	return len(b), nil
+}
+
+// leftovers are the stacks of participants' goroutines that still run.
+func leftovers() string {
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	var left []string
+	for g := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(g, "room/client.") {
+			left = append(left, g)
+		}
+	}
+	return strings.Join(left, "\n\n")
 }
