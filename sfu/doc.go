@@ -1,4 +1,49 @@
 // Package sfu forwards encrypted media between the participants of a room. It
-// holds no key, and reads no byte of a frame but those that a codec leaves in
-// clear to mark a key frame.
+// holds no key. It works on RTP headers, header extensions and the packetiser's
+// payload descriptor, and reads no byte of a frame but the one that senders leave
+// in clear to tell a key frame from others.
+//
+// A [Node] has one UDP port. A participant joins a room by [Node.Join] and offers
+// one PeerConnection: sendonly sections for what it publishes, recvonly sections,
+// the slots, for what it receives. Who is in which slot changes without
+// negotiation:
+//
+//	node, err := sfu.New(sfu.Config{Listen: netip.MustParseAddrPort("0.0.0.0:7882")})
+//	...
+//	alice, err := node.Join("standup", "alice", sfu.Events{Slots: showSlots})
+//	...
+//	answer, err := alice.Answer(ctx, sfu.Offer{Connection: 1, SDP: offer, Sources: sources})
+//	...
+//	alice.View([]sfu.Want{{Participant: "bob", Source: sfu.Camera, Height: 720}})
+//
+// # The way of a packet
+//
+//	publisher -> Pion: ICE, SRTP, NACK, TWCC -> upTrack.receive -> downTrack.forward -> Pion -> subscriber
+//	                                                |                     |
+//	                                            packetcache           packetmap
+//
+// An upTrack is a received stream; one goroutine reads it. It drops what is seen
+// twice or empty, closes the gaps, cuts the VP8 descriptor, keeps the packet in the
+// stream's cache, and writes it to the downTracks in its fan-out, an immutable list
+// that is replaced as a whole. That path takes no lock, allocates nothing, and logs
+// nothing. A downTrack is a slot. It belongs to the goroutine in whose fan-out it
+// is; upTrack.detach, under the room's lock, waits until that goroutine has left
+// it. So a slot has one writer at any time, though sources change.
+//
+// What a receiver asks for again is found without that goroutine: packetmap.Map
+// and packetcache.Cache are made for one writer and many readers.
+//
+// # Who decides
+//
+// The room decides what is in which slot, with pure functions (assignVideo,
+// assignAudio, publication.layerFor), whenever a participant, publication, view or
+// mute changes, and five times a second for the loudest. Lock order: Node.mu, room.mu,
+// then the leaves connection.mu and notifier.mu. Nothing that a participant supplies
+// is called under a lock.
+//
+// # What comes later plugs in here
+//
+// A relay to another node, or a shard of writers, is one more entry of an upTrack's
+// fan-out. Batched sending replaces the socket that listen opens. A bandwidth estimate
+// is one more argument of publication.layerFor.
 package sfu

@@ -60,13 +60,14 @@ type downTrack struct {
 
 	// Owned by the goroutine of up, by the room while up is nil.
 	header    rtp.Header
-	waiting   bool   // for a packet that the source can begin with
+	phase     phase
 	offset    uint32 // from a received to a sent timestamp
 	begun     bool   // a packet was sent, ever
 	lastIn    uint32 // timestamp of the last packet in order, as received
 	lastOut   uint32 // the same as sent
 	lastAt    int64  // when it arrived; then, when it was sampled
 	mediaTime *mediaClock
+	replayed  int64 // number of the last packet that was sent from the cache
 
 	// Owned by the goroutine that reads the receiver's RTCP.
 	rtx struct {
@@ -75,6 +76,15 @@ type downTrack struct {
 	}
 	resends, refreshes bucket
 }
+
+// phase says how far a slot is with its source.
+type phase uint8
+
+const (
+	waiting phase = iota // for a packet that the source can begin with
+	behind               // begun from the cache; more may have come meanwhile
+	live
+)
 
 // feed is one source that a slot has had. Its generation is in the upper half of
 // the tag of its packets in downTrack.numbers, the timestamp offset in the lower.
@@ -101,23 +111,24 @@ func (d *downTrack) bind(writer rtpWriter, ssrc, rtxSSRC uint32, payloadType, rt
 	return d.header.SetExtension(d.midExtension, []byte(d.mid))
 }
 
-// connect makes u the source, at its next key frame or one that has just been. The
-// caller holds the room's lock.
+// connect makes u the source, beginning with a key frame that has just been or with
+// its next one. The caller holds the room's lock.
 func (d *downTrack) connect(u *upTrack, now int64) {
 	d.disconnect()
 	generation := uint32(1)
 	if f := d.feed.Load(); f != nil {
 		generation = f.generation + 1
 	}
-	d.waiting = true
-	d.mediaTime = &u.clock
-	d.sent.Store(false)
 	d.feed.Store(&feed{up: u, generation: generation})
+	d.phase, d.mediaTime = waiting, &u.clock
+	d.sent.Store(false)
 	d.up, d.mappedAt, d.asked = u, now, 0
-	u.attach(d)
-	if !u.hadKeyFrame(now) {
+	if d.catchUp(u, u.newest.Load()+1, now) {
+		d.phase = behind
+	} else {
 		u.requestKeyFrame(now)
 	}
+	u.attach(d)
 }
 
 // await has u take over once it has a key frame; the present source stays until
@@ -139,14 +150,14 @@ func (d *downTrack) disconnect() {
 	}
 	d.up.detach(d)
 	d.up = nil
-	if d.begun && !d.waiting {
+	if d.begun && d.phase != waiting {
 		d.lastAt = d.mediaTime.at(d.lastIn, d.lastAt)
 	}
 }
 
 // forward sends p, if the source can begin with it or has begun.
 func (d *downTrack) forward(p *packetcache.Packet, now int64) bool {
-	if d.waiting && !d.begin(p, now) {
+	if d.phase != live && !d.prepare(p, now) {
 		return false
 	}
 	return d.send(p, now)
@@ -172,46 +183,58 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	return true
 }
 
-// begin starts the source, if it can with p: with an in-order key frame, for video.
-func (d *downTrack) begin(p *packetcache.Packet, now int64) bool {
-	if !p.InOrder {
+// prepare brings the slot to where p is next, if it can: with an in-order key frame,
+// or one that has just been, for video.
+func (d *downTrack) prepare(p *packetcache.Packet, now int64) bool {
+	u := d.feed.Load().up
+	switch {
+	case !p.InOrder:
+		return false
+	case d.phase == behind:
+		d.replay(u, d.replayed+1, p.Number, now)
+	case !d.video || p.KeyFrame:
+		d.start(p, now)
+	case !d.catchUp(u, p.Number, now):
 		return false
 	}
-	if d.video && !p.KeyFrame {
-		return d.catchUp(p.Number, now)
-	}
-	d.start(p, now)
+	d.phase = live
 	return true
 }
 
 // catchUp starts the source with a key frame that has just been, and sends what has
-// come since, up to packet number. What is missing comes later, as always.
-func (d *downTrack) catchUp(number, now int64) bool {
-	u := d.feed.Load().up
+// come since, up to before packet end.
+func (d *downTrack) catchUp(u *upTrack, end, now int64) bool {
 	first := u.keyFrame.number.Load()
-	if !u.hadKeyFrame(now) || number-first > maxCatchUp {
+	if !u.hadKeyFrame(now) || end-first > maxCatchUp {
 		return false
 	}
-	for n := first; n < number; n++ {
-		p, ok := u.cache.Get(n)
-		if !ok && n == first {
-			return false
-		}
-		if !ok {
-			continue
-		}
-		if n == first {
-			d.start(p, now)
-		}
-		d.send(p, now)
-		p.Release()
+	p, ok := u.cache.Get(first)
+	if !ok {
+		return false
 	}
+	d.start(p, now)
+	p.Release()
+	d.replay(u, first, end, now)
 	return true
+}
+
+// replay sends the packets from first to before end from the cache. What is missing
+// comes late, as always.
+func (d *downTrack) replay(u *upTrack, first, end, now int64) {
+	for n := first; n < end; n++ {
+		if p, ok := u.cache.Get(n); ok {
+			if d.send(p, now) {
+				u.counters.packetsOut.Add(1)
+				u.counters.bytesOut.Add(uint64(len(p.Payload)))
+			}
+			p.Release()
+		}
+	}
+	d.replayed = end - 1
 }
 
 // start makes p the first packet of the source.
 func (d *downTrack) start(p *packetcache.Packet, now int64) {
-	d.waiting = false
 	if d.begun {
 		elapsed := time.Duration(d.mediaTime.at(p.Timestamp, now) - d.lastAt)
 		d.offset = d.lastOut + d.step(elapsed) - p.Timestamp

@@ -223,8 +223,16 @@ func TestCatchUp(t *testing.T) {
 		if (*asked == 0) != test.want {
 			t.Errorf("%s: key frames asked for: %d", test.name, *asked)
 		}
+		if want := map[bool]int{true: test.packets + 1, false: 0}[test.want]; len(w.packets) != want {
+			t.Fatalf("%s: %d packets at once, want %d", test.name, len(w.packets), want)
+		}
+		// As if two more had come before the slot was in the fan-out.
+		u.detach(d)
+		s.send(t, true, false, []byte("meanwhile"))
+		s.send(t, false, false, []byte("meanwhile"))
+		u.attach(d)
 		s.send(t, true, false, []byte("now"))
-		if want := map[bool]int{true: test.packets + 2, false: 0}[test.want]; len(w.packets) != want {
+		if want := map[bool]int{true: test.packets + 4, false: 0}[test.want]; len(w.packets) != want {
 			t.Fatalf("%s: %d packets, want %d", test.name, len(w.packets), want)
 		}
 		if test.want {

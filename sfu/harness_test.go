@@ -53,6 +53,8 @@ type client struct {
 	down      chan error
 	connected chan struct{}
 
+	last map[string]*rtp.Packet // of each slot, by mid; of awaitFrame
+
 	mu       sync.Mutex
 	received map[string]chan *rtp.Packet // by mid
 }
@@ -131,7 +133,7 @@ func (c *client) open(api *webrtc.API) {
 	}
 	c.pc, c.number = pc, c.number+1
 	c.sources, c.sends = map[string]Source{}, map[Source]*sendTrack{}
-	c.received = map[string]chan *rtp.Packet{}
+	c.received, c.last = map[string]chan *rtp.Packet{}, map[string]*rtp.Packet{}
 	connected := make(chan struct{})
 	c.connected = connected
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {

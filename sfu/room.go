@@ -132,6 +132,11 @@ func (r *room) setView(t *Transport, wants []Want) {
 func (r *room) setMuted(t *Transport, source Source, muted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p := r.publications[pubKey{t.participant, source}]; p != nil && t.muted[source] && !muted {
+		for _, l := range p.layers {
+			l.up.forgetKeyFrame()
+		}
+	}
 	t.muted[source] = muted
 	r.assignAll()
 }

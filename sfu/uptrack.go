@@ -59,6 +59,8 @@ type upTrack struct {
 	keyFrameWanted atomic.Bool
 	// keyFrame is the latest in-order key frame: its first packet, and when that came.
 	keyFrame struct{ number, at atomic.Int64 }
+	// newest is the highest number in the cache.
+	newest atomic.Int64
 	// awaited says that a slot takes this layer with its next key frame; wake is called
 	// then. It must not block.
 	awaited atomic.Bool
@@ -98,6 +100,9 @@ func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
 	u.counters.bytesIn.Add(uint64(len(p.Payload)))
 	if u.cache != nil {
 		kept = u.cache.Put(p)
+		if p.InOrder {
+			u.newest.Store(p.Number)
+		}
 	}
 	u.forward(p, now)
 	return kept
@@ -199,6 +204,9 @@ func (u *upTrack) parseVP8(p *packetcache.Packet, now int64) bool {
 func (u *upTrack) hadKeyFrame(now int64) bool {
 	return now-u.keyFrame.at.Load() <= int64(maxKeyFrameAge)
 }
+
+// forgetKeyFrame keeps what has come until now from slots that begin later.
+func (u *upTrack) forgetKeyFrame() { u.keyFrame.at.Store(never) }
 
 // forward writes p to all down tracks.
 func (u *upTrack) forward(p *packetcache.Packet, now int64) {
