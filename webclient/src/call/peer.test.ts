@@ -1,0 +1,177 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Answer, Offer } from '../signal/generated';
+import { Peer } from './peer';
+import { FakeEncryption, FakePeerConnection, settle, type Transcript } from './testing';
+
+const track = (id: string): MediaStreamTrack => ({ id }) as MediaStreamTrack;
+
+function start() {
+  const transcript: Transcript = [];
+  const encryption = new FakeEncryption(transcript);
+  const pc = new FakePeerConnection(transcript);
+  const offers: { offer: Offer; answer: (answer: Partial<Answer>) => void; refuse: () => void }[] =
+    [];
+  const states: string[] = [];
+  const slots: string[] = [];
+  const peer = new Peer({
+    connection: 3,
+    encryption,
+    create: () => pc as unknown as RTCPeerConnection,
+    offer: (offer) =>
+      new Promise((resolve, reject) => {
+        transcript.push(offer.sdp);
+        offers.push({
+          offer,
+          answer: (answer) => resolve({ connection: 3, sdp: 'answer', ...answer }),
+          refuse: () => reject(new Error('refused')),
+        });
+      }),
+    onSlot: ({ name }) => slots.push(name),
+    onState: (state) => states.push(state),
+  });
+  return { transcript, encryption, pc, offers, states, slots, peer };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => null });
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe('Peer', () => {
+  it('sets each transform right after its section is made, and before any offer', async () => {
+    const { transcript, peer } = start();
+    peer.grow({ video: 1, audio: 1 });
+    await settle();
+    expect(transcript).toEqual([
+      'add audio sendonly',
+      'attach mic',
+      'add video sendonly',
+      'attach camera',
+      'add video recvonly',
+      'attach video-0',
+      'add audio recvonly',
+      'attach audio-0',
+      'offer of 4',
+    ]);
+  });
+
+  it('gives a sender its track only after acknowledgement and keys', async () => {
+    const { transcript, encryption, peer } = start();
+    void peer.setTrack('mic', track('voice'));
+    await settle();
+    expect(transcript).not.toContain('send audio voice');
+    encryption.haveKeys();
+    await settle();
+    expect(transcript).not.toContain('send audio voice');
+    encryption.acknowledgeTransforms();
+    await settle();
+    expect(transcript).toContain('send audio voice');
+  });
+
+  it('stops sending at once, whatever is under way', async () => {
+    const { transcript, encryption, peer } = start();
+    void peer.setTrack('mic', track('voice'));
+    void peer.setTrack('mic', null);
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    expect(transcript.filter((line) => line.startsWith('send'))).toEqual(['send audio nothing']);
+  });
+
+  it('sends the last of several tracks', async () => {
+    const { transcript, encryption, peer } = start();
+    void peer.setTrack('camera', track('front'));
+    void peer.setTrack('camera', track('back'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    expect(transcript.filter((line) => line.startsWith('send'))).toEqual(['send video back']);
+  });
+
+  it('sends nothing after it was closed', async () => {
+    const { transcript, encryption, peer } = start();
+    void peer.setTrack('mic', track('voice'));
+    peer.close();
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    expect(transcript.at(-1)).toBe('close');
+  });
+
+  it('has one offer under way at a time, and puts what comes meanwhile into the next', async () => {
+    const { offers, peer, slots } = start();
+    peer.grow({ video: 4, audio: 3 });
+    await settle();
+    peer.grow({ video: 9, audio: 3 });
+    peer.grow({ video: 9, audio: 6 });
+    await settle();
+    expect(offers.map(({ offer }) => offer.sdp)).toEqual(['offer of 9']);
+    offers[0]?.answer({});
+    await settle();
+    expect(offers.map(({ offer }) => offer.sdp)).toEqual(['offer of 9', 'offer of 17']);
+    offers[1]?.answer({});
+    await settle();
+    expect(offers).toHaveLength(2);
+    expect(slots).toHaveLength(15);
+  });
+
+  it('says what its uplinks carry, and knows its slots by mid', async () => {
+    const { offers, peer } = start();
+    peer.grow({ video: 1, audio: 1 });
+    await settle();
+    expect(offers[0]?.offer).toMatchObject({
+      connection: 3,
+      tracks: [
+        { mid: '0', source: 'mic' },
+        { mid: '1', source: 'camera' },
+      ],
+    });
+    expect(peer.slotOfMid('2')).toBe('video-0');
+    expect(peer.slotOfMid('3')).toBe('audio-0');
+    expect(peer.slotOfMid('0')).toBeUndefined();
+  });
+
+  it('does not shrink and does not offer what it has', async () => {
+    const { offers, peer } = start();
+    peer.grow({ video: 4, audio: 3 });
+    await settle();
+    offers[0]?.answer({});
+    peer.grow({ video: 1, audio: 1 });
+    await settle();
+    expect(offers).toHaveLength(1);
+  });
+
+  it('is down for good when an offer is refused', async () => {
+    const { offers, peer, states, transcript } = start();
+    peer.grow({ video: 1, audio: 0 });
+    await settle();
+    offers[0]?.refuse();
+    await settle();
+    expect(states).toEqual(['down']);
+    expect(transcript.at(-1)).toBe('close');
+  });
+
+  it('ignores an answer to another connection', async () => {
+    const { offers, peer, transcript } = start();
+    peer.grow({ video: 1, audio: 0 });
+    await settle();
+    offers[0]?.answer({ connection: 2 });
+    await settle();
+    expect(transcript.some((line) => line.startsWith('answered'))).toBe(false);
+  });
+
+  it('waits a while for ICE to recover, then gives up', () => {
+    const { pc, states } = start();
+    pc.become('connected');
+    pc.become('disconnected');
+    pc.become('connected');
+    expect(vi.getTimerCount()).toBe(0);
+    pc.become('disconnected');
+    vi.runAllTimers();
+    expect(states).toEqual(['up', 'up', 'down']);
+  });
+});

@@ -1,0 +1,117 @@
+import { Emitter } from '../signal/emitter';
+import type { Encryption } from './ports';
+
+type Events = Parameters<Parameters<Encryption['on']>[1]>[0];
+
+/** What a fake saw, in order: tests compare it as a whole. */
+export type Transcript = string[];
+
+/** An Encryption whose worker is the test. */
+export class FakeEncryption implements Encryption {
+  readonly #events = new Emitter<Record<string, Events>>();
+  readonly #attached: (() => void)[] = [];
+  #becomeReady!: () => void;
+  readonly ready = new Promise<void>((resolve) => (this.#becomeReady = resolve));
+  configureError: Error | undefined;
+
+  constructor(readonly transcript: Transcript = []) {}
+
+  on: Encryption['on'] = (event, handler) => this.#events.on(event, handler as never);
+
+  emit(event: Parameters<Encryption['on']>[0], payload: unknown): void {
+    this.#events.emit(event, payload as Events);
+  }
+
+  configure({ pid, name }: { pid: string; name: string }): Promise<void> {
+    this.transcript.push(`configure ${pid} ${name}`);
+    return this.configureError ? Promise.reject(this.configureError) : Promise.resolve();
+  }
+
+  logOpened(logId: string, head: number): void {
+    this.transcript.push(`log ${logId} to ${head}`);
+  }
+
+  logEntries(entries: { position: number }[]): void {
+    this.transcript.push(`entries ${entries.map((e) => e.position).join(' ')}`);
+  }
+
+  posted(seq: number, code?: string): void {
+    this.transcript.push(`posted ${seq} ${code ?? 'appended'}`);
+  }
+
+  attachSender(_: RTCRtpSender, source: string): Promise<void> {
+    this.transcript.push(`attach ${source}`);
+    return new Promise((resolve) => this.#attached.push(resolve));
+  }
+
+  attachReceiver(_: RTCRtpReceiver, slot: string): Promise<void> {
+    this.transcript.push(`attach ${slot}`);
+    return Promise.resolve();
+  }
+
+  stop(): void {
+    this.transcript.push('stop');
+  }
+
+  acknowledgeTransforms(): void {
+    for (const resolve of this.#attached.splice(0)) resolve();
+  }
+
+  haveKeys(): void {
+    this.#becomeReady();
+  }
+}
+
+/** An RTCPeerConnection that negotiates with nobody. */
+export class FakePeerConnection {
+  onconnectionstatechange: (() => void) | null = null;
+  connectionState: RTCPeerConnectionState = 'new';
+  localDescription: { sdp: string } | null = null;
+  readonly #kinds: string[] = [];
+  readonly #transceivers: { mid: string | null }[] = [];
+
+  constructor(readonly transcript: Transcript = []) {}
+
+  addTransceiver(kind: string, init: { direction: string }): unknown {
+    this.#kinds.push(kind);
+    this.transcript.push(`add ${kind} ${init.direction}`);
+    const transceiver = {
+      mid: null as string | null,
+      setCodecPreferences: () => undefined,
+      sender: {
+        replaceTrack: (track: { id: string } | null) => {
+          this.transcript.push(`send ${kind} ${track?.id ?? 'nothing'}`);
+          return Promise.resolve();
+        },
+      },
+      receiver: { track: { kind } },
+    };
+    this.#transceivers.push(transceiver);
+    return transceiver;
+  }
+
+  setLocalDescription(): Promise<void> {
+    this.#transceivers.forEach((transceiver, i) => (transceiver.mid = `${i}`));
+    this.localDescription = { sdp: `offer of ${this.#kinds.length}` };
+    return Promise.resolve();
+  }
+
+  setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
+    this.transcript.push(`answered ${sdp}`);
+    return Promise.resolve();
+  }
+
+  become(state: RTCPeerConnectionState): void {
+    this.connectionState = state;
+    this.onconnectionstatechange?.();
+  }
+
+  close(): void {
+    this.transcript.push('close');
+  }
+}
+
+/** Lets all that is settled run. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
