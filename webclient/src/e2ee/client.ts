@@ -209,6 +209,9 @@ export class E2EE {
         return;
       case 'attached':
         return this.#attached.get(message.id)?.resolve();
+      case 'detached':
+        this.#attached.delete(message.id);
+        return;
       case 'codecs-wanted':
         return this.#tellCodecs(message.id);
       case 'post':

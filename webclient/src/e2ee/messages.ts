@@ -47,6 +47,7 @@ export type FromWorker =
   | { type: 'configured' }
   | { type: 'refused-config'; code: string; message: string }
   | { type: 'attached'; id: number }
+  | { type: 'detached'; id: number }
   | { type: 'codecs-wanted'; id: number }
   | { type: 'post'; post: Post }
   | { type: 'epoch'; epoch: EpochStarted }

@@ -149,8 +149,13 @@ function attach(
 ): void {
   const transform = new Transform(options, shared);
   transforms.set(options.id, transform);
-  void transform.run(readable, writable).then(() => transforms.delete(options.id));
+  void transform.run(readable, writable).then(() => detach(options.id));
   tell({ type: 'attached', id: options.id });
+}
+
+function detach(id: number): void {
+  transforms.delete(id);
+  tell({ type: 'detached', id });
 }
 
 /** Runs what the worker was asked for. What it throws ends all. */

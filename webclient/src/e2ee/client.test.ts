@@ -1,0 +1,204 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { E2EE } from './client';
+import type { FromWorker, ToWorker } from './messages';
+import { peerConnectionConfig, supported } from './support';
+import type { Frames } from './types';
+
+/** What the page sees of a worker. */
+class FakeWorker {
+  static latest: FakeWorker;
+  onmessage?: (event: { data: FromWorker }) => void;
+  onerror?: () => void;
+  readonly sent: ToWorker[] = [];
+  terminated = false;
+
+  constructor() {
+    FakeWorker.latest = this;
+    queueMicrotask(() => this.say({ type: 'loaded' }));
+  }
+  postMessage(message: ToWorker): void {
+    this.sent.push(message);
+  }
+  terminate(): void {
+    this.terminated = true;
+  }
+  say(message: FromWorker): void {
+    this.onmessage?.({ data: message });
+  }
+}
+
+class FakeTransform {
+  constructor(
+    readonly worker: FakeWorker,
+    readonly options: { id: number },
+  ) {}
+}
+
+/** A sender or receiver that remembers every transform it was given. */
+class FakeTarget {
+  readonly given: (FakeTransform | null)[] = [];
+  set transform(transform: FakeTransform | null) {
+    this.given.push(transform);
+  }
+  getParameters() {
+    return { codecs: [{ payloadType: 111, mimeType: 'audio/opus' }] };
+  }
+}
+
+const sender = () => new FakeTarget() as unknown as RTCRtpSender & FakeTarget;
+const receiver = () => new FakeTarget() as unknown as RTCRtpReceiver & FakeTarget;
+
+beforeEach(() => {
+  vi.stubGlobal('Worker', FakeWorker);
+  vi.stubGlobal('RTCRtpSender', FakeTarget);
+  vi.stubGlobal('RTCRtpScriptTransform', FakeTransform);
+});
+afterEach(() => vi.unstubAllGlobals());
+
+describe('supported', () => {
+  it('knows the two ways, and that there is no third', () => {
+    expect(supported()).toBe('script-transform');
+    expect(peerConnectionConfig()).toEqual({});
+    vi.stubGlobal('RTCRtpScriptTransform', undefined);
+    expect(supported()).toBeUndefined();
+    class Older extends FakeTarget {
+      createEncodedStreams() {
+        return {};
+      }
+    }
+    vi.stubGlobal('RTCRtpSender', Older);
+    expect(supported()).toBe('encoded-streams');
+    expect(peerConnectionConfig()).toEqual({ encodedInsertableStreams: true });
+  });
+
+  it('is asked before there is a worker', async () => {
+    vi.stubGlobal('RTCRtpScriptTransform', undefined);
+    await expect(E2EE.start()).rejects.toMatchObject({ code: 'unsupported' });
+  });
+});
+
+describe('E2EE', () => {
+  it('sets a transform before it returns, and tells when it runs', async () => {
+    const e2ee = await E2EE.start();
+    const target = sender();
+    let isAttached = false;
+    const attached = e2ee.attachSender(target, 'camera').then(() => (isAttached = true));
+    expect(target.given).toHaveLength(1);
+    const { options } = target.given[0]!;
+    expect(options).toMatchObject({ direction: 'send', source: 'camera', kind: 'video' });
+    await Promise.resolve();
+    expect(isAttached).toBe(false);
+    FakeWorker.latest.say({ type: 'attached', id: options.id });
+    await attached;
+  });
+
+  it('transfers the streams of browsers that have only these', async () => {
+    vi.stubGlobal('RTCRtpScriptTransform', undefined);
+    class Older extends FakeTarget {
+      createEncodedStreams() {
+        return { readable: 'r', writable: 'w' };
+      }
+    }
+    vi.stubGlobal('RTCRtpSender', Older);
+    const e2ee = await E2EE.start();
+    const target = new Older() as unknown as RTCRtpReceiver;
+    void e2ee.attachReceiver(target, '0', 'audio');
+    expect(FakeWorker.latest.sent).toEqual([
+      {
+        type: 'streams',
+        options: { id: 1, direction: 'receive', kind: 'audio' },
+        readable: 'r',
+        writable: 'w',
+      },
+    ]);
+  });
+
+  it.each([
+    [
+      'a fatal error',
+      (w: FakeWorker) => w.say({ type: 'fatal', fatal: { code: 'x', message: '' } }),
+    ],
+    ['a worker that fails', (w: FakeWorker) => w.onerror?.()],
+  ])(
+    'ends with %s: once, for all that wait, and without taking a transform off',
+    async (_, end) => {
+      const e2ee = await E2EE.start();
+      const fatal = vi.fn();
+      e2ee.on('fatal', fatal);
+      const target = sender();
+      const waiting = [
+        e2ee.ready,
+        e2ee.configure({ link: '', pid: '', name: '' }),
+        e2ee.attachSender(target, 'mic'),
+      ];
+      end(FakeWorker.latest);
+      end(FakeWorker.latest);
+      for (const promise of waiting) await expect(promise).rejects.toHaveProperty('code');
+      expect(fatal).toHaveBeenCalledTimes(1);
+      expect(FakeWorker.latest.terminated).toBe(true);
+      expect(target.given).toEqual([expect.any(FakeTransform)]);
+
+      const later = receiver();
+      await expect(e2ee.attachReceiver(later, '1', 'video')).rejects.toHaveProperty('code');
+      expect(later.given).toEqual([expect.any(FakeTransform)]);
+      const sent = FakeWorker.latest.sent.length;
+      e2ee.logOpened('', 0);
+      expect(FakeWorker.latest.sent).toHaveLength(sent);
+    },
+  );
+
+  it('passes a refused configuration on, and takes another', async () => {
+    const e2ee = await E2EE.start();
+    const first = e2ee.configure({ link: 'x', pid: '', name: '' });
+    FakeWorker.latest.say({ type: 'refused-config', code: 'bad_link', message: 'no' });
+    await expect(first).rejects.toMatchObject({ code: 'bad_link' });
+    const second = e2ee.configure({ link: 'y', pid: '', name: '' });
+    FakeWorker.latest.say({ type: 'configured' });
+    await second;
+    await expect(e2ee.configure({ link: 'z', pid: '', name: '' })).rejects.toMatchObject({
+      code: 'configured',
+    });
+  });
+
+  it('is ready when frames are sealed for the first time', async () => {
+    const e2ee = await E2EE.start();
+    const sending = vi.fn();
+    const off = e2ee.on('sending', sending);
+    const epoch = { generation: 1, number: 0 };
+    FakeWorker.latest.say({ type: 'sending', epoch });
+    await e2ee.ready;
+    expect(sending).toHaveBeenCalledWith({ epoch });
+    off();
+    FakeWorker.latest.say({ type: 'sending', epoch });
+    expect(sending).toHaveBeenCalledTimes(1);
+  });
+
+  it('names a slot as the page knows it when the report comes', async () => {
+    const e2ee = await E2EE.start();
+    const reports: Frames[] = [];
+    e2ee.on('frames', (report) => reports.push(report));
+    let mid: string | null = null;
+    void e2ee.attachReceiver(receiver(), () => mid, 'video');
+    const report = { id: 1, state: 'ok' as const, frames: 2, failed: {}, pid: 'p' };
+    FakeWorker.latest.say({ type: 'frames', report: { ...report, source: 'camera' } });
+    mid = '4';
+    FakeWorker.latest.say({ type: 'frames', report });
+    expect(reports).toMatchObject([
+      { direction: 'receive', mid: '', pid: 'p', source: 'camera', frames: 2 },
+      { mid: '4' },
+    ]);
+    FakeWorker.latest.say({ type: 'detached', id: 1 });
+    FakeWorker.latest.say({ type: 'frames', report });
+    expect(reports).toHaveLength(2);
+  });
+
+  it('tells the worker what payload types stand for', async () => {
+    const e2ee = await E2EE.start();
+    const target = sender();
+    void e2ee.attachSender(target, 'mic');
+    FakeWorker.latest.say({ type: 'codecs-wanted', id: 1 });
+    expect(FakeWorker.latest.sent).toEqual([
+      { type: 'codecs', id: 1, codecs: { 111: 'audio/opus' } },
+    ]);
+  });
+});
