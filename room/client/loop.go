@@ -20,6 +20,8 @@ const (
 	maxBackoff = 5 * time.Second
 	// reconnectTime is for how long a lost server is looked for: longer than a restart.
 	reconnectTime = time.Minute
+	// connectTime is the same for a server that was never reached: its address may be wrong.
+	connectTime = 5 * time.Second
 	// leaveTime is for how long the server may take to close the connection of one who
 	// leaves.
 	leaveTime = time.Second
@@ -283,7 +285,11 @@ func (l *loop) retry(err error) {
 		l.finish(ErrClosed)
 		return
 	}
-	if time.Since(l.lostSince) > reconnectTime {
+	patience := reconnectTime
+	if l.resume == nil && l.rejoins == 0 {
+		patience = connectTime
+	}
+	if time.Since(l.lostSince) > patience {
 		l.finish(fmt.Errorf("%w: %w", ErrUnreachable, err))
 		return
 	}

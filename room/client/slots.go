@@ -84,7 +84,7 @@ func (r remote) Read(b []byte) (int, error) {
 }
 
 func (l *loop) mediaState(e mediaState) {
-	if l.media == nil || e.number != l.media.number {
+	if l.media == nil || e.number != l.media.number || l.leaving {
 		return
 	}
 	l.cfg.Logger.Debug("media", zap.Stringer("state", e.state))

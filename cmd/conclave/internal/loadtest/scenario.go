@@ -85,9 +85,12 @@ func (r *run) name(i int) string {
 	return fmt.Sprintf("Subscriber %d", i-r.Publishers+1)
 }
 
-// rampUp lets all join, the first alone, publishers before subscribers.
+// rampUp lets all join, the first alone, publishers before subscribers. Where the
+// first cannot join the others are not let try.
 func (r *run) rampUp(ctx context.Context) {
-	r.join(ctx, 0)
+	if r.join(ctx, 0); r.all[0].err != nil {
+		return
+	}
 	var g errgroup.Group
 	g.SetLimit(rampWidth)
 	for i := 1; i < len(r.all); i++ {
