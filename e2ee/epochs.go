@@ -37,11 +37,7 @@ func (k *epochs) start(now time.Time, started EpochStarted, delay time.Duration,
 	if removal {
 		keep = keepAfterRemoval
 	}
-	for i := range k.live {
-		if end := now.Add(keep); k.live[i].end.IsZero() || end.Before(k.live[i].end) {
-			k.live[i].end = end
-		}
-	}
+	k.endBy(now.Add(keep))
 	k.live = append(k.live, liveEpoch{epoch: started.Epoch, send: now.Add(delay)})
 	k.emit(started)
 	if len(k.live) > maxEpochs {
@@ -67,6 +63,19 @@ func (k *epochs) replace(by framecrypt.Epoch) {
 	k.live = rest
 }
 
+// leave says that the group goes on without us: what is live ends soon, also for sending,
+// since those whom the group removes meanwhile have these keys.
+func (k *epochs) leave(now time.Time) { k.endBy(now.Add(keepAfterRemoval)) }
+
+// endBy lets no epoch live longer than to end.
+func (k *epochs) endBy(end time.Time) {
+	for i := range k.live {
+		if k.live[i].end.IsZero() || end.Before(k.live[i].end) {
+			k.live[i].end = end
+		}
+	}
+}
+
 // drop ends all epochs at once: their group is no more.
 func (k *epochs) drop() {
 	for _, e := range k.live {
@@ -84,8 +93,8 @@ func (k *epochs) tick(now time.Time) {
 			rest = append(rest, e)
 			continue
 		}
-		if e.epoch == k.sending {
-			k.sendWith(k.live[len(k.live)-1].epoch) // never without a key, whatever the clock did
+		if newest := k.live[len(k.live)-1]; e.epoch == k.sending && newest.end.IsZero() {
+			k.sendWith(newest.epoch) // sixteen epochs in a second: not without a key
 		}
 		k.emit(EpochEnded{e.epoch})
 	}

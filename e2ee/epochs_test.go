@@ -77,6 +77,23 @@ func TestEpochs(t *testing.T) {
 	}
 }
 
+// TestEpochsLeave: who can no longer follow the group stops sending after two seconds.
+func TestEpochsLeave(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var got []string
+	k := epochs{emit: func(out Output) { got = append(got, fmt.Sprintf("%T", out)) }}
+	k.start(now, EpochStarted{Epoch: framecrypt.Epoch{Generation: 1}}, 0, false)
+	k.leave(now)
+	if due := k.due(); !due.Equal(now.Add(keepAfterRemoval)) {
+		t.Errorf("due at %v", due)
+	}
+	k.tick(now.Add(keepAfterRemoval))
+	want := "e2ee.EpochStarted e2ee.SendEpoch e2ee.EpochEnded"
+	if s := strings.Join(got, " "); s != want || !k.due().IsZero() {
+		t.Errorf("got %s, then due at %v", s, k.due())
+	}
+}
+
 // TestEpochsBounded: never more than 16 live, and never without one to send with.
 func TestEpochsBounded(t *testing.T) {
 	now := time.Unix(1000, 0)

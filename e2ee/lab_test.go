@@ -31,10 +31,12 @@ type person struct {
 	lab     *lab
 	device  ed25519.PrivateKey
 	epoch   *EpochStarted
+	epochs  []string // begun and ended, in order
 	sending string
 	status  Status
 	refused []EntryRefused
-	deaf    bool // gets nothing, does nothing
+	deaf    bool          // gets nothing, does nothing
+	off     time.Duration // of its clock
 }
 
 func newLab(t *testing.T) *lab {
@@ -85,7 +87,7 @@ func (l *lab) key() ed25519.PrivateKey {
 func (l *lab) rest(d time.Duration) {
 	for end := l.now.Add(d); l.now.Before(end); l.now = l.now.Add(50 * time.Millisecond) {
 		for _, p := range l.people {
-			if due := p.Deadline(); !due.IsZero() && !due.After(l.now) {
+			if due := p.Deadline(); !due.IsZero() && !due.After(l.now.Add(p.off)) {
 				p.step(Tick{})
 				l.flush()
 			}
@@ -121,7 +123,7 @@ func (p *person) step(in Input) {
 		return
 	}
 	p.lab.t.Helper()
-	if err := p.Step(p.lab.now, in); err != nil {
+	if err := p.Step(p.lab.now.Add(p.off), in); err != nil {
 		p.lab.t.Fatalf("%s: %v", p.cfg.Name, err)
 	}
 	var outs []Output
@@ -146,6 +148,9 @@ func (p *person) do(out Output) {
 		})
 	case EpochStarted:
 		p.epoch = &out
+		p.epochs = append(p.epochs, "+"+out.Epoch.String())
+	case EpochEnded:
+		p.epochs = append(p.epochs, "-"+out.Epoch.String())
 	case SendEpoch:
 		p.sending = out.Epoch.String()
 	case Status:

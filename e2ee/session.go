@@ -212,12 +212,15 @@ func (s *Session) caughtUp() bool { return s.ledger.chain.head() >= s.target }
 
 // logEntry judges the next entry and follows it.
 func (s *Session) logEntry(e Entry) error {
-	switch {
-	case s.ledger == nil:
+	if s.ledger == nil {
 		return fmt.Errorf("%w: a log entry before LogOpened", ErrInput)
-	case e.Body == nil:
-		return fmt.Errorf("%w: a log entry without a body", ErrInput)
-	case s.ended != "":
+	}
+	switch e.Body.(type) {
+	case Joined, Left, Created, Committed:
+	default:
+		return fmt.Errorf("%w: a log entry with the body %T", ErrInput, e.Body)
+	}
+	if s.ended != "" {
 		return nil
 	}
 	if code := s.ledger.admit(e); code != "" {
@@ -304,6 +307,7 @@ func (s *Session) committed(e Entry, c Committed) Code {
 	switch {
 	case err != nil:
 		s.member = nil
+		s.epochs.leave(s.now)
 		s.rejoin(CodeCommitUnusable)
 	case next != nil:
 		s.advance(e, next)
@@ -341,6 +345,7 @@ func (s *Session) advance(e Entry, j *judged) {
 	}
 	if j.selfRemoved {
 		s.member = nil
+		s.epochs.leave(s.now)
 		s.why = CodeRemoved
 		return
 	}

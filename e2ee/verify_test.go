@@ -1,6 +1,7 @@
 package e2ee
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -79,6 +80,51 @@ func (l *lab) waiting(name string) *person {
 		l.t.Fatalf("%v", p)
 	}
 	return p
+}
+
+// TestWelcomeReplaced: a joiner cannot judge the commit that adds it. If the members find
+// it invalid, the Welcome of the next commit that adds the same KeyPackage takes its place.
+func TestWelcomeReplaced(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	carol := l.join("bob", "carol")[1]
+	dave := l.waiting("dave")
+	l.craft(carol, func(c *crafted) { c.aad.place.parent-- })
+	wrong := dave.epoch
+	if wrong == nil || dave.status.State != StateMember {
+		t.Fatalf("%v has not taken the first Welcome", dave)
+	}
+	l.append(carol.cfg.PID, Left{})
+	l.rest(10 * time.Second)
+	l.agree()
+	if dave.epoch.SafetyNumber == wrong.SafetyNumber || dave.joiner.seq != 1 {
+		t.Errorf("%v has not taken the second Welcome by the same KeyPackage", dave)
+	}
+	if got := fmt.Sprint(dave.epochs[:3]); got != "[+1.2 -1.2 +1.2]" {
+		t.Errorf("epochs %s", got)
+	}
+	if dave.joiner.find(dave.joiner.used) == nil {
+		t.Error("the init key is gone before another member's commit")
+	}
+	l.join("eve")
+	if dave.joiner.find(dave.joiner.used) != nil {
+		t.Error("the init key is kept after another member's commit")
+	}
+}
+
+// TestInitKeyForgotten: without another member's commit the init key goes after 30 s.
+func TestInitKeyForgotten(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	bob := l.join("bob")[0]
+	l.rest(keepInitKey - 6*time.Second)
+	if bob.joiner.find(bob.joiner.used) == nil {
+		t.Error("gone too early")
+	}
+	l.rest(10 * time.Second)
+	if len(bob.joiner.offers) != 0 {
+		t.Error("kept too long")
+	}
 }
 
 // TestCommitAfterLeaving: who has a left up to X cannot commit; one who left after X can.

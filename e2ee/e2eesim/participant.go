@@ -40,7 +40,6 @@ type Participant struct {
 	arrived uint64     // Head at the first connection to this log
 	logID   e2ee.LogID // of the connection
 	opened  e2ee.LogID // of the session
-	taken   uint64     // position of the last entry shown
 	at      uint64     // position of the latest entry stepped
 	down    time.Time  // when the last message down arrives
 	sent    time.Time  // when the last message up arrives

@@ -32,12 +32,12 @@ func (s *Server) Head() uint64 { return uint64(len(s.Log)) }
 func (s *Server) post(p *Participant, body e2ee.PostBody) string {
 	switch body := body.(type) {
 	case e2ee.PostJoin:
-		s.Append(p, e2ee.Joined{KeyPackage: body.KeyPackage, MAC: body.MAC})
+		s.Append(p, e2ee.Joined(body))
 	case e2ee.PostCreate:
 		if body.Last != s.last {
 			return "stale"
 		}
-		s.Append(p, e2ee.Created{Last: body.Last, Generation: body.Generation, GroupID: body.GroupID, MAC: body.MAC})
+		s.Append(p, e2ee.Created(body))
 	case e2ee.PostCommit:
 		if body.Last != s.last {
 			return "stale"

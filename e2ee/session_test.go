@@ -1,0 +1,122 @@
+package e2ee
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNewRefuses(t *testing.T) {
+	good := Config{Link: testLink(t), PID: PID{1}, Name: "Ada", Rand: rand.NewChaCha8([32]byte{})}
+	if _, err := New(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   error
+	}{
+		"no link":   {func(c *Config) { c.Link = Link{} }, ErrLink},
+		"no secret": {func(c *Config) { c.Link.Secret = LinkSecret{} }, ErrLink},
+		"no pid":    {func(c *Config) { c.PID = PID{} }, ErrConfig},
+		"no name":   {func(c *Config) { c.Name = "" }, ErrName},
+		"no rand":   {func(c *Config) { c.Rand = nil }, ErrConfig},
+	} {
+		cfg := good
+		c.change(&cfg)
+		if _, err := New(cfg); !errors.Is(err, c.want) || !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestWrongInputs: mistakes of the caller are errors, and the session goes on.
+func TestWrongInputs(t *testing.T) {
+	l := newLab(t)
+	s, err := New(Config{Link: l.link, PID: PID{1}, Name: "Ada", Rand: l.rand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := func(name string, in Input) {
+		t.Helper()
+		if err := s.Step(l.now, in); !errors.Is(err, ErrInput) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wrong("entry before a log", LogEntry{Entry{Position: 1, Body: Left{}}})
+	wrong("signature before a log", DeviceSigned{})
+	wrong("nil", nil)
+	if err := s.Step(l.now, LogOpened{ID: l.id}); err != nil {
+		t.Fatal(err)
+	}
+	wrong("no body", LogEntry{Entry{Position: 1}})
+	wrong("a pointer as body", LogEntry{Entry{Position: 1, Body: &Left{}}})
+	wrong("a wrong signature", DeviceSigned{Public: [32]byte{1}})
+	wrong("a pointer as input", &Tick{})
+	if s.Head() != 0 {
+		t.Errorf("head %d", s.Head())
+	}
+	bob := l.join("bob")[0]
+	l.agree()
+	if got := fmt.Sprintf("%+v %v %s", bob.Session, bob.Session, bob.Session); strings.Count(got, "session {member }") != 3 {
+		t.Errorf("prints %s", got)
+	}
+}
+
+// TestUnpolled: outputs that nobody takes do not pile up without end.
+func TestUnpolled(t *testing.T) {
+	l := newLab(t)
+	s := l.start("ada").Session
+	var err error
+	for range 2 * maxOutputs {
+		if err = s.Step(l.now, LogEntry{Entry{Position: 77, Body: Left{}}}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrInput) || len(s.out) > maxOutputs+16 {
+		t.Errorf("%d outputs wait, %v", len(s.out), err)
+	}
+}
+
+// TestRandomnessFails: a broken source is an error, and nothing is posted by it.
+func TestRandomnessFails(t *testing.T) {
+	l := newLab(t)
+	p := l.start("ada")
+	p.Session.cfg.Rand = strings.NewReader("")
+	p.Session.joiner.again = CodeUnnamed
+	if err := p.Session.Step(l.now.Add(time.Minute), Tick{}); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v", err)
+	}
+	for out, ok := p.Poll(); ok; out, ok = p.Poll() {
+		if _, posted := out.(Post); posted {
+			t.Error("posted without randomness")
+		}
+	}
+}
+
+// TestClock: a local clock that is wrong by a day costs one more announcement.
+func TestClock(t *testing.T) {
+	for _, off := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		l := newLab(t)
+		l.join("alice")
+		s, err := New(Config{Link: l.link, PID: PID{1}, Name: "bob", Rand: l.rand})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &person{Session: s, lab: l, device: l.key(), off: off}
+		l.people = append(l.people, p)
+		p.step(LogOpened{ID: l.id, Head: uint64(len(l.log))})
+		for _, e := range l.log {
+			p.step(LogEntry{e})
+		}
+		l.flush()
+		l.rest(10 * time.Second)
+		l.agree()
+		if s.joiner.seq > 2 {
+			t.Errorf("off by %v: announced %d times", off, s.joiner.seq)
+		}
+	}
+}
