@@ -106,57 +106,34 @@ func heightOf(key pubKey, wants []Want) int {
 	return 0
 }
 
-// Heights in pixels up to which the lowest, and the middle, of three layers do.
-const (
-	lowHeight    = 240
-	middleHeight = 540
-)
+// maxSpeakers bounds the audio publications that compete for slots.
+const maxSpeakers = 32
 
-// layerFor chooses the layer that is shown at a height: layers are told apart by
-// their bit rates, since sizes are inside the frames. Nil if there is none. Until a
-// rate is known, the present one stays.
-func (p *publication) layerFor(height int, present *upTrack) *upTrack {
-	live := slices.DeleteFunc(slices.Clone(p.layers), func(l *layer) bool { return l.silent })
-	if len(live) == 0 {
-		live = slices.Clone(p.layers)
+// speakers are the audio publications of the room, the loudest if they are many, in
+// the order of their arrival.
+func (r *room) speakers() []speaker {
+	var list []*publication
+	for _, p := range r.publications {
+		if p.key.source.Audio() && r.isHeard(p.key) {
+			list = append(list, p)
+		}
 	}
-	if len(live) == 0 {
-		return nil
+	byArrival := func(a, b *publication) int { return cmp.Compare(a.arrival, b.arrival) }
+	slices.SortFunc(list, byArrival)
+	if len(list) > maxSpeakers {
+		slices.SortStableFunc(list, func(a, b *publication) int { return cmp.Compare(b.loudness, a.loudness) })
+		list = list[:maxSpeakers]
+		slices.SortFunc(list, byArrival)
 	}
-	settled := !slices.ContainsFunc(live, func(l *layer) bool { return !l.known })
-	if !settled && slices.ContainsFunc(live, func(l *layer) bool { return l.up == present }) {
-		return present
+	speakers := make([]speaker, len(list))
+	for i, p := range list {
+		speakers[i] = speaker{p.key, p.loudness}
 	}
-	slices.SortStableFunc(live, func(a, b *layer) int { return cmp.Compare(a.rate, b.rate) })
-	return live[layerIndex(height, len(live))].up
+	return speakers
 }
 
-// layerIndex is the place of the layer for a height among n, the lowest first.
-func layerIndex(height, n int) int {
-	switch {
-	case height <= 0 || height > middleHeight:
-		return n - 1
-	case height > lowHeight:
-		return n / 2
-	}
-	return 0
-}
-
-// rateMeter measures a layer's bit rate over [layerInterval].
-type rateMeter struct {
-	known, silent bool
-	rate          float64 // bytes a second
-	bytes         uint64
-	since         int64
-}
-
-func (m *rateMeter) measure(bytes uint64, now int64) {
-	elapsed := now - m.since
-	if m.since == 0 {
-		m.bytes, m.since = bytes, now
-	} else if elapsed >= int64(layerInterval) {
-		m.known, m.silent = true, bytes == m.bytes
-		m.rate = float64(bytes-m.bytes) / (float64(elapsed) / 1e9)
-		m.bytes, m.since = bytes, now
-	}
+// isHeard says whether a publication is there and not muted.
+func (r *room) isHeard(key pubKey) bool {
+	t := r.transports[key.participant]
+	return t != nil && key.source < numSources && r.publications[key] != nil && !t.muted[key.source]
 }

@@ -1,22 +1,9 @@
 package sfu
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
-	"time"
-
-	"github.com/pion/rtcp"
-)
-
-// Times of a room's housekeeping.
-const (
-	loudnessInterval = 200 * time.Millisecond // and of what is due below
-	reportInterval   = time.Second            // between two sender reports of a slot
-	repeatInterval   = time.Second            // until a key frame is asked for again
-	maxRepeats       = 3
-	layerInterval    = time.Second // over which a layer's bit rate is measured
 )
 
 // room is what the participants of one room publish and see. Its lock guards who
@@ -32,23 +19,6 @@ type room struct {
 	transports   map[string]*Transport
 	publications map[pubKey]*publication
 	arrivals     int
-}
-
-// publication is what a participant sends of one source. It outlives a
-// PeerConnection that is replaced.
-type publication struct {
-	key     pubKey
-	arrival int // orders the publications of a room
-	layers  []*layer
-	// loudness is smoothed; for audio.
-	loudness float64
-}
-
-// layer is one encoding of a publication.
-type layer struct {
-	up         *upTrack
-	connection *connection
-	rateMeter
 }
 
 func newRoom(n *Node, id string) *room {
@@ -215,106 +185,10 @@ func (r *room) end(c *connection) bool {
 	}
 	for _, p := range r.publications {
 		p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool {
-			return l.connection == c && r.retire(p, l)
+			return l.connection == c && r.retire(l)
 		})
 	}
 	return true
-}
-
-// retire frees the slots that a layer feeds and keeps its counters. It is true.
-func (r *room) retire(p *publication, l *layer) bool {
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		for _, d := range slices.Concat(t.connection.audio, t.connection.video) {
-			if d.up == l.up {
-				d.disconnect()
-			}
-			if d.next == l.up {
-				d.next = nil
-			}
-		}
-	}
-	r.node.ended.add(&l.up.counters)
-	return true
-}
-
-// withdraw ends all publications of t.
-func (r *room) withdraw(t *Transport) { r.keepOffered(t, plan{}) }
-
-// keepOffered ends the publications of t that a plan no longer has.
-func (r *room) keepOffered(t *Transport, p plan) {
-	changed := false
-	for source := range Source(numSources) {
-		key := pubKey{t.participant, source}
-		pub := r.publications[key]
-		if pub == nil || p.offers(source) {
-			continue
-		}
-		for _, l := range pub.layers {
-			r.retire(pub, l)
-		}
-		delete(r.publications, key)
-		changed = true
-	}
-	if changed {
-		r.reportPublished(t)
-	}
-}
-
-func (p plan) offers(source Source) bool {
-	return slices.ContainsFunc(p.sections, func(s section) bool {
-		return s.direction == sendonly && s.source == source
-	})
-}
-
-// addLayer takes in a stream whose first packet has come. It is false if its
-// connection has ended.
-func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c.ended {
-		return false
-	}
-	key := pubKey{c.transport.participant, source}
-	p := r.publications[key]
-	if p == nil {
-		r.arrivals++
-		p = &publication{key: key, arrival: r.arrivals}
-		r.publications[key] = p
-		r.reportPublished(c.transport)
-	}
-	p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool {
-		return (l.connection != c || l.up.rid == u.rid) && r.retire(p, l)
-	})
-	p.layers = append(p.layers, &layer{up: u, connection: c})
-	r.assignAll()
-	return true
-}
-
-// removeLayer takes out a stream that has ended. The publication stays until its
-// section or its connection ends: its sender may begin again.
-func (r *room) removeLayer(c *connection, source Source, u *upTrack) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.publications[pubKey{c.transport.participant, source}]
-	if p == nil {
-		return
-	}
-	p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool { return l.up == u && r.retire(p, l) })
-	r.assignAll()
-}
-
-// reportPublished tells a participant what is received of it.
-func (r *room) reportPublished(t *Transport) {
-	sources := []Source{}
-	for source := range Source(numSources) {
-		if r.publications[pubKey{t.participant, source}] != nil {
-			sources = append(sources, source)
-		}
-	}
-	t.events.sourcesAre(sources)
 }
 
 // addSlotsTo puts slots in use.
@@ -341,131 +215,4 @@ func (c *connection) dropSlots(p plan) {
 	}
 	c.audio = slices.DeleteFunc(c.audio, gone)
 	c.video = slices.DeleteFunc(c.video, gone)
-}
-
-// keepHouse does what is due from time to time, until the room is empty.
-func (r *room) keepHouse() {
-	ticker := time.NewTicker(loudnessInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-r.done:
-			return
-		case <-r.keyFrames:
-			r.handOver()
-		case <-ticker.C:
-			r.tick(r.node.now(), time.Now())
-		}
-	}
-}
-
-// wake has keepHouse look for awaited layers with a key frame. It does not block.
-func (r *room) wake() {
-	select {
-	case r.keyFrames <- struct{}{}:
-	default:
-	}
-}
-
-// tick is one round of housekeeping: now by the node's clock, wall by the wall's.
-func (r *room) tick(now int64, wall time.Time) {
-	for c, reports := range r.housekeeping(now, ntpTime(wall)) {
-		_ = c.pc.WriteRTCP(reports)
-	}
-}
-
-func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.publications {
-		p.measure(now)
-		for _, l := range p.layers {
-			l.up.flushKeyFrame(now)
-		}
-	}
-	r.assignAll()
-	due := map[*connection][]rtcp.Packet{}
-	for _, t := range r.transports {
-		if c := t.connection; c != nil && c.ready {
-			for _, d := range c.video {
-				d.repeatRequest(now)
-			}
-			if reports := c.senderReports(now, ntp); len(reports) > 0 {
-				due[c] = reports
-			}
-		}
-	}
-	return due
-}
-
-// measure follows loudness and bit rates.
-func (p *publication) measure(now int64) {
-	for _, l := range p.layers {
-		if l.up.video {
-			l.measure(l.up.counters.bytesIn.Load(), now)
-		} else {
-			p.loudness = smoothLoudness(p.loudness, l.up.loudness.read())
-		}
-	}
-}
-
-// repeatRequest asks for a key frame again if none has come since the slot got its
-// source, or if the receiver, who may not have known the slot yet, is not heard.
-func (d *downTrack) repeatRequest(now int64) {
-	u := d.next
-	if u == nil && !(d.sent.Load() && d.heard.Load()) {
-		u = d.up
-	}
-	if u == nil || d.asked >= maxRepeats || now-d.mappedAt < int64(repeatInterval)*int64(d.asked+1) {
-		return
-	}
-	d.asked++
-	u.requestKeyFrame(now)
-}
-
-// senderReports are those of the slots that are due.
-func (c *connection) senderReports(now int64, ntp uint64) []rtcp.Packet {
-	var list []rtcp.Packet
-	for _, d := range slices.Concat(c.audio, c.video) {
-		if d.up == nil || now-d.reportedAt < int64(reportInterval) {
-			continue
-		}
-		if sr, ok := d.senderReport(now, ntp); ok {
-			d.reportedAt = now
-			list = append(list, &sr)
-		}
-	}
-	return list
-}
-
-// maxSpeakers bounds the audio publications that compete for slots.
-const maxSpeakers = 32
-
-// speakers are the audio publications of the room, the loudest if they are many, in
-// the order of their arrival.
-func (r *room) speakers() []speaker {
-	var list []*publication
-	for _, p := range r.publications {
-		if p.key.source.Audio() && r.isHeard(p.key) {
-			list = append(list, p)
-		}
-	}
-	byArrival := func(a, b *publication) int { return cmp.Compare(a.arrival, b.arrival) }
-	slices.SortFunc(list, byArrival)
-	if len(list) > maxSpeakers {
-		slices.SortStableFunc(list, func(a, b *publication) int { return cmp.Compare(b.loudness, a.loudness) })
-		list = list[:maxSpeakers]
-		slices.SortFunc(list, byArrival)
-	}
-	speakers := make([]speaker, len(list))
-	for i, p := range list {
-		speakers[i] = speaker{p.key, p.loudness}
-	}
-	return speakers
-}
-
-// isHeard says whether a publication is there and not muted.
-func (r *room) isHeard(key pubKey) bool {
-	t := r.transports[key.participant]
-	return t != nil && key.source < numSources && r.publications[key] != nil && !t.muted[key.source]
 }

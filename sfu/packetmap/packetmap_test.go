@@ -213,7 +213,7 @@ func TestMapForgets(t *testing.T) {
 
 // TestLookupWhileForwarding: any pair that Lookup gives must be one that was sent.
 func TestLookupWhileForwarding(t *testing.T) {
-	const distance = 5000 // out minus in, for every tag: in = 10000*tag
+	// The packets of source n are 10000*n and some after it.
 	var m Map
 	m.Start(10000, 1)
 	done := make(chan struct{})
