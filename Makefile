@@ -92,7 +92,8 @@ test-web: $(MODULES) $(WASM) $(WASM_EXEC) ## the web client's unit tests
 	@.ci/count web $(NPM) run --silent test
 
 test-browser: $(MODULES) bin/conclave bin/conclave-tap ## whole meetings in Chromium
-	@CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap" \
+	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
+	  CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap" \
 	  .ci/count browser $(NPM) run --silent e2e
 
 test-load: bin/conclave ## a short load test against a server of its own
