@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
 	"github.com/conclave-sfu/conclave/e2ee/sframe"
 	"github.com/conclave-sfu/conclave/room/signal"
-	"go.uber.org/zap"
 )
 
 // Errors of [Join] and [Client.Err]. They come wrapped with what was tried.

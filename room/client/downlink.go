@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
 	"github.com/conclave-sfu/conclave/room/signal"
-	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 )
 
 // How long a packet is waited for. A frame late by more is of no use to a viewer.

@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
-	"github.com/conclave-sfu/conclave/room/signal"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // clipOf gives samples: a key frame when asked, otherwise delta frames.
@@ -336,4 +337,64 @@ func TestDownlinkRun(t *testing.T) {
 	if len(s.frames) != 1 || src.deadline.IsZero() {
 		t.Errorf("%q, deadline %v", s.frames, src.deadline)
 	}
+}
+
+// TestDownlinkAllocates nothing for a packet: of audio, where a packet is a frame, and
+// of video.
+func TestDownlinkAllocates(t *testing.T) {
+	for _, test := range []struct {
+		source signal.Source
+		codec  framecrypt.Codec
+		size   int
+	}{{signal.SourceMic, framecrypt.Opus, 160}, {signal.SourceCamera, framecrypt.VP8, 3000}} {
+		u, sent, _ := wire(t, test.source, test.codec, keyringWith(t, epochOf(1, 1, 0, 2)), test.size)
+		s := newSlot(keyringWith(t, epochOf(1, 1, 1, 2)), test.codec.Audio())
+		s.onFrame = nil
+		const runs = 200
+		for range runs + 2 {
+			u.sendNext()
+		}
+		var datagrams [][]byte
+		for _, p := range *sent {
+			raw, err := p.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			datagrams = append(datagrams, raw)
+		}
+		next := 0
+		n := testing.AllocsPerRun(runs, func() {
+			q := s.take()
+			s.receive(at(0), q, copy(q.buf[:], datagrams[next]))
+			s.drain(at(0))
+			next++
+		})
+		if n != 0 || s.count.received.Load() == 0 {
+			t.Errorf("%s: %v allocations a packet", test.source, n)
+		}
+	}
+}
+
+// FuzzDownlink receives datagrams that anybody may have sent: none may do harm.
+func FuzzDownlink(f *testing.F) {
+	f.Add([]byte{0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x10, 1, 2, 3}, uint8(16), true)
+	f.Add([]byte{0x90, 0xe0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0, 0x90, 0x80}, uint8(22), true)
+	f.Add(bytes.Repeat([]byte{0x80, 111, 9, 9}, 30), uint8(40), false)
+	f.Fuzz(func(t *testing.T, data []byte, size uint8, video bool) {
+		s := newSlot(keyringWith(t, epochOf(1, 1, 1, 2)), !video)
+		for ms := 0; len(data) > 0; ms += 20 {
+			n := min(int(size)+1, len(data))
+			p := s.take()
+			s.receive(at(ms), p, copy(p.buf[:], data[:n]))
+			s.drain(at(ms))
+			data = data[n:]
+		}
+		s.drain(at(1 << 20))
+		if s.frames != nil {
+			t.Errorf("opened %q", s.frames)
+		}
+		if held := s.early.Load(); held != 0 {
+			t.Errorf("%d bytes still wait", held)
+		}
+	})
 }

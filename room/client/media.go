@@ -5,8 +5,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
-	"github.com/conclave-sfu/conclave/room/signal"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
@@ -16,6 +14,9 @@ import (
 	"github.com/pion/transport/v4"
 	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // Payload types, as Chromium numbers them.

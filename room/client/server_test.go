@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/room"
 	"github.com/conclave-sfu/conclave/room/signal"
 	"github.com/conclave-sfu/conclave/room/ws"
-	"github.com/pion/webrtc/v4"
 )
 
 // watchdog ends a test that waits in vain.

@@ -6,9 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/room/signal"
-	"go.uber.org/zap"
 )
 
 // post is an entry that the session wants in the log and the room has not answered.

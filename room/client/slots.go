@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/conclave-sfu/conclave/room/signal"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // maxMediaFails is how many PeerConnections in a row may fail before the client ends.

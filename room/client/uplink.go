@@ -2,15 +2,15 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
 )
 
 // maxBehind is how far a track may fall behind its clock before it goes on from now
@@ -91,9 +91,6 @@ func (u *uplink) send(sample Sample) {
 	}
 	sealed, by, err := u.keys.seal(u.sealed[:0], u.context, u.track.Codec, sample.Data)
 	if err != nil {
-		if !errors.Is(err, framecrypt.ErrNoSendKey) {
-			u.count.fail(failure(err))
-		}
 		u.count.unsent.Add(1)
 		u.wantKey.Store(true)
 		return

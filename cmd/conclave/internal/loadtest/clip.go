@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/conclave-sfu/conclave/room/client"
 	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
+
+	"github.com/conclave-sfu/conclave/room/client"
 )
 
 //go:generate clip/make.sh

@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/server"
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/room/client"
 	"github.com/conclave-sfu/conclave/sfu"
-	"go.uber.org/zap"
 )
 
 // serve runs a whole server on loopback until the test ends or stop is called, and

@@ -7,10 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/conclave-sfu/conclave/e2ee"
-	"github.com/conclave-sfu/conclave/room/client"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/room/client"
 )
 
 // MaxParticipants bounds a scenario.
