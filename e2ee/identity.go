@@ -22,9 +22,9 @@ const (
 	identityVersion = 1
 )
 
-// Identity is what a leaf says of its participant. The name is what the participant
+// leafIdentity is what a leaf says of its participant. The name is what the participant
 // chose; only the device key tells two of the same name apart.
-type Identity struct {
+type leafIdentity struct {
 	Name string
 	// Device is the Ed25519 key that signed the leaf's signature key.
 	Device [32]byte
@@ -97,7 +97,7 @@ func (b leafBinding) aead(keys linkKeys, salt []byte) cipher.AEAD {
 //
 //	salt[16] || AES-256-GCM(plaintext)
 //	plaintext[256] = version u8 (1) || device key[32] || signature[64] || name length u8 || name || zeros
-func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id Identity, signature [64]byte) ([]byte, error) {
+func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id leafIdentity, signature [64]byte) ([]byte, error) {
 	if err := CheckName(id.Name); err != nil {
 		return nil, err
 	}
@@ -117,33 +117,33 @@ func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id Identity, sig
 
 // openIdentity is the reverse of sealIdentity. It checks the device's signature, the
 // name and the padding.
-func openIdentity(keys linkKeys, b leafBinding, data []byte) (Identity, error) {
+func openIdentity(keys linkKeys, b leafBinding, data []byte) (leafIdentity, error) {
 	if len(data) != identitySealed || len(b.key) != ed25519.PublicKeySize {
-		return Identity{}, errMalformed
+		return leafIdentity{}, errMalformed
 	}
 	aead := b.aead(keys, data[:identitySalt])
 	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), data[identitySalt:], nil)
 	if err != nil {
-		return Identity{}, errMalformed
+		return leafIdentity{}, errMalformed
 	}
 	return parseIdentity(plain, b)
 }
 
-func parseIdentity(plain []byte, b leafBinding) (Identity, error) {
+func parseIdentity(plain []byte, b leafBinding) (leafIdentity, error) {
 	d := decoder{rest: plain}
 	version, device, signature := d.uint8(), d.take(32), d.take(64)
 	name := string(d.take(int(d.uint8())))
 	padding := d.rest
 	if d.failed || version != identityVersion || CheckName(name) != nil {
-		return Identity{}, errMalformed
+		return leafIdentity{}, errMalformed
 	}
 	for _, c := range padding {
 		if c != 0 {
-			return Identity{}, errMalformed
+			return leafIdentity{}, errMalformed
 		}
 	}
 	if !ed25519.Verify(device, b.message(), signature) {
-		return Identity{}, errMalformed
+		return leafIdentity{}, errMalformed
 	}
-	return Identity{Name: name, Device: [32]byte(device)}, nil
+	return leafIdentity{Name: name, Device: [32]byte(device)}, nil
 }

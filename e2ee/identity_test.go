@@ -25,12 +25,12 @@ func TestCheckName(t *testing.T) {
 }
 
 // sealedIdentity is an identity and what it is bound to.
-func sealedIdentity(t testing.TB, name string) (linkKeys, leafBinding, []byte, Identity) {
+func sealedIdentity(t testing.TB, name string) (linkKeys, leafBinding, []byte, leafIdentity) {
 	t.Helper()
 	device := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))
 	b := leafBinding{room: "room", log: LogID{1}, pid: PID{2}, key: bytes.Repeat([]byte{4}, 32)}
 	keys := deriveLinkKeys(Link{Host: "https://h", Room: "room", Format: 1, Version: 1, Secret: LinkSecret{1}})
-	id := Identity{Name: name, Device: [32]byte(device.Public().(ed25519.PublicKey))}
+	id := leafIdentity{Name: name, Device: [32]byte(device.Public().(ed25519.PublicKey))}
 	data, err := sealIdentity(rand.NewChaCha8([32]byte{5}), keys, b, id, [64]byte(ed25519.Sign(device, b.message())))
 	if err != nil {
 		t.Fatal(err)

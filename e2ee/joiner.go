@@ -82,7 +82,7 @@ func (s *Session) deviceSigned(in DeviceSigned) error {
 		s.joiner.signing++
 		return fmt.Errorf("%w: the device signature is wrong", ErrInput)
 	}
-	sealed, err := sealIdentity(s.cfg.Rand, s.keys, b, Identity{Name: s.cfg.Name, Device: in.Public}, in.Signature)
+	sealed, err := sealIdentity(s.cfg.Rand, s.keys, b, leafIdentity{Name: s.cfg.Name, Device: in.Public}, in.Signature)
 	s.joiner.identity = sealed
 	return err
 }

@@ -28,7 +28,7 @@ type announcement struct {
 	digest   Hash  // SHA-256 of the KeyPackage
 	key      [32]byte
 	seq      uint64
-	identity Identity
+	identity leafIdentity
 	sealed   Hash // SHA-256 of the sealed identity, which the leaf keeps for its life
 
 	// keyPackage is nil once a later entry made it useless.

@@ -65,7 +65,7 @@ func (a *announcer) announce(w *who, change func(*announcementParams)) (PID, Joi
 	if change != nil {
 		change(&p)
 	}
-	id := Identity{Name: "somebody", Device: [32]byte(w.device.Public().(ed25519.PublicKey))}
+	id := leafIdentity{Name: "somebody", Device: [32]byte(w.device.Public().(ed25519.PublicKey))}
 	sealed, err := sealIdentity(a.rand, p.keys, p.binding, id, [64]byte(ed25519.Sign(w.device, p.binding.message())))
 	if err != nil {
 		a.t.Fatal(err)

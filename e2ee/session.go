@@ -109,8 +109,8 @@ func (s *Session) reset() {
 	s.staged, s.created = map[Hash]*stagedCommit{}, nil
 }
 
-// Step takes one input and does all that is due at now, a time of the caller's clock;
-// an earlier one than before counts as the one before. Then call Poll until it has no
+// Step takes one input and does all that is due at now, a time of the caller's clock, with
+// a monotonic reading if it has one; an earlier time than before counts as the one before. Then call Poll until it has no
 // more. Whatever the room sends is not an error: an error is a mistake of the caller
 // ([ErrInput]) or of its source of randomness, and the session stays usable.
 //

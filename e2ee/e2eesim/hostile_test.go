@@ -2,6 +2,7 @@ package e2eesim
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -196,6 +197,33 @@ func TestWithoutTheLink(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log("\n" + w.Transcript())
+	}
+}
+
+// TestCrowd: many who come at once to an empty room are in one group after two rounds, and
+// many who leave at once are out after one commit.
+func TestCrowd(t *testing.T) {
+	const n = 24
+	w := NewWorld(8)
+	for i := range n {
+		w.Join(fmt.Sprintf("p%d", i))
+	}
+	w.Run(3 * time.Second)
+	check(t, w)
+	for _, p := range w.People[1 : n/2] {
+		p.Leave()
+	}
+	w.Run(3 * time.Second)
+	check(t, w)
+	turns := 0
+	for _, e := range w.Server.Log {
+		switch e.Body.(type) {
+		case e2ee.Created, e2ee.Committed:
+			turns++
+		}
+	}
+	if turns != 3 {
+		t.Errorf("%d create and commit entries, want a create, a commit of joins and one of leaves", turns)
 	}
 }
 

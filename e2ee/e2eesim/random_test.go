@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 15, "how many seeds TestRandom and TestHostile run")
+	seeds = flag.Int("seeds", 10, "how many seeds TestRandom and TestHostile run")
 	seed  = flag.Uint64("seed", 0, "the one seed to run, with its transcript")
 )
 
