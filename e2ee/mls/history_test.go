@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -60,10 +61,10 @@ func TestRandomHistories(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			dice := rand.New(rand.NewPCG(seed, 0))
-			random := testRandom(byte(seed))
+			random := rand.NewChaCha8([32]byte(fmt.Appendf(nil, "%032d", seed)))
 			parties := testGroup(t, random, tc.suite, 1+dice.IntN(12))
 			for epoch := range tc.epochs {
-				parties = randomEpoch(t, dice, parties, tc.suite, epoch)
+				parties = randomEpoch(t, dice, random, parties, tc.suite, epoch)
 				first := parties[0].group
 				requireEqual(t, "tree hash", rehash(t, first), first.context.treeHash)
 				for _, p := range parties {
@@ -85,9 +86,8 @@ func rehash(t *testing.T, g *Group) []byte {
 }
 
 // randomEpoch lets one member remove and add some others.
-func randomEpoch(t *testing.T, dice *rand.Rand, parties []party, suite Suite, epoch int) []party {
+func randomEpoch(t *testing.T, dice *rand.Rand, random io.Reader, parties []party, suite Suite, epoch int) []party {
 	t.Helper()
-	random := testRandom(byte(dice.Uint32()))
 	by := dice.IntN(len(parties))
 	var params CommitParams
 	gone := make(map[int]bool)
