@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+// Real browsers against a real server. Each step waits for its condition; the limits below only
+// end a run in which one never comes, and are wide because a build machine may be slow.
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['**/*.e2e.ts'],
+    fileParallelism: false,
+    testTimeout: 180_000, // ms
+    hookTimeout: 60_000, // ms
+    reporters: ['verbose'],
+  },
+});
