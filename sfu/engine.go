@@ -179,6 +179,11 @@ type udpMux struct {
 
 // listen opens the socket of all media.
 func listen(cfg Config, log *zap.Logger) (*udpMux, error) {
+	for _, ip := range cfg.NodeIPs {
+		if !ip.IsValid() || ip.IsUnspecified() {
+			return nil, fmt.Errorf("node address %s is none to be reached by", ip)
+		}
+	}
 	network := "udp"
 	if cfg.Listen.Addr().Is4() {
 		network = "udp4"

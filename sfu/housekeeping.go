@@ -11,6 +11,7 @@ import (
 const (
 	loudnessInterval = 200 * time.Millisecond // and of what is due below
 	reportInterval   = time.Second            // between two sender reports of a slot
+	maxReports       = 40                     // in one packet, of 28 bytes each
 	repeatInterval   = time.Second            // until a key frame is asked for again
 	maxRepeats       = 3
 	layerInterval    = time.Second // over which a layer's bit rate is measured
@@ -43,7 +44,9 @@ func (r *room) wake() {
 // tick is one round of housekeeping: now by the node's clock, wall by the wall's.
 func (r *room) tick(now int64, wall time.Time) {
 	for c, reports := range r.housekeeping(now, ntpTime(wall)) {
-		_ = c.pc.WriteRTCP(reports)
+		for some := range slices.Chunk(reports, maxReports) {
+			_ = c.pc.WriteRTCP(some)
+		}
 	}
 }
 

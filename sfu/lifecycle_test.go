@@ -119,6 +119,11 @@ func TestListenErrors(t *testing.T) {
 	if _, err := New(Config{Listen: n.Addr()}); err == nil {
 		t.Error("two nodes on one port")
 	}
+	for _, ip := range []netip.Addr{{}, netip.IPv4Unspecified()} {
+		if _, err := New(Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), NodeIPs: []netip.Addr{ip}}); err == nil {
+			t.Errorf("a node with the address %s", ip)
+		}
+	}
 }
 
 // TestGarbage: what comes to the port from nobody is ignored.

@@ -157,7 +157,9 @@ func layerIndex(height, n int) int {
 // rateMeter measures a layer's bit rate over [layerInterval].
 type rateMeter struct {
 	known, silent bool
-	rate          float64 // bytes a second
+	// rate is the highest measured, in bytes a second: the order of layers stays when
+	// the upper ones are throttled.
+	rate float64
 	bytes         uint64
 	since         int64
 }
@@ -168,7 +170,7 @@ func (m *rateMeter) measure(bytes uint64, now int64) {
 		m.bytes, m.since = bytes, now
 	} else if elapsed >= int64(layerInterval) {
 		m.known, m.silent = true, bytes == m.bytes
-		m.rate = float64(bytes-m.bytes) / (float64(elapsed) / 1e9)
+		m.rate = max(m.rate, float64(bytes-m.bytes)/(float64(elapsed)/1e9))
 		m.bytes, m.since = bytes, now
 	}
 }
