@@ -41,8 +41,9 @@ type Participant struct {
 	logID   e2ee.LogID // of the connection
 	opened  e2ee.LogID // of the session
 	at      uint64     // position of the latest entry stepped
-	down    time.Time  // when the last message down arrives
-	sent    time.Time  // when the last message up arrives
+	first   framecrypt.Epoch
+	down    time.Time // when the last message down arrives
+	sent    time.Time // when the last message up arrives
 	tick    time.Time
 }
 
@@ -264,6 +265,9 @@ func (p *Participant) sign(out e2ee.SignDevice) {
 }
 
 func (p *Participant) startEpoch(out e2ee.EpochStarted) {
+	if p.Epoch == nil {
+		p.first = out.Epoch
+	}
 	p.Epoch = &out
 	leaves := make([]framecrypt.Leaf, 0, len(out.Members))
 	names := make([]string, 0, len(out.Members))
