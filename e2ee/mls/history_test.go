@@ -30,6 +30,7 @@ func init() {
 		newKeyPair: func(ikm []byte) (hpke.PrivateKey, error) {
 			return kem.NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
 		},
+		lowOrder: func(public []byte) bool { return lowOrderX25519(public[len(public)-32:]) },
 		checkKey: checkEd25519, verify: verifyEd25519,
 	}
 }

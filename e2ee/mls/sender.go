@@ -27,8 +27,12 @@ func (s *Sender) String() string { return "[secret]" }
 func (s *Sender) GoString() string { return "[secret]" }
 
 // Seal encrypts an application message for the members of the epoch. aad is
-// authenticated and sent in clear. rand gives the reuse guard.
+// authenticated and sent in clear. rand gives the reuse guard. Errors: [ErrInvalid] for
+// more than receivers read, [ErrGeneration].
 func (s *Sender) Seal(rand io.Reader, aad, plaintext []byte) ([]byte, error) {
+	if len(aad)+len(plaintext) > maxInput/2 {
+		return nil, fmt.Errorf("seal: %w: %d bytes", ErrInvalid, len(aad)+len(plaintext))
+	}
 	if s.application.next == ^uint32(0) {
 		return nil, fmt.Errorf("%w: no generation left", ErrGeneration)
 	}

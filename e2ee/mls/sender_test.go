@@ -188,6 +188,9 @@ func TestDroppedCommitBurnsItsGeneration(t *testing.T) {
 	if _, err := parties[0].group.Commit(random, s, CommitParams{PSK: testPSK}); !errors.Is(err, ErrGeneration) {
 		t.Errorf("commit of generation %d: %v", maxAhead+1, err)
 	}
+	if _, err := s.Seal(random, nil, make([]byte, maxInput)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("message of %d bytes: %v", maxInput, err)
+	}
 	s.application.next = ^uint32(0)
 	if _, err := s.Seal(random, nil, nil); !errors.Is(err, ErrGeneration) {
 		t.Errorf("message of the last generation: %v", err)

@@ -60,7 +60,7 @@ type suite struct {
 	kem        hpke.KEM
 	kdf        hpke.KDF
 	aead       hpke.AEAD
-	lowOrder   func(public []byte) bool                     // a KEM key that HPKE cannot encrypt to
+	lowOrder   func(public []byte) bool                     // a KEM key that HPKE cannot encrypt to; nil if there is none
 	seedSize   int                                          // bytes of randomness for a key pair
 	encSize    int                                          // bytes of a KEM output
 	newKeyPair func(ikm []byte) (hpke.PrivateKey, error)    // KEM.DeriveKeyPair
