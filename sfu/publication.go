@@ -159,9 +159,9 @@ type rateMeter struct {
 	known, silent bool
 	// rate is the highest measured, in bytes a second: the order of layers stays when
 	// the upper ones are throttled.
-	rate float64
-	bytes         uint64
-	since         int64
+	rate  float64
+	bytes uint64
+	since int64
 }
 
 func (m *rateMeter) measure(bytes uint64, now int64) {
