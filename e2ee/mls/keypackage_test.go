@@ -1,0 +1,154 @@
+package mls
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+func TestKeyPackageAccessors(t *testing.T) {
+	random := testRandom(70)
+	params := testParams(t, random, Suite3, "someone")
+	params.LeafExtensions = append(params.LeafExtensions, Extension{0xF0AA, []byte("more")})
+	secrets, err := NewKeyPackage(random, params)
+	requireNoError(t, "make", err)
+	kp, err := ParseKeyPackage(secrets.KeyPackage().Raw())
+	requireNoError(t, "parse", err)
+	requireNoError(t, "verify", kp.Verify(Suite3, testTime))
+	from, to := kp.Lifetime()
+	if kp.Suite() != Suite3 || from != params.NotBefore || to != params.NotAfter {
+		t.Errorf("suite %v, lifetime %d to %d", kp.Suite(), from, to)
+	}
+	requireEqual(t, "identity", kp.Identity(), params.Identity)
+	requireEqual(t, "signature key", kp.SignatureKey(), newSigner(t, params).public())
+	requireEqual(t, "reference", kp.Ref(), secrets.KeyPackage().Ref())
+	if e := kp.Extensions(); len(e) != 1 || e[0].Type != ExtensionConclaveJoin || string(e[0].Data) != "join" {
+		t.Errorf("extensions %v", e)
+	}
+	if e := kp.LeafExtensions(); len(e) != 2 || string(e[0].Data) != "sealed someone" || e[1].Type != 0xF0AA {
+		t.Errorf("leaf extensions %v", e)
+	}
+	for _, typ := range []uint16{
+		ExtensionConclaveGroup, ExtensionConclaveIdentity, ExtensionConclaveJoin, ExtensionConclaveCommit, 0xF0AA,
+	} {
+		if !kp.leaf.capabilities.hasExtension(typ) {
+			t.Errorf("extension 0x%04X is not among the capabilities", typ)
+		}
+	}
+	if unknown := (&KeyPackage{suite: 0x0004}).Ref(); unknown != nil {
+		t.Error("reference in an unknown suite")
+	}
+}
+
+func newSigner(t *testing.T, p KeyPackageParams) signer {
+	t.Helper()
+	s, err := newEd25519Signer(p.Signer)
+	requireNoError(t, "signer", err)
+	return s
+}
+
+// Capabilities that nobody knows mean nothing; required proposals must be among them.
+func TestCapabilities(t *testing.T) {
+	grease := []uint16{0x0A0A, 0xEAEA}
+	c := ownCapabilities(Suite3)
+	for _, list := range []*[]uint16{&c.versions, &c.suites, &c.extensions, &c.proposals, &c.credentials} {
+		*list = append(append([]uint16{grease[0]}, *list...), grease[1])
+	}
+	var again capabilities
+	requireNoError(t, "capabilities", decode("capabilities", c.append(nil), func(r *reader) { again = r.capabilities() }))
+	requireEqual(t, "capabilities", again.append(nil), c.append(nil))
+	for _, tc := range []struct {
+		name  string
+		group []Extension
+		req   requiredCapabilities
+		want  bool
+	}{
+		{"nothing", nil, requiredCapabilities{}, true},
+		{"default types", nil, requiredCapabilities{extensions: []uint16{1, 3}, proposals: []uint16{1, 7}}, true},
+		{"a listed proposal", nil, requiredCapabilities{proposals: grease}, true},
+		{"a proposal not listed", nil, requiredCapabilities{proposals: []uint16{0xF001}}, false},
+		{"a credential not listed", nil, requiredCapabilities{credentials: []uint16{2}}, false},
+		{"an extension not listed", nil, requiredCapabilities{extensions: []uint16{0xF001}}, false},
+		{"ours in the group", testGroupExtensions, requiredCapabilities{}, true},
+		{"another in the group", []Extension{{Type: 0xF001}}, requiredCapabilities{}, false},
+	} {
+		if got := again.meets(Suite3, tc.group, tc.req); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
+		}
+	}
+	if again.meets(Suite1, nil, requiredCapabilities{}) {
+		t.Error("another suite")
+	}
+}
+
+// KeyPackages that the caller knows save their verification, and change no result.
+func TestKnownKeyPackages(t *testing.T) {
+	random := testRandom(71)
+	parties := testGroup(t, random, Suite3, 2)
+	honest := testKeyPackage(t, random, Suite3, "x").KeyPackage()
+	forged := variant(t, random, Suite3, func(*KeyPackage) {})
+	forged.raw = bytes.Clone(forged.raw)
+	forged.raw[len(forged.raw)-1] ^= 1
+	for _, tc := range []struct {
+		name  string
+		kp    *KeyPackage
+		known *KeyPackage
+		want  error
+	}{
+		{"known", honest, honest, nil},
+		{"unknown", honest, nil, nil},
+		{"forged, and another known", forged, honest, ErrInvalid},
+		{"forged, and known but never verified", forged, forged, ErrInvalid},
+	} {
+		msg, _ := addOf(tc.kp).make(t, random, parties[0])
+		if tc.known == honest {
+			requireNoError(t, "verify", honest.Verify(Suite3, testTime))
+		}
+		_, err := parties[1].group.Process(msg, ProcessParams{
+			PSKs: testPSKs, Now: testTime, KeyPackages: func([]byte) *KeyPackage { return tc.known },
+		})
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}
+
+// A creator's first epoch, and the transcript that grows from it.
+func TestCreate(t *testing.T) {
+	random := testRandom(72)
+	params := CreateParams{
+		Suite: Suite1, GroupID: []byte("group"), Signer: testSigner(t, random), Identity: []byte("creator"),
+		GroupExtensions: testGroupExtensions, NotBefore: 1, NotAfter: 2,
+	}
+	g, s, err := Create(random, params)
+	requireNoError(t, "create", err)
+	if g.Epoch() != 0 || g.Own() != 0 || g.Suite() != Suite1 || len(g.Members()) != 1 || len(g.ConfirmedTranscriptHash()) != 0 {
+		t.Errorf("epoch %d, own %d, %d members", g.Epoch(), g.Own(), len(g.Members()))
+	}
+	requireEqual(t, "group id", g.GroupID(), params.GroupID)
+	if _, ok := g.Member(1); ok {
+		t.Error("a member beyond the tree")
+	}
+	staged, err := g.Commit(random, s, CommitParams{PSK: testPSK})
+	requireNoError(t, "commit", err)
+	next, _ := staged.Merge()
+	if next.Epoch() != 1 || len(next.ConfirmedTranscriptHash()) != 32 || staged.Welcome != nil {
+		t.Errorf("epoch %d after the commit", next.Epoch())
+	}
+	if _, err := g.Process(staged.Commit, ProcessParams{PSKs: testPSKs}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("without a time: %v", err)
+	}
+	params.GroupExtensions = []Extension{{extensionRequiredCapabilities, []byte{9}}}
+	if _, _, err := Create(random, params); !errors.Is(err, ErrMalformed) {
+		t.Errorf("garbled required_capabilities: %v", err)
+	}
+	kp := testKeyPackage(t, random, Suite1, "x")
+	kp.Erase()
+	if _, _, err := CreateFrom(random, kp, nil, nil); !errors.Is(err, ErrInvalid) {
+		t.Errorf("erased: %v", err)
+	}
+	params.Suite = 4
+	if _, _, err := Create(random, params); !errors.Is(err, ErrProfile) {
+		t.Errorf("unknown suite: %v", err)
+	}
+}
