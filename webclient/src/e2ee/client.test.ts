@@ -192,6 +192,18 @@ describe('E2EE', () => {
     expect(reports).toHaveLength(2);
   });
 
+  it('asks an encoder for a key frame of every layer', async () => {
+    const e2ee = await E2EE.start();
+    const setParameters = vi.fn(() => Promise.resolve());
+    const parameters = { encodings: [{ rid: 'l' }, { rid: 'h' }] };
+    const target = Object.assign(sender(), { setParameters, getParameters: () => parameters });
+    void e2ee.attachSender(target, 'camera');
+    FakeWorker.latest.say({ type: 'key-frame-wanted', id: 1 });
+    expect(setParameters).toHaveBeenCalledWith(parameters, {
+      encodingOptions: [{ keyFrame: true }, { keyFrame: true }],
+    });
+  });
+
   it('tells the worker what payload types stand for', async () => {
     const e2ee = await E2EE.start();
     const target = sender();

@@ -15,7 +15,7 @@ import {
   type Status,
 } from './types';
 
-export interface Events {
+interface Events {
   /** To be sent to the room; answered by `posted`. */
   post: Post;
   /** The group is in a new epoch. */
@@ -32,7 +32,7 @@ export interface Events {
 }
 
 /** A receiver's mid, or how to learn it: before the first offer it has none. */
-export type Mid = string | (() => string | null);
+type Mid = string | (() => string | null);
 
 type Target = RTCRtpSender | RTCRtpReceiver;
 
@@ -214,6 +214,8 @@ export class E2EE {
         return;
       case 'codecs-wanted':
         return this.#tellCodecs(message.id);
+      case 'key-frame-wanted':
+        return this.#askKeyFrame(message.id);
       case 'post':
         return this.#emit('post', message.post);
       case 'epoch':
@@ -240,6 +242,15 @@ export class E2EE {
       codecs[payloadType] = mimeType;
     }
     this.#send({ type: 'codecs', id, codecs });
+  }
+
+  /** Chromium's encoders take the wish for a key frame here. Where it is ignored a viewer asks later. */
+  #askKeyFrame(id: number): void {
+    const target = this.#attached.get(id)?.target.deref();
+    if (!target || !('setParameters' in target)) return;
+    const parameters = target.getParameters();
+    const options = { encodingOptions: parameters.encodings.map(() => ({ keyFrame: true })) };
+    target.setParameters(parameters, options).catch(() => undefined); // closed, or not yet negotiated
   }
 
   #report(report: TransformReport): void {

@@ -66,7 +66,7 @@ export const makeKID = (context: Context, leaf: number, epoch: number): number =
   context * 0x10000 + leaf * 64 + (epoch % 64);
 
 /** What a sealed frame claims in its SFrame header. Nothing of it is proven yet. */
-export interface Claim {
+interface Claim {
   kid: number;
   ctr: number;
   context: Context;

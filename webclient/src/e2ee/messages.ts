@@ -49,6 +49,7 @@ export type FromWorker =
   | { type: 'attached'; id: number }
   | { type: 'detached'; id: number }
   | { type: 'codecs-wanted'; id: number }
+  | { type: 'key-frame-wanted'; id: number }
   | { type: 'post'; post: Post }
   | { type: 'epoch'; epoch: EpochStarted }
   | { type: 'sending'; epoch: Epoch }

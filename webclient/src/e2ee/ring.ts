@@ -28,7 +28,7 @@ export interface KeyBytes {
 }
 
 /** Asks the Go core for the key of a KID, or learns why there is none. */
-export type KeySource = (kid: number) => KeyBytes | FrameCode;
+type KeySource = (kid: number) => KeyBytes | FrameCode;
 
 /** What an opened frame proves about itself, to all outside the group. */
 export interface Info {
@@ -39,7 +39,7 @@ export interface Info {
   source: Source;
 }
 
-export type Sealed = { ok: true; data: ArrayBuffer } | { ok: false; code: FrameCode };
+type Sealed = { ok: true; data: ArrayBuffer } | { ok: false; code: FrameCode };
 export type Opened =
   | { ok: true; data: ArrayBuffer; info?: Info }
   // early: no live epoch fits, and one that does may start soon.

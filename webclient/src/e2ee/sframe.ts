@@ -5,9 +5,9 @@
 export const tagSize = 16;
 
 /** The size in bytes of nonce and salt. */
-export const nonceSize = 12;
+const nonceSize = 12;
 
-export interface Header {
+interface Header {
   kid: number;
   ctr: number;
   /** How many bytes the header takes. */

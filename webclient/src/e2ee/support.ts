@@ -1,7 +1,7 @@
 import type { EncodedFrame } from './types';
 
 /** How a page can put itself between encoder and network. */
-export type Support = 'script-transform' | 'encoded-streams';
+type Support = 'script-transform' | 'encoded-streams';
 
 /** The streams of Chromium's older API, which TypeScript's library does not have. */
 export interface EncodedStreams {

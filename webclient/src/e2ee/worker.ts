@@ -13,6 +13,7 @@ interface TransformEvent {
     readable: ReadableStream<EncodedFrame>;
     writable: WritableStream<EncodedFrame>;
     options: TransformOptions;
+    generateKeyFrame?(): Promise<unknown>; // not in Chromium
   };
 }
 
@@ -34,6 +35,10 @@ const nameOf = (epoch: Epoch): string => `${epoch.generation}.${epoch.number}`;
 
 const ring = new Ring((kid) => core?.keyFor(kid) ?? 'missing_key');
 const transforms = new Map<number, Transform>();
+/** How to ask each video encoder for a key frame. */
+const keyFrames = new Map<number, () => void>();
+/** Who can open what we seal: leaf and pid. */
+let audience = new Set<string>();
 const shared: Shared = {
   ring,
   early: 0,
@@ -71,7 +76,7 @@ function receive(message: ToWorker): void {
       for (const entry of message.entries) step({ type: 'log-entry', entry });
       return;
     case 'streams':
-      return attach(message.options, message.readable, message.writable);
+      return attach(message);
     case 'codecs':
       return transforms.get(message.id)?.setCodecs(message.codecs);
   }
@@ -138,23 +143,43 @@ function startEpoch(started: Output & { type: 'epoch-started' }): void {
 
 function sendWith(epoch: Epoch): void {
   ring.sendWith(epoch).then((isSending) => {
-    if (isSending && shared.running) tell({ type: 'sending', epoch });
+    if (!isSending || !shared.running) return;
+    tell({ type: 'sending', epoch });
+    if (reachesMore(epoch)) for (const ask of keyFrames.values()) ask();
   }, fail);
 }
 
-function attach(
-  options: TransformOptions,
-  readable: ReadableStream<EncodedFrame>,
-  writable: WritableStream<EncodedFrame>,
-): void {
+/** Whether somebody can open our frames from now on who could not before: a key frame is due. */
+function reachesMore(epoch: Epoch): boolean {
+  const before = audience;
+  const roster = rosters.get(nameOf(epoch)) ?? new Map<number, string>();
+  audience = new Set([...roster].map(([leaf, pid]) => `${leaf} ${pid}`));
+  return [...audience].some((member) => !before.has(member));
+}
+
+function attach(transformer: TransformEvent['transformer']): void {
+  const { options, readable, writable } = transformer;
   const transform = new Transform(options, shared);
   transforms.set(options.id, transform);
+  if (options.direction === 'send' && options.kind === 'video') {
+    keyFrames.set(options.id, () => askKeyFrame(transformer));
+  }
   void transform.run(readable, writable).then(() => detach(options.id));
   tell({ type: 'attached', id: options.id });
 }
 
+/** Asks here where a browser can, else through the page. */
+function askKeyFrame(transformer: TransformEvent['transformer']): void {
+  if (!transformer.generateKeyFrame) {
+    tell({ type: 'key-frame-wanted', id: transformer.options.id });
+    return;
+  }
+  transformer.generateKeyFrame().catch(() => undefined); // nothing is sent, or the sender is gone
+}
+
 function detach(id: number): void {
   transforms.delete(id);
+  keyFrames.delete(id);
   tell({ type: 'detached', id });
 }
 
@@ -169,8 +194,7 @@ function guard(task: () => void): void {
 }
 
 self.onmessage = ({ data }) => guard(() => receive(data));
-self.onrtctransform = ({ transformer: { options, readable, writable } }) =>
-  guard(() => attach(options, readable, writable));
+self.onrtctransform = ({ transformer }) => guard(() => attach(transformer));
 self.onunhandledrejection = ({ reason }) => fail(reason);
 setInterval(() => {
   for (const transform of transforms.values()) transform.tell();

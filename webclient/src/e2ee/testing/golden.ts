@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Epoch, FrameCode } from '../types';
 
 /** Cases that the Go implementation writes: `go test ./e2ee/framecrypt -update`. */
-export interface Golden {
+interface Golden {
   headers: { kid: number; ctr: number; encoded: string }[];
   keys: {
     baseKey: string;
