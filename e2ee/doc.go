@@ -15,6 +15,7 @@
 //	turns.go       who commits when
 //	committer.go   making groups and commits
 //	joiner.go      KeyPackages and Welcomes
+//	post.go        what was posted and has not come back
 //	epochs.go      when frames change to an epoch and when its keys go
 //	session.go     the state machine that holds them together
 //
