@@ -109,8 +109,9 @@ verify: $(MODULES) $(WASM) $(WASM_EXEC) ## format, vet, staticcheck, types, lint
 	$(GO) tool staticcheck ./...
 	GOOS=js GOARCH=wasm $(GO) tool staticcheck ./e2ee/wasm/...
 	$(GO) test ./cmd/conclave/internal/imports
-	@mkdir -p bin; cp $(TYPES) bin/types.before; $(MAKE) -s gen; cmp -s $(TYPES) bin/types.before || \
+	@mkdir -p bin; cp -p $(TYPES) bin/types.before; $(MAKE) -s gen; cmp -s $(TYPES) bin/types.before || \
 	  { echo "$(TYPES) was stale: 'make gen' has renewed it, commit it"; exit 1; }
+	@mv bin/types.before $(TYPES) # with its time, or all that stands on it would be built again
 	$(NPM) run --silent verify
 
 .PHONY: fuzz bench
