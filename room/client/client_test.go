@@ -105,8 +105,8 @@ func TestRejoin(t *testing.T) {
 	}
 	next(t, s.sessions)
 	session := next(t, s.sessions)
-	if offer := next(t, session.offers); offer.Connection != 2 {
-		t.Errorf("offer for PeerConnection %d", offer.Connection)
+	if offer := next(t, session.offers); offer.Connection < 2 {
+		t.Errorf("offer for PeerConnection %d again", offer.Connection)
 	}
 }
 
@@ -124,6 +124,26 @@ func TestServerRestart(t *testing.T) {
 		} else {
 			his = bob.sees("Alice", "Bob")
 		}
+	}
+}
+
+// TestResumeRepeatsOffer has the connection be lost while an offer is not answered: it
+// is sent again, on the next connection, for the same PeerConnection.
+func TestResumeRepeatsOffer(t *testing.T) {
+	s := serve(t, room.Config{Grace: watchdog})
+	s.stall = make(chan struct{})
+	joined := make(chan *guest, 1)
+	go func() { joined <- join(t, s.link, "Alice", camera()) }()
+	session := next(t, s.sessions)
+	first := next(t, session.offers) // whose answer is held back
+	s.listener.cut()
+	close(s.stall)
+	alice := next(t, joined)
+	if second := next(t, session.offers); second.SDP != first.SDP || second.Connection != first.Connection {
+		t.Errorf("offer for PeerConnection %d, then %d", first.Connection, second.Connection)
+	}
+	if st := alice.Stats(); st.Connections != 1 || st.Resumed != 1 {
+		t.Errorf("%d PeerConnections, %d resumed", st.Connections, st.Resumed)
 	}
 }
 

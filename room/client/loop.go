@@ -27,7 +27,9 @@ const (
 	// maxRejoins is how often in a row one who is not let in begins anew.
 	maxRejoins = 5
 	// settleTime gathers what is said of others before the view is told anew.
-	settleTime = 20 * time.Millisecond
+	settleTime = 50 * time.Millisecond
+	// retellTime is when a view is told again that the room had no time for.
+	retellTime = time.Second
 )
 
 // event is something for the loop to do.
@@ -98,6 +100,7 @@ type loop struct {
 	// The others, in the order that they came, and what was said of the view.
 	here     []signal.Participant
 	viewed   []signal.Want
+	viewID   uint32 // of the message that told it
 	settle   *time.Timer
 	settling bool
 

@@ -147,8 +147,8 @@ type media struct {
 	source []signal.Source          // of each of tracks
 
 	// Owned by the loop.
-	video, audio int  // slots
-	answered     bool // the last offer was
+	video, audio int           // slots
+	pending      *signal.Offer // not answered yet; nil if there is none
 }
 
 // newMedia opens a PeerConnection. onState and onTrack are called from Pion's
@@ -163,7 +163,7 @@ func newMedia(number uint32, uplinks []*uplink, onState func(webrtc.PeerConnecti
 	if err != nil {
 		return nil, fmt.Errorf("open a PeerConnection: %w", err)
 	}
-	m := &media{number: number, pc: pc, answered: true}
+	m := &media{number: number, pc: pc}
 	pc.OnConnectionStateChange(onState)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
 	for _, u := range uplinks {
@@ -200,22 +200,22 @@ func (m *media) addSlot(kind webrtc.RTPCodecType) error {
 	return nil
 }
 
-// offer makes an offer of all there is. It names no candidates: the forwarder is
-// ICE-lite and answers whoever checks.
-func (m *media) offer() (signal.Offer, error) {
+// offer makes the pending offer, of all there is. It names no candidates: the
+// forwarder is ICE-lite and answers whoever checks.
+func (m *media) offer() error {
 	sdp, err := m.pc.CreateOffer(nil)
 	if err == nil {
 		err = m.pc.SetLocalDescription(sdp)
 	}
 	if err != nil {
-		return signal.Offer{}, fmt.Errorf("make an offer: %w", err)
+		return fmt.Errorf("make an offer: %w", err)
 	}
-	m.answered = false
-	offer := signal.Offer{Connection: m.number, SDP: sdp.SDP}
+	offer := &signal.Offer{Connection: m.number, SDP: sdp.SDP}
 	for i, t := range m.tracks {
 		offer.Tracks = append(offer.Tracks, signal.OfferTrack{MID: t.Mid(), Source: m.source[i]})
 	}
-	return offer, nil
+	m.pending = offer
+	return nil
 }
 
 func (m *media) answer(sdp string) error {
@@ -223,7 +223,7 @@ func (m *media) answer(sdp string) error {
 	if err != nil {
 		return fmt.Errorf("take the answer: %w", err)
 	}
-	m.answered = true
+	m.pending = nil
 	return nil
 }
 

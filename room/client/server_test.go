@@ -35,6 +35,7 @@ type server struct {
 	listener *cuttable
 	link     e2ee.Link
 	sessions chan *mediaSession // in the order of joining
+	stall    chan struct{}      // if set, answers wait until it is closed
 }
 
 func serve(t *testing.T, cfg room.Config) *server {
@@ -73,13 +74,14 @@ func (s *server) stop() {
 
 // Attach implements [room.Media].
 func (s *server) Attach(_ string, pid signal.PID, events room.MediaEvents) (room.MediaSession, error) {
-	m := &mediaSession{pid: pid, events: events, offers: make(chan signal.Offer, 64), views: make(chan signal.View, 64), mutes: make(chan signal.Mute, 64)}
+	m := &mediaSession{stall: s.stall, pid: pid, events: events, offers: make(chan signal.Offer, 64), views: make(chan signal.View, 64), mutes: make(chan signal.Mute, 64)}
 	s.sessions <- m
 	return m, nil
 }
 
 // mediaSession is one participant's media on the server's side.
 type mediaSession struct {
+	stall  chan struct{}
 	pid    signal.PID
 	events room.MediaEvents
 	offers chan signal.Offer
@@ -114,6 +116,9 @@ func (m *mediaSession) Offer(_ context.Context, offer signal.Offer) (signal.Answ
 		sources = append(sources, t.Source)
 	}
 	m.offers <- offer
+	if m.stall != nil {
+		<-m.stall
+	}
 	m.events.Published(sources)
 	return signal.Answer{Connection: offer.Connection, SDP: m.pc.LocalDescription().SDP}, nil
 }

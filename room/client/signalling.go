@@ -114,6 +114,9 @@ func (l *loop) refused(re uint32, e *signal.Error) {
 	switch {
 	case re != 0 && re == l.offerID:
 		l.failMedia(fmt.Errorf("offer refused: %s", e.Code))
+	case re != 0 && re == l.viewID:
+		l.viewed = nil // to be told again
+		l.unsettle(retellTime)
 	case re != 0 && l.answered(re, e.Code):
 	default:
 		l.refusedConnection(e)
@@ -170,10 +173,10 @@ func (l *loop) ready(r *signal.Ready) {
 	l.tellMuted()
 	if l.media == nil {
 		l.openMedia()
-	} else if !l.media.answered {
-		l.offer()
+	} else if l.media.pending != nil {
+		l.sendOffer()
 	}
-	l.unsettle()
+	l.unsettle(settleTime)
 }
 
 func (l *loop) log(m *signal.Log) {

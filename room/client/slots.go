@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
@@ -40,17 +41,16 @@ func (l *loop) grow(video, audio int) {
 		l.failMedia(err)
 		return
 	}
-	l.offer()
-}
-
-func (l *loop) offer() {
-	offer, err := l.media.offer()
-	if err != nil {
+	if err := l.media.offer(); err != nil {
 		l.failMedia(err)
 		return
 	}
-	l.offerID = l.send(&offer)
+	l.sendOffer()
 }
+
+// sendOffer sends the pending offer, also again: after a connection was lost nobody
+// knows whether the room has seen it.
+func (l *loop) sendOffer() { l.offerID = l.send(l.media.pending) }
 
 func (l *loop) answer(re uint32, a *signal.Answer) {
 	if l.media == nil || a.Connection != l.media.number || re != l.offerID {
@@ -61,7 +61,7 @@ func (l *loop) answer(re uint32, a *signal.Answer) {
 		l.failMedia(err)
 		return
 	}
-	l.unsettle() // the pool may have to grow again
+	l.unsettle(settleTime) // the pool may have to grow again
 }
 
 // receive receives a slot, in a goroutine of Pion's: it is called when the slot's
@@ -136,13 +136,13 @@ func (l *loop) present(p signal.Participant) {
 	} else {
 		l.here = append(l.here, p)
 	}
-	l.unsettle()
+	l.unsettle(settleTime)
 }
 
 func (l *loop) gone(pid signal.PID) {
 	if i := l.find(pid); i >= 0 {
 		l.here = slices.Delete(l.here, i, i+1)
-		l.unsettle()
+		l.unsettle(settleTime)
 	}
 }
 
@@ -151,10 +151,10 @@ func (l *loop) find(pid signal.PID) int {
 }
 
 // unsettle has settled called in a while, once for all that changes until then.
-func (l *loop) unsettle() {
+func (l *loop) unsettle(after time.Duration) {
 	if !l.settling {
 		l.settling = true
-		l.settle.Reset(settleTime)
+		l.settle.Reset(after)
 	}
 }
 
@@ -166,9 +166,9 @@ func (l *loop) settled() {
 	}
 	if wants := l.wants(); !slices.Equal(wants, l.viewed) {
 		l.viewed = wants
-		l.send(&signal.View{Wants: wants})
+		l.viewID = l.send(&signal.View{Wants: wants})
 	}
-	if l.media == nil || !l.media.answered {
+	if l.media == nil || l.media.pending != nil {
 		return // the answer calls again
 	}
 	video, audio := l.needed()
