@@ -6,9 +6,17 @@ import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect } from 'vitest';
 
 /** How long a condition may take to come, in ms. It usually takes a tenth of that. */
-export const patience = 60_000;
+export const patience = 90_000;
 
-const binary = resolve(import.meta.dirname, '..', process.env['CONCLAVE_BIN'] ?? '../bin/conclave');
+/** The program that an environment variable names, or the one of this name in bin. */
+function program(variable: string, name: string): string {
+  return resolve(import.meta.dirname, '..', process.env[variable] ?? `../bin/${name}`);
+}
+
+export const conclave = program('CONCLAVE_BIN', 'conclave');
+export const conclaveTap = program('CONCLAVE_TAP_BIN', 'conclave-tap');
+const interval = 250; // ms between two looks at a condition; more often keeps a slow page from its work
+
 const results = resolve(import.meta.dirname, '../test-results');
 
 const chromiumFlags = [
@@ -19,7 +27,7 @@ const chromiumFlags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  '--use-fake-device-for-media-stream=fps=15',
+  '--use-fake-device-for-media-stream',
   '--use-fake-ui-for-media-stream',
   '--autoplay-policy=no-user-gesture-required',
   // Without it there is no loopback candidate.
@@ -33,11 +41,11 @@ export class Server {
     readonly url: string,
   ) {}
 
-  static async start(...flags: string[]): Promise<Server> {
+  static async start(binary = conclave, ...flags: string[]): Promise<Server> {
     if (!existsSync(binary)) throw new Error(`${binary} is missing: run make build first`);
     const args = ['serve', '--listen', '127.0.0.1:0', '--media-port', '0'];
     const child = spawn(binary, [...args, '--node-ip', '127.0.0.1', ...flags], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
     // Ready when it has printed one line with its URL.
     for await (const line of createInterface({ input: child.stdout })) {
@@ -102,42 +110,50 @@ export class Person {
   private async enter(): Promise<void> {
     await this.page.getByRole('textbox', { name: 'Your name' }).fill(this.name);
     await this.button('Join').click();
-    await this.tile(this.name).waitFor({ timeout: patience });
+    await this.tile(this.name).waitFor();
   }
 
   /** Waits until the roster, as tiles, is this. */
   async expectTiles(...names: string[]): Promise<void> {
     await expect
-      .poll(() => this.page.getByRole('region').evaluateAll(labels), { timeout: patience })
+      .poll(() => this.page.getByRole('region').evaluateAll(labels), {
+        timeout: patience,
+        interval,
+      })
       .toEqual(expect.arrayContaining(names));
     await expect
-      .poll(() => this.page.getByRole('region').count(), { timeout: patience })
+      .poll(() => this.page.getByRole('region').count(), { timeout: patience, interval })
       .toBe(names.length);
   }
 
   /** Waits until the key in the corner is whole: one epoch for all, and everything shown opens. */
   async expectWholeKey(): Promise<void> {
     await expect
-      .poll(() => this.button('Encryption').getAttribute('data-mark'), { timeout: patience })
+      .poll(() => this.button('Encryption').getAttribute('data-mark'), {
+        timeout: patience,
+        interval,
+      })
       .toBe('whole');
   }
 
   /** Waits until this member's tile shows a picture that is not black and moves. */
   async expectToSee(name: string): Promise<void> {
     await expect
-      .poll(() => this.page.evaluate(pixelChanges, name), { timeout: patience })
+      .poll(() => this.page.evaluate(pixelChanges, name), { timeout: patience, interval })
       .toBeGreaterThanOrEqual(5);
   }
 
   /** Waits until something is heard. */
   async expectToHear(): Promise<void> {
     await expect
-      .poll(() => this.page.evaluate(loudness), { timeout: patience })
+      .poll(() => this.page.evaluate(loudness), { timeout: patience, interval })
       .toBeGreaterThan(0.01);
   }
 
   async expectSilence(): Promise<void> {
-    await expect.poll(() => this.page.evaluate(loudness), { timeout: patience }).toBeLessThan(1e-4);
+    await expect
+      .poll(() => this.page.evaluate(loudness), { timeout: patience, interval })
+      .toBeLessThan(1e-4);
   }
 
   /** The safety number of the epoch that the page is in now. */
@@ -163,8 +179,11 @@ export class Browser {
 
   async person(name: string): Promise<Person> {
     const context = await this.launched.newContext({
+      viewport: { width: 800, height: 600 },
       permissions: ['camera', 'microphone', 'clipboard-read', 'clipboard-write'],
     });
+    context.setDefaultTimeout(patience);
+    await context.addInitScript(useSmallCamera);
     const person = await Person.arrive(name, context);
     this.people.push(person);
     return person;
@@ -190,6 +209,15 @@ async function keepPicture({ name, page }: Person, test: string): Promise<void> 
 }
 
 // What follows runs in the page. The client's policy forbids eval, so nothing there may need it.
+
+/** A test machine encodes and draws without a GPU: a small, slow picture shows as much. */
+function useSmallCamera(): void {
+  if (!('mediaDevices' in navigator)) return;
+  const devices = navigator.mediaDevices;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = (wanted) =>
+    open(wanted?.video ? { ...wanted, video: { width: 320, height: 180, frameRate: 10 } } : wanted);
+}
 
 function labels(elements: Element[]): (string | null)[] {
   return elements.map((element) => element.getAttribute('aria-label'));

@@ -7,7 +7,7 @@ export default defineConfig({
     root: import.meta.dirname,
     include: ['**/*.e2e.ts'],
     fileParallelism: false,
-    testTimeout: 180_000, // ms
+    testTimeout: 300_000, // ms
     hookTimeout: 60_000, // ms
     reporters: ['verbose'],
   },
