@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/conclave-sfu/conclave/e2ee"
@@ -91,6 +92,7 @@ type mediaSession struct {
 	mu     sync.Mutex
 	number uint32                 // Guarded by mu.
 	pc     *webrtc.PeerConnection // Guarded by mu.
+	closed bool                   // Guarded by mu.
 }
 
 func (m *mediaSession) Offer(_ context.Context, offer signal.Offer) (signal.Answer, error) {
@@ -125,6 +127,9 @@ func (m *mediaSession) Offer(_ context.Context, offer signal.Offer) (signal.Answ
 
 // connect opens a PeerConnection for a new number. Called with mu held.
 func (m *mediaSession) connect(number uint32) error {
+	if m.closed {
+		return errors.New("closed")
+	}
 	if m.pc != nil && m.number == number {
 		return nil
 	}
@@ -134,6 +139,7 @@ func (m *mediaSession) connect(number uint32) error {
 	var settings webrtc.SettingEngine
 	settings.SetLite(true)
 	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	codecs := &webrtc.MediaEngine{}
 	if err := codecs.RegisterDefaultCodecs(); err != nil {
@@ -152,6 +158,7 @@ func (m *mediaSession) Mute(s signal.Source, muted bool) {
 func (m *mediaSession) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.closed = true
 	if m.pc != nil {
 		_ = m.pc.GracefulClose()
 	}
