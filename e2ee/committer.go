@@ -162,6 +162,7 @@ const maxStaged = 4
 func (s *Session) commitParams(p plan, at place) mls.CommitParams {
 	aad := commitAAD{generation: s.ledger.generation, place: at, linkVersion: s.cfg.Link.Version}
 	params := mls.CommitParams{
+		Now:     s.logTime(), // a KeyPackage that ran out while it waited would spoil the commit
 		Removes: p.removes,
 		PSK:     mls.PSK{ID: pskID(s.cfg.Link.Version), Secret: s.keys.psk},
 		AAD:     aad.encode(),

@@ -143,11 +143,16 @@ func (s *Session) serverTime() time.Time {
 	if s.ledger.chain.head() == 0 {
 		return s.now
 	}
-	byLog := time.UnixMilli(s.ledger.time).Add(s.now.Sub(s.heard))
+	byLog := s.logTime()
 	if s.joiner.byLogTime || s.now.Before(byLog) {
 		return byLog
 	}
 	return s.now
+}
+
+// logTime is the time that the log's entries tell, and what has passed since the last.
+func (s *Session) logTime() time.Time {
+	return time.UnixMilli(s.ledger.time).Add(s.now.Sub(s.heard))
 }
 
 // ownJoined deals with a joined entry of our pid.
@@ -184,7 +189,7 @@ func (s *Session) tryWelcome(e Entry, c Committed) bool {
 		return false
 	}
 	if err := s.welcome(e, c, own); err != nil {
-		if s.member == nil {
+		if s.member == nil && s.joiner.again == "" {
 			s.rejoin(CodeWelcomeRefused)
 			s.joiner.notBefore = later(s.joiner.notBefore, s.now.Add(announcePause))
 		}

@@ -155,8 +155,7 @@ func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 	if code != "" {
 		return nil, code, nil
 	}
-	logTime := time.UnixMilli(max(s.ledger.time, e.Time))
-	p, err := s.member.group.Process(c.Commit, mls.ProcessParams{PSKs: s.lookupPSK, Now: logTime})
+	p, err := s.process(e, c.Commit)
 	switch {
 	case errors.Is(err, mls.ErrUnusable), errors.Is(err, mls.ErrOwnCommit):
 		return nil, "", errUnusable
@@ -172,13 +171,24 @@ func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 	return j, "", nil
 }
 
-// judgeOwn judges a commit of our own, of which only the envelope can be wrong.
+// process asks MLS about a commit, at the log time of its entry.
+func (s *Session) process(e Entry, commit []byte) (*mls.Processed, error) {
+	logTime := time.UnixMilli(max(s.ledger.time, e.Time))
+	return s.member.group.Process(commit, mls.ProcessParams{PSKs: s.lookupPSK, Now: logTime})
+}
+
+// judgeOwn judges a commit of our own. It was right when it was staged; what can be wrong
+// is its envelope, and what depends on the entry's time: MLS makes every check that the
+// others make.
 func (s *Session) judgeOwn(e Entry, c Committed, own *stagedCommit) (*judged, Code, error) {
 	switch {
 	case e.PID != s.cfg.PID:
 		return nil, CodePIDMismatch, nil
 	case !slices.Equal(c.Adds, own.plan.digests()):
 		return nil, CodeAddsWrong, nil
+	}
+	if _, err := s.process(e, own.staged.Commit); !errors.Is(err, mls.ErrOwnCommit) {
+		return nil, CodeBadCommit, nil
 	}
 	group, sender := own.staged.Merge()
 	return &judged{x: own.x, author: e.PID, plan: own.plan, group: group, sender: sender}, "", nil
@@ -321,7 +331,24 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 	if signer, _ := g.Member(info.Signer); string(signer.Identity) != string(e.PID[:]) {
 		return 0, nil, fmt.Errorf("%w: its signer is not the entry's participant", errWelcome)
 	}
+	if !addsAlive(roster, c.Adds, time.UnixMilli(s.ledger.time)) {
+		return 0, nil, fmt.Errorf("%w: it adds a KeyPackage that has run out", errWelcome)
+	}
 	return w.place.x, roster, s.judgeTree(g, roster)
+}
+
+// addsAlive says whether the KeyPackages that a commit adds are in their lifetime at now,
+// as the members find before they follow the commit.
+func addsAlive(roster map[PID]*announcement, adds []Hash, now time.Time) bool {
+	for _, a := range roster {
+		if a.keyPackage == nil || !slices.Contains(adds, a.digest) {
+			continue
+		}
+		if from, to := a.keyPackage.Lifetime(); uint64(now.Unix()) < from || uint64(now.Unix()) > to {
+			return false
+		}
+	}
+	return true
 }
 
 // judgeTree says whether the members are exactly those announced.

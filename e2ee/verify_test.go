@@ -2,6 +2,7 @@ package e2ee
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -223,5 +224,35 @@ func TestSafetyNumber(t *testing.T) {
 	const want = "99975 26595 21837 16838 35943 33963"
 	if got := SafetyNumber(make([]byte, 32)); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// The room keeps a commit back until a KeyPackage in it has run out: its author judges
+// it as all others do.
+func TestOwnCommitTooLate(t *testing.T) {
+	l := newLab(t)
+	people := l.join("ann", "bob")
+	before := people[0].epoch.Epoch
+	l.start("cid")
+	for len(l.posts) == 0 {
+		l.now = l.now.Add(50 * time.Millisecond)
+		people[0].step(Tick{})
+		people[1].step(Tick{})
+	}
+	post := l.posts[0]
+	l.posts = nil
+	l.now = l.now.Add(25 * time.Hour)
+	post()
+	entry := l.log[len(l.log)-1].Position
+	for _, p := range people {
+		want := EntryRefused{Position: entry, PID: l.log[entry-1].PID, Code: CodeBadCommit}
+		if !slices.Contains(p.refused, want) || p.epoch.Epoch != before {
+			t.Errorf("%s refused %v and is in epoch %v; want %v refused, epoch %v", p.cfg.Name, p.refused, p.epoch.Epoch, want, before)
+		}
+	}
+	l.rest(10 * time.Second)
+	l.agree()
+	if n := uint64(len(l.log)); n > entry+2 {
+		t.Errorf("%d entries until cid was a member; want its new KeyPackage and one commit", n-entry)
 	}
 }
