@@ -252,16 +252,23 @@ func until[T any](t *testing.T, c <-chan T, ok func(T) bool) T {
 	}
 }
 
-// leftovers are the goroutines of clients and of Pion that still run.
+// leftovers are the goroutines of clients and of Pion that still run. One that has
+// said that it is done may take a moment to be gone.
 func leftovers() []string {
+	for give := time.Now().Add(watchdog); ; runtime.Gosched() {
+		if left := running(); left == nil || time.Now().After(give) {
+			return left
+		}
+	}
+}
+
+func running() (left []string) {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	var left []string
 	for g := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(g, "room/client.(*") || strings.Contains(g, "github.com/pion/") {
-			if !strings.Contains(g, "testing.tRunner") {
-				left = append(left, g)
-			}
+		ours := strings.Contains(g, "room/client.(*") || strings.Contains(g, "github.com/pion/")
+		if ours && !strings.Contains(g, "testing.tRunner") {
+			left = append(left, g)
 		}
 	}
 	return left

@@ -203,8 +203,17 @@ func (f onWrite) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// leftovers are the stacks of participants' goroutines that still run.
+// leftovers are the stacks of participants' goroutines that still run. One that has
+// said that it is done may take a moment to be gone.
 func leftovers() string {
+	for give := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+		if left := running(); left == "" || time.Now().After(give) {
+			return left
+		}
+	}
+}
+
+func running() string {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	var left []string
