@@ -63,7 +63,7 @@ export class Server {
 }
 
 /** Somebody with a browser window of their own. */
-export class Person {
+class Person {
   /** What the page should not have said: errors, refused requests. */
   readonly complaints: string[] = [];
 

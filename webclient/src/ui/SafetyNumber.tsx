@@ -33,14 +33,14 @@ export function SafetyNumber(props: SafetyNumberProps): JSX.Element {
             </Dialog.CloseButton>
           </header>
           <Dialog.Description class="small soft">
-            Read it out to the others. If theirs is the same, nobody else is listening, not even
-            this server.
+            Read it out to the others. If theirs is the same, only those named here can listen; not
+            this server, and nobody in between.
           </Dialog.Description>
           <p class="number" data-testid="safety-number">
             {props.shown?.safetyNumber}
           </p>
           <p class="small soft">
-            Of a meeting with <Names names={props.shown?.members.map(({ name }) => name) ?? []} />.
+            In it are <Names names={props.shown?.members.map(({ name }) => name) ?? []} />.
           </p>
           <Show when={props.came.length + props.went.length > 0}>
             <div class="note" role="status">

@@ -1,7 +1,6 @@
 import type { JSX } from 'solid-js';
 
 // Lucide's icons (ISC licence), each imported by itself, at one size and stroke.
-export { default as Check } from 'lucide-solid/icons/check';
 export { default as Copy } from 'lucide-solid/icons/link';
 export { default as Key } from 'lucide-solid/icons/key-round';
 export { default as Leave } from 'lucide-solid/icons/phone-off';
