@@ -18,10 +18,11 @@ import (
 // errors that wrap it name the part that is wrong and never quote the link.
 var ErrLink = errors.New("e2ee: not a usable meeting link")
 
-// The formats of a link. Each fixes the MLS cipher suite; 3 is reserved for 0xF00E.
+// The formats of a link. Each fixes the MLS cipher suite.
 const (
 	FormatSuite3 uint8 = 1 // suite 0x0003
 	FormatSuite1 uint8 = 2 // suite 0x0001
+	FormatXWing  uint8 = 3 // suite 0xF00E, post-quantum
 )
 
 // maxRoomName is the longest room name in bytes.
@@ -145,6 +146,8 @@ func (l Link) suite() mls.Suite {
 		return mls.Suite3
 	case FormatSuite1:
 		return mls.Suite1
+	case FormatXWing:
+		return mls.SuiteXWing
 	}
 	return 0
 }

@@ -22,7 +22,7 @@ func testLink(t testing.TB) Link {
 func TestLinkRoundTrip(t *testing.T) {
 	l := testLink(t)
 	l.HostKeyHash[3] = 9
-	for _, format := range []uint8{FormatSuite3, FormatSuite1} {
+	for _, format := range []uint8{FormatSuite3, FormatSuite1, FormatXWing} {
 		l.Format, l.Version = format, 258
 		got, err := ParseLink(l.URL())
 		if err != nil || got != l {
@@ -66,7 +66,7 @@ func TestLinkRefused(t *testing.T) {
 		"line break":          page + "#" + fragment[:20] + "\n" + fragment[20:],
 		"standard base64":     page + "#" + strings.Repeat("/", 47),
 		"no secret":           spoil(func(l *Link) { l.Secret = LinkSecret{} }),
-		"unknown format":      spoil(func(l *Link) { l.Format = 3 }),
+		"unknown format":      spoil(func(l *Link) { l.Format = 4 }),
 		"format zero":         spoil(func(l *Link) { l.Format = 0 }),
 		"version zero":        spoil(func(l *Link) { l.Version = 0 }),
 		"room with a space":   spoil(func(l *Link) { l.Room = "a b" }),

@@ -37,7 +37,7 @@ func BenchmarkAdd(b *testing.B) {
 	benchEach(b, func(b *testing.B, n int) {
 		random := testRandom(3)
 		p := testCreate(b, random, Suite3, "creator")
-		adds := testKeyPackages(b, random, n-1)
+		adds := testKeyPackages(b, random, Suite3, n-1)
 		for i := 0; b.Loop(); i++ {
 			p.sender = benchSender(i, p.group, p.sender)
 			p.commit(b, random, CommitParams{Adds: adds})
@@ -45,9 +45,9 @@ func BenchmarkAdd(b *testing.B) {
 	})
 }
 
-func testKeyPackages(t testing.TB, random io.Reader, n int) (out []*KeyPackage) {
+func testKeyPackages(t testing.TB, random io.Reader, s Suite, n int) (out []*KeyPackage) {
 	for i := range n {
-		out = append(out, testKeyPackage(t, random, Suite3, fmt.Sprint("added ", i)).KeyPackage())
+		out = append(out, testKeyPackage(t, random, s, fmt.Sprint("added ", i)).KeyPackage())
 	}
 	return out
 }
@@ -57,7 +57,7 @@ func BenchmarkJoin(b *testing.B) {
 		random := testRandom(4)
 		p := testCreate(b, random, Suite3, "creator")
 		kp := testKeyPackage(b, random, Suite3, "joiner")
-		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, n-2), kp.KeyPackage())})
+		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, Suite3, n-2), kp.KeyPackage())})
 		for b.Loop() {
 			testJoin(b, staged.Welcome, kp)
 		}
@@ -94,7 +94,7 @@ func BenchmarkProcessAdd(b *testing.B) {
 	benchEach(b, func(b *testing.B, n int) {
 		random := testRandom(7)
 		parties := testGroup(b, random, Suite3, 2)
-		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, n-1)})
+		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, Suite3, n-1)})
 		for b.Loop() {
 			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
 				b.Fatal(err)

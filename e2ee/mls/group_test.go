@@ -175,7 +175,7 @@ func requireOneEpoch(t testing.TB, random io.Reader, parties []party) {
 }
 
 func TestGroupLife(t *testing.T) {
-	for _, s := range []Suite{Suite1, Suite3} {
+	for _, s := range []Suite{Suite1, Suite3, SuiteXWing} {
 		t.Run(s.String(), func(t *testing.T) {
 			random := testRandom(1)
 			parties := testGroup(t, random, s, 7)

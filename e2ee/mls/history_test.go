@@ -1,10 +1,6 @@
 package mls
 
 import (
-	"bytes"
-	"crypto/hpke"
-	"crypto/sha3"
-	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io"
@@ -14,42 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/cryptotest"
-
-	"golang.org/x/crypto/chacha20poly1305"
 )
-
-// suiteXWing is the hybrid suite that the design foresees: X-Wing, ChaCha20-Poly1305,
-// SHA-512, Ed25519. Here it shows that a suite is an entry in a table.
-const suiteXWing Suite = 0xF00E
-
-func init() {
-	kem := hpke.MLKEM768X25519()
-	suites[suiteXWing] = &suite{
-		id: suiteXWing, hash: sha512.New, nh: sha512.Size, nk: 32, newAEAD: chacha20poly1305.New,
-		kem: kem, kdf: hpke.HKDFSHA512(), aead: hpke.ChaCha20Poly1305(), seedSize: 32, encSize: 1120,
-		newKeyPair: func(ikm []byte) (hpke.PrivateKey, error) {
-			return kem.NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
-		},
-		lowOrder: func(public []byte) bool { return lowOrderX25519(public[len(public)-32:]) },
-		checkKey: checkEd25519, verify: verifyEd25519,
-	}
-}
-
-// X-Wing's own DeriveKeyPair is plain SHAKE256, not the labelled one (rule 14).
-func TestXWingDeriveKeyPair(t *testing.T) {
-	s := suites[suiteXWing]
-	ikm := bytes.Repeat([]byte{9}, 64)
-	ours, err := s.newKeyPair(ikm)
-	requireNoError(t, "ours", err)
-	plain, err := s.kem.NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
-	requireNoError(t, "plain", err)
-	requireEqual(t, "public key", ours.PublicKey().Bytes(), plain.PublicKey().Bytes())
-	labelled, err := s.kem.DeriveKeyPair(ikm)
-	requireNoError(t, "labelled", err)
-	if bytes.Equal(ours.PublicKey().Bytes(), labelled.PublicKey().Bytes()) {
-		t.Error("crypto/hpke derives like us: is the difference gone?")
-	}
-}
 
 // Members come and go at random, any of them commits, and all agree after every epoch
 // (rule 10). Joiners check the whole tree each time.
@@ -57,7 +18,7 @@ func TestRandomHistories(t *testing.T) {
 	for _, tc := range []struct {
 		suite  Suite
 		epochs int
-	}{{Suite1, 25}, {Suite3, 60}, {suiteXWing, 10}} {
+	}{{Suite1, 25}, {Suite3, 60}, {SuiteXWing, 10}} {
 		t.Run(tc.suite.String(), func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)

@@ -9,6 +9,8 @@ import (
 	"crypto/hmac"
 	"crypto/hpke"
 	"crypto/sha256"
+	"crypto/sha3"
+	"crypto/sha512"
 	"fmt"
 	"hash"
 	"io"
@@ -26,6 +28,10 @@ const (
 	Suite1 Suite = 0x0001
 	// Suite3 is MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519.
 	Suite3 Suite = 0x0003
+	// SuiteXWing joins X25519 and ML-KEM-768 by X-Wing, so that a recording stays secret
+	// as long as either holds: MLS_256_XWING_CHACHA20POLY1305_SHA512_Ed25519, a number for
+	// private use (RFC 9420, Section 17.1). Its signatures are classical.
+	SuiteXWing Suite = 0xF00E
 )
 
 // String returns the suite's number as the RFC writes it.
@@ -44,6 +50,12 @@ var suites = map[Suite]*suite{
 		kem: hpke.DHKEM(ecdh.X25519()), kdf: hpke.HKDFSHA256(), aead: hpke.ChaCha20Poly1305(),
 		seedSize: 32, encSize: 32, newKeyPair: hpke.DHKEM(ecdh.X25519()).DeriveKeyPair,
 		lowOrder: lowOrderX25519, checkKey: checkEd25519, verify: verifyEd25519,
+	},
+	SuiteXWing: {
+		id: SuiteXWing, hash: sha512.New, nh: sha512.Size, nk: 32, newAEAD: chacha20poly1305.New,
+		kem: hpke.MLKEM768X25519(), kdf: hpke.HKDFSHA512(), aead: hpke.ChaCha20Poly1305(),
+		seedSize: 32, encSize: 1120, newKeyPair: deriveXWing,
+		lowOrder: lowOrderXWing, checkKey: checkEd25519, verify: verifyEd25519,
 	},
 }
 
@@ -120,6 +132,16 @@ func lowOrderX25519(public []byte) bool {
 	u := [32]byte(public)
 	u[31] &= 0x7f
 	return slices.Contains(lowOrder, u)
+}
+
+// lowOrderXWing looks at the X25519 half of a public key, the last 32 bytes.
+func lowOrderXWing(public []byte) bool { return lowOrderX25519(public[len(public)-32:]) }
+
+// deriveXWing is the suite's DeriveKeyPair: the X-Wing key whose seed is
+// SHAKE256(ikm, 32). It is not that of crypto/hpke, which labels its input as drafts
+// on hybrid KEMs in HPKE do; docs/protocol.md holds it down.
+func deriveXWing(ikm []byte) (hpke.PrivateKey, error) {
+	return hpke.MLKEM768X25519().NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
 }
 
 // checkPublic checks a public KEM key.

@@ -15,9 +15,10 @@ describe('parseLink', () => {
   it('reads a link', () => {
     expect(parseLink(good)).toEqual({ room: 'tea-room_1', href: good });
     expect(parseLink(`  ${good}\n`)).toEqual({ room: 'tea-room_1', href: good });
-    expect(parseLink(`http://localhost:8080/r/x#${fragment(2, 65535)}`)).toMatchObject({
-      room: 'x',
-    });
+    for (const format of [2, 3]) {
+      const other = `http://localhost:8080/r/x#${fragment(format, 65535)}`;
+      expect(parseLink(other)).toMatchObject({ room: 'x' });
+    }
   });
 
   it.each([
@@ -39,7 +40,7 @@ describe('parseLink', () => {
     [`https://meet.example/r/x#${fragment(1, 1)}=`, 'bad-secret'],
     [`https://meet.example/r/x#${fragment(1, 1).slice(0, -1)}`, 'bad-secret'],
     [`https://meet.example/r/x#${fragment(0, 1)}`, 'newer-format'],
-    [`https://meet.example/r/x#${fragment(3, 1)}`, 'newer-format'],
+    [`https://meet.example/r/x#${fragment(4, 1)}`, 'newer-format'],
   ])('%s: %s', (link, fault) => {
     expect(parseLink(link)).toBe(fault);
   });

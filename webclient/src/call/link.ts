@@ -21,7 +21,8 @@ const fragmentLength = 1 + 2 + secretLength + 16;
 const roomPattern = new RegExp(`^[A-Za-z0-9_-]{1,${MaxRoomName}}$`);
 const formatX25519ChaCha = 1; // MLS suite 0x0003, the default
 const formatX25519AES = 2; // MLS suite 0x0001
-const knownFormats = [formatX25519ChaCha, formatX25519AES];
+const formatXWing = 3; // MLS suite 0xF00E, post-quantum
+const knownFormats = [formatX25519ChaCha, formatX25519AES, formatXWing];
 const roomAlphabet = 'abcdefghijklmnopqrstuvwxyz234567'; // RFC 4648, Section 6, in lower case
 const roomLength = 10; // 50 bits: not guessed, still short enough to say
 
