@@ -20,7 +20,7 @@ import (
 type loadtestCmd struct {
 	URL         string        `name:"url" placeholder:"URL" help:"The server, as browsers reach it; a fresh link secret is made."`
 	Room        string        `placeholder:"NAME" help:"The room (default: a random one)."`
-	Link        string        `placeholder:"LINK" help:"Join a meeting that exists, instead of --url and --room."`
+	Link        string        `placeholder:"LINK" help:"Join a meeting that exists; --url then says where its server is reached, if not where the link says."`
 	Publishers  int           `placeholder:"P" default:"1" help:"Participants that send the clip; each receives too (${default})."`
 	Subscribers int           `placeholder:"S" default:"1" help:"Participants that only receive (${default})."`
 	Duration    time.Duration `placeholder:"D" default:"10s" help:"How long to measure once all have joined (${default})."`
@@ -31,10 +31,10 @@ type loadtestCmd struct {
 // Validate is called by the parser.
 func (c *loadtestCmd) Validate() error {
 	switch {
-	case (c.Link == "") == (c.URL == ""):
-		return errors.New("give either --url or --link")
+	case c.Link == "" && c.URL == "":
+		return errors.New("give --url or --link")
 	case c.Link != "" && c.Room != "":
-		return errors.New("--room goes with --url: a link names its room")
+		return errors.New("--room does not go with --link: a link names its room")
 	case c.Publishers < 0 || c.Subscribers < 0 || c.Publishers+c.Subscribers == 0:
 		return errors.New("--publishers and --subscribers must make at least one participant")
 	case c.Publishers+c.Subscribers > loadtest.MaxParticipants:
@@ -81,10 +81,17 @@ func (c *loadtestCmd) Run(ctx context.Context, std streams) error {
 
 // link is the meeting to join: the one given, or a fresh one.
 func (c *loadtestCmd) link() (e2ee.Link, error) {
-	if c.Link != "" {
-		return e2ee.ParseLink(c.Link)
+	server := strings.TrimRight(c.URL, "/")
+	if c.Link == "" {
+		return freshLink(server, c.Room)
 	}
-	return freshLink(strings.TrimRight(c.URL, "/"), c.Room)
+	link, err := e2ee.ParseLink(c.Link)
+	if err != nil || server == "" {
+		return link, err
+	}
+	elsewhere, err := freshLink(server, link.Room) // checks the address
+	link.Host = elsewhere.Host
+	return link, err
 }
 
 // logger is silent unless asked.

@@ -45,6 +45,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"healthcheck", "--listen", "nowhere"}, exitUsage, "nowhere"},
 		{[]string{"link", "--url", "ftp://example.org"}, exitFailed, "http"},
 		{[]string{"link", "--room", "a b"}, exitFailed, "room"},
+		{[]string{"loadtest"}, exitUsage, "give --url or --link"},
+		{[]string{"loadtest", "--link", "x", "--room", "y"}, exitUsage, "a link names its room"},
+		{[]string{"loadtest", "--link", "http://localhost/r/x"}, exitFailed, "no secret after"},
 		{[]string{"version"}, exitOK, "conclave "},
 	}
 	for _, tt := range tests {
@@ -57,6 +60,22 @@ func TestUsage(t *testing.T) {
 				t.Errorf("an error wrote to the standard output: %q", stdout)
 			}
 		})
+	}
+}
+
+// A meeting's link may name an address that the load test cannot reach.
+func TestLoadtestLink(t *testing.T) {
+	link, err := freshLink("https://meet.example.org", "here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := link
+	near.Host = "http://127.0.0.1:8080"
+	for url, want := range map[string]e2ee.Link{"": link, "http://127.0.0.1:8080/": near} {
+		got, err := (&loadtestCmd{Link: link.URL(), URL: url}).link()
+		if err != nil || got != want {
+			t.Errorf("--url %q leads to %v (%v), want %v", url, got, err, want)
+		}
 	}
 }
 

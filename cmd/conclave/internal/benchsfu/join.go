@@ -1,0 +1,242 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/pion/dtls/v3"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/stun/v4"
+
+	"github.com/conclave-sfu/conclave/room/signal"
+)
+
+// participant is a client that joined a room.
+type participant struct {
+	*client
+	ws      *websocket.Conn
+	dtls    *dtls.Conn
+	packets *packetConn
+	remote  remote
+	own     credentials
+	reading sync.WaitGroup
+}
+
+// role says what a participant offers and wants.
+type role struct {
+	pid      signal.PID
+	sections []mediaSection
+	tracks   []signal.OfferTrack
+	wants    []signal.Want
+}
+
+// certificate is that of all clients: making one is not what is measured.
+var certificate = sync.OnceValues(func() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+})
+
+// fingerprint is a certificate's SHA-256 as SDP writes it (RFC 8122, Section 5).
+func fingerprint(c tls.Certificate) string {
+	sum := sha256.Sum256(c.Certificate[0])
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
+	}
+	return strings.Join(pairs, ":")
+}
+
+// join takes a participant through the room's signalling, ICE and DTLS.
+func join(ctx context.Context, r *reader, url string, as role) (*participant, error) {
+	p := &participant{own: credentials{rand.Text()[:8], rand.Text()}}
+	started := time.Now()
+	answer, err := p.signal(ctx, url, as)
+	if err == nil {
+		err = p.connect(ctx, r, answer, started)
+	}
+	if err != nil {
+		p.leave()
+		return nil, fmt.Errorf("join as %s: %w", as.pid, err)
+	}
+	return p, nil
+}
+
+// signal says hello, offers and views, and gives the answer's SDP.
+func (p *participant) signal(ctx context.Context, url string, as role) (string, error) {
+	cert, err := certificate()
+	if err != nil {
+		return "", err
+	}
+	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{signal.Subprotocol}})
+	if err != nil {
+		return "", err
+	}
+	p.ws = ws
+	ws.SetReadLimit(-1)
+	offer := &signal.Offer{Connection: 1, SDP: offerSDP(as.sections, p.own, fingerprint(cert)), Tracks: as.tracks}
+	for i, body := range []signal.ClientBody{&signal.Hello{PID: as.pid}, &signal.View{Wants: as.wants}, offer} {
+		raw, err := signal.EncodeClient(uint32(i+1), body)
+		if err == nil {
+			err = ws.Write(ctx, websocket.MessageText, raw)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return awaitAnswer(ctx, ws)
+}
+
+func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
+	for {
+		_, raw, err := ws.Read(ctx)
+		if err != nil {
+			return "", err
+		}
+		message, err := signal.DecodeServer(raw)
+		if err != nil {
+			continue // a type that is new
+		}
+		switch body := message.Body.(type) {
+		case *signal.Answer:
+			return body.SDP, nil
+		case *signal.Error:
+			return "", fmt.Errorf("refused: %s: %s", body.Code, body.Message)
+		}
+	}
+}
+
+// connect checks the server's candidate and shakes hands.
+func (p *participant) connect(ctx context.Context, r *reader, answer string, started time.Time) error {
+	var err error
+	if p.remote, err = readAnswer(answer); err != nil {
+		return err
+	}
+	if p.client, err = newClient(r, p.remote.address, started); err != nil {
+		return err
+	}
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	k, err := p.shakeHands(ctx)
+	if err != nil {
+		return err
+	}
+	p.reading.Go(p.drain)
+	return p.setKeys(k)
+}
+
+// checkInterval is how long an answer to a check may take.
+const checkInterval = 100 * time.Millisecond
+
+// check sends binding requests until one is answered (RFC 8445, Section 7.2).
+func (p *participant) check(ctx context.Context) error {
+	ticker := time.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		if err := p.bind(); err != nil {
+			return err
+		}
+		select {
+		case <-p.stun:
+			return nil
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("ICE: %w", ctx.Err())
+		}
+	}
+}
+
+// bind sends one binding request, which nominates and keeps the server's consent.
+func (p *participant) bind() error {
+	request, err := stun.Build(
+		stun.TransactionID, stun.BindingRequest,
+		stun.NewUsername(p.remote.ufrag+":"+p.own.ufrag),
+		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x6e, 0, 0x1e, 0xff}},
+		stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}},
+		stun.RawAttribute{Type: stun.AttrUseCandidate},
+		stun.NewShortTermIntegrity(p.remote.password), stun.Fingerprint,
+	)
+	if err == nil {
+		_, err = p.conn.Write(request.Raw)
+	}
+	return err
+}
+
+// shakeHands gives the keys of SRTP (RFC 5764, Section 4.2).
+func (p *participant) shakeHands(ctx context.Context) (keys, error) {
+	cert, err := certificate()
+	if err != nil {
+		return keys{}, err
+	}
+	p.packets = &packetConn{client: p.client, closed: make(chan struct{})}
+	p.dtls, err = dtls.ClientWithOptions(p.packets, p.conn.RemoteAddr(),
+		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+	if err != nil {
+		return keys{}, fmt.Errorf("DTLS: %w", err)
+	}
+	if err := p.dtls.HandshakeContext(ctx); err != nil {
+		return keys{}, fmt.Errorf("DTLS: %w", err)
+	}
+	state, ok := p.dtls.ConnectionState()
+	if !ok {
+		return keys{}, errors.New("DTLS: no state after the handshake")
+	}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
+	if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
+		return keys{}, fmt.Errorf("DTLS: %w", err)
+	}
+	return keys{cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt}, nil
+}
+
+// drain reads the signalling until it ends.
+func (p *participant) drain() {
+	for {
+		if _, _, err := p.ws.Read(context.Background()); err != nil {
+			return
+		}
+	}
+}
+
+func (p *participant) leave() {
+	if p.ws != nil {
+		_ = p.ws.CloseNow()
+		p.reading.Wait()
+	}
+	if p.packets != nil {
+		_ = p.packets.Close()
+	}
+	if p.dtls != nil {
+		_ = p.dtls.Close()
+	}
+	if p.client != nil {
+		p.close()
+	}
+}
+
+// pidOf is a participant id made of a number.
+func pidOf(n int) signal.PID {
+	var raw [16]byte
+	raw[0], raw[14], raw[15] = 0xbe, byte(n>>8), byte(n)
+	return signal.NewPID(raw)
+}

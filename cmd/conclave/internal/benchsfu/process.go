@@ -1,0 +1,147 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// process is the server, or the floor: what is measured.
+type process struct {
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	// line is the first that it printed: it is ready.
+	line string
+}
+
+// spawn starts a program and waits for its first line.
+func spawn(ctx context.Context, program string, args ...string) (*process, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, input: input}
+	lines := bufio.NewReader(output)
+	if p.line, err = lines.ReadString('\n'); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%s printed nothing: %w", program, err)
+	}
+	p.line = strings.TrimSpace(p.line)
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
+	return p, nil
+}
+
+// stop ends the program, and waits for its end.
+func (p *process) stop() {
+	_ = p.input.Close()
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	_ = p.cmd.Wait()
+}
+
+// ticksPerSecond is the unit of times in /proc (sysconf(_SC_CLK_TCK)); it is 100 on
+// all architectures that Go runs on.
+const ticksPerSecond = 100
+
+// processorTime is what the process has used, user and system.
+func (p *process) processorTime() (time.Duration, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	return parseStat(string(raw))
+}
+
+// parseStat takes the fields utime and stime (proc_pid_stat(5)), which follow the
+// program's name in parentheses.
+func parseStat(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat %q: too short", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("stat: %w", err)
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("stat: %w", err)
+	}
+	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
+}
+
+// memory is what the process has in memory, in bytes.
+func (p *process) memory() (int64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kB, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			return kB << 10, err
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS in %q", raw)
+}
+
+// goroutines asks the server's admin port.
+func goroutines(ctx context.Context, admin string) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			return int(n), err
+		}
+	}
+	return 0, fmt.Errorf("no go_goroutines at %s: %w", admin, lines.Err())
+}
+
+// profile saves a CPU profile of the server.
+func profile(ctx context.Context, admin, file string, window time.Duration) error {
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, max(int(window.Seconds()), 1))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, response.Body)
+	return err
+}

@@ -1,0 +1,428 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// settings are those of a run.
+type settings struct {
+	server  string // the program
+	rounds  int
+	window  time.Duration
+	settle  time.Duration
+	timeout time.Duration // of one round of one workload
+	profile string        // a file for a CPU profile of each workload's first round
+	seed    uint64
+}
+
+// sample is what one window of one process showed.
+type sample struct {
+	Packets int64 // forwarded, as counted where they arrived
+	Lost    int64
+	// CPU is processor time for each packet.
+	CPU      time.Duration
+	P50, P99 time.Duration // from send to arrival
+}
+
+// round is one measurement of the server and of the floor.
+type round struct {
+	Server, Floor sample
+	Ratio         float64
+	// Memory and goroutines are those of the steady server beyond the empty one, for
+	// each participant and each subscription.
+	MemoryParticipant, MemorySubscription int64 // bytes
+	GoroutinesParticipant                 float64
+	// Joins is how long all receivers took to join, two at a time.
+	Joins                       time.Duration
+	FirstAudio50, FirstAudioMax time.Duration
+	FirstVideo50, FirstVideoMax time.Duration
+}
+
+// measure runs one round of a workload.
+func measure(ctx context.Context, w workload, s settings) (round, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var r round
+	if err := measureServer(ctx, w, s, &r); err != nil {
+		return r, fmt.Errorf("%s: server: %w", w.name, err)
+	}
+	var err error
+	if r.Floor, err = measureFloor(ctx, w, s); err != nil {
+		return r, fmt.Errorf("%s: floor: %w", w.name, err)
+	}
+	r.Ratio = float64(r.Server.CPU) / float64(r.Floor.CPU)
+	return r, nil
+}
+
+// conclave is a `conclave serve` with what has joined it.
+type conclave struct {
+	*process
+	url, admin string
+}
+
+func startServer(ctx context.Context, program string) (*conclave, error) {
+	admin, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	p, err := spawn(ctx, program, "serve", "--listen", "127.0.0.1:0", "--media-port", "0", "--node-ip", "127.0.0.1",
+		"--admin", admin, "--log-level", "warn")
+	if err != nil {
+		return nil, err
+	}
+	url := "ws" + strings.TrimPrefix(p.line, "http") + "/api/v1/rooms/bench-" + strings.ToLower(rand.Text()[:8]) + "/ws"
+	return &conclave{p, url, admin}, nil
+}
+
+func measureServer(ctx context.Context, w workload, s settings, r *round) error {
+	srv, err := startServer(ctx, s.server)
+	if err != nil {
+		return err
+	}
+	defer srv.stop()
+	read, err := newReader()
+	if err != nil {
+		return err
+	}
+	defer read.close()
+	emptyGoroutines, err := goroutines(ctx, srv.admin)
+	if err != nil {
+		return err
+	}
+	empty, err := srv.memory()
+	if err != nil {
+		return err
+	}
+	m := &meeting{workload: w, reader: read, url: srv.url, seed: s.seed}
+	defer m.end()
+	if r.Joins, err = m.begin(ctx); err != nil {
+		return err
+	}
+	m.joinTimes(r)
+	if s.profile != "" {
+		profiled := make(chan error, 1)
+		go func() { profiled <- profile(ctx, srv.admin, s.profile, s.window) }()
+		defer func() { <-profiled }()
+	}
+	if r.Server, err = window(ctx, srv.process, read, s); err != nil {
+		return err
+	}
+	full, err := srv.memory()
+	if err != nil {
+		return err
+	}
+	count, err := goroutines(ctx, srv.admin)
+	if err != nil {
+		return err
+	}
+	r.MemoryParticipant = (full - empty) / int64(w.participants())
+	r.MemorySubscription = (full - empty) / int64(w.subscriptions())
+	r.GoroutinesParticipant = float64(count-emptyGoroutines) / float64(w.participants())
+	return nil
+}
+
+// window measures a steady process.
+func window(ctx context.Context, p *process, read *reader, s settings) (sample, error) {
+	if err := sleep(ctx, s.settle); err != nil {
+		return sample{}, err
+	}
+	read.openWindow()
+	before, err := p.processorTime()
+	if err != nil {
+		return sample{}, err
+	}
+	if err := sleep(ctx, s.window); err != nil {
+		return sample{}, err
+	}
+	after, err := p.processorTime()
+	if err != nil {
+		return sample{}, err
+	}
+	t := read.shutWindow()
+	if t.packets == 0 {
+		return sample{}, errors.New("no packet arrived")
+	}
+	slices.Sort(t.delays)
+	return sample{
+		Packets: t.packets, Lost: t.lost, CPU: (after - before) / time.Duration(t.packets),
+		P50: quantile(t.delays, 0.50), P99: quantile(t.delays, 0.99),
+	}, nil
+}
+
+// quantile of what is sorted; 0 of nothing.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// freePort is an address that nobody listened on a moment ago.
+func freePort() (string, error) {
+	l, err := listenLocal()
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// meeting is what joins a server.
+type meeting struct {
+	workload
+	reader *reader
+	url    string
+	seed   uint64
+
+	present    []*participant
+	publishing sync.WaitGroup
+	stop       context.CancelFunc
+}
+
+// joinsAtATime is how many participants join at once.
+const joinsAtATime = 2
+
+// begin has the senders join and send, then the receivers join. It gives the time
+// that those who joined last took until each received something of every kind.
+func (m *meeting) begin(ctx context.Context) (time.Duration, error) {
+	m.present = make([]*participant, m.participants())
+	sending, stop := context.WithCancel(ctx)
+	m.stop = stop
+	m.publishing.Go(func() { m.keepAlive(sending) })
+	senders, err := m.join(ctx, sending, 0, m.senders)
+	if err != nil {
+		return 0, err
+	}
+	receivers, err := m.join(ctx, sending, m.senders, m.participants())
+	if m.receivers == 0 {
+		receivers = senders
+	}
+	return receivers, err
+}
+
+func (m *meeting) join(ctx, sending context.Context, from, to int) (time.Duration, error) {
+	began := time.Now()
+	group, joining := errgroup.WithContext(ctx)
+	group.SetLimit(joinsAtATime)
+	for i := from; i < to; i++ {
+		group.Go(func() error {
+			p, err := join(joining, m.reader, m.url, m.role(i))
+			if err != nil {
+				return err
+			}
+			m.reader.mu.Lock()
+			m.present[i] = p
+			m.reader.mu.Unlock()
+			if i < m.senders {
+				m.publish(sending, p.client, i)
+				return nil
+			}
+			return m.received(joining, p.client)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
+	for _, p := range m.present[from:to] {
+		if err := m.received(ctx, p.client); err != nil {
+			return 0, err
+		}
+		if m.senders == 1 && from == 0 {
+			break
+		}
+	}
+	return time.Since(began), nil
+}
+
+// received waits for the first packets of somebody who joined.
+func (m *meeting) received(ctx context.Context, c *client) error {
+	if m.participants() == 1 || m.senders == 1 && c == m.present[0].client {
+		return nil
+	}
+	if err := await(ctx, "audio", c.heard); err != nil || !m.video {
+		return err
+	}
+	return await(ctx, "video", c.seen)
+}
+
+// publish has sender i send all that it offered.
+func (m *meeting) publish(ctx context.Context, c *client, i int) {
+	transport := new(uint16)
+	for mid, section := range m.role(i).sections {
+		if section.ssrc == 0 {
+			continue
+		}
+		p := newPublication(c, section, mid, transport, m.seed)
+		c.mu.Lock()
+		c.publications = append(c.publications, p)
+		c.mu.Unlock()
+		m.publishing.Go(func() { p.run(ctx) })
+	}
+}
+
+// keepAlive sends reports and checks, as browsers do.
+func (m *meeting) keepAlive(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for tick := 0; ; tick++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			m.reader.mu.Lock()
+			present := slices.Clone(m.present)
+			m.reader.mu.Unlock()
+			for _, p := range present {
+				if p == nil {
+					continue
+				}
+				p.report(now)
+				if tick%2 == 0 {
+					_ = p.bind()
+				}
+			}
+		}
+	}
+}
+
+// joinTimes says when who joined last received first.
+func (m *meeting) joinTimes(r *round) {
+	joined := m.present[m.senders:]
+	if m.receivers == 0 {
+		joined = m.present[m.senders/2:] // who had somebody to hear at once
+	}
+	m.reader.mu.Lock()
+	defer m.reader.mu.Unlock()
+	var audio, video []time.Duration
+	for _, p := range joined {
+		audio, video = append(audio, p.firstHeard), append(video, p.firstSeen)
+	}
+	slices.Sort(audio)
+	slices.Sort(video)
+	r.FirstAudio50, r.FirstAudioMax = quantile(audio, 0.5), quantile(audio, 1)
+	r.FirstVideo50, r.FirstVideoMax = quantile(video, 0.5), quantile(video, 1)
+}
+
+// end has everybody leave.
+func (m *meeting) end() {
+	if m.stop != nil {
+		m.stop()
+	}
+	m.publishing.Wait()
+	for _, p := range m.present {
+		if p != nil {
+			p.leave()
+		}
+	}
+}
+
+// measureFloor is the same workload against the bare loop.
+func measureFloor(ctx context.Context, w workload, s settings) (sample, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return sample{}, err
+	}
+	p, err := spawn(ctx, self, "floor")
+	if err != nil {
+		return sample{}, err
+	}
+	defer p.stop()
+	address, err := netip.ParseAddrPort(p.line)
+	if err != nil {
+		return sample{}, err
+	}
+	read, err := newReader()
+	if err != nil {
+		return sample{}, err
+	}
+	defer read.close()
+	m := &meeting{workload: w, reader: read, seed: s.seed}
+	sending, stop := context.WithCancel(ctx)
+	defer func() {
+		stop()
+		m.publishing.Wait()
+	}()
+	clients, plan, err := m.floorClients(address)
+	defer func() {
+		for _, c := range clients {
+			c.close()
+		}
+	}()
+	if err != nil {
+		return sample{}, err
+	}
+	if err := plan.tell(p.input); err != nil {
+		return sample{}, err
+	}
+	for i := range w.senders {
+		m.publish(sending, clients[i], i)
+	}
+	result, err := window(ctx, p, read, s)
+	stop()
+	m.publishing.Wait()
+	return result, err
+}
+
+// floorClients makes the clients and tells the floor of them.
+func (m *meeting) floorClients(address netip.AddrPort) (clients []*client, plan floorPlan, err error) {
+	all := make([]keys, m.participants())
+	for i := range all {
+		all[i] = randomKeys()
+		c, err := newClient(m.reader, address, time.Now())
+		if err != nil {
+			return clients, plan, err
+		}
+		clients = append(clients, c)
+		if err := c.setKeys(all[i]); err != nil {
+			return clients, plan, err
+		}
+	}
+	for i := range m.senders {
+		for _, section := range m.role(i).sections {
+			if section.ssrc == 0 {
+				continue
+			}
+			source := floorSource{SSRC: section.ssrc, Key: all[i].SendKey, Salt: all[i].SendSalt}
+			for to, c := range clients {
+				if to == i {
+					continue
+				}
+				source.To = append(source.To, floorTarget{
+					Address: c.conn.LocalAddr().(addrPorter).AddrPort(), SSRC: section.ssrc,
+					Key: all[to].ReceiveKey, Salt: all[to].ReceiveSalt,
+				})
+			}
+			plan.Sources = append(plan.Sources, source)
+		}
+	}
+	return clients, plan, nil
+}
+
+type addrPorter interface{ AddrPort() netip.AddrPort }
+
+func randomKeys() keys {
+	raw := make([]byte, 56)
+	_, _ = rand.Read(raw) // it never fails
+	return keys{raw[:16], raw[16:28], raw[28:44], raw[44:56]}
+}
