@@ -21,6 +21,8 @@ WASM_EXEC := $(GENERATED)/wasm_exec.js
 TYPES     := webclient/src/signal/generated.ts
 MODULES   := webclient/node_modules/.package-lock.json
 PAGE      := webclient/dist/index.html
+INTEROP   := e2ee/mls/interop
+PEERS     := $(INTEROP)/node/node_modules/.package-lock.json
 
 go_files   = $(shell find $(1) -name '*.go' -not -name '*_test.go' -not -path '*/node_modules/*' 2>/dev/null) go.mod go.sum
 GO_SOURCES   := $(call go_files,cmd sfu room e2ee webclient)
@@ -74,9 +76,9 @@ gen: ## regenerate what is generated and committed
 
 ## Test
 
-.PHONY: test test-tools test-go test-web test-browser test-load
+.PHONY: test test-tools test-go interop test-web test-browser test-load
 test: ## everything that must pass; installs Chromium and a C compiler by apt-get if they are missing
-	@.ci/steps test-tools build verify test-go test-web test-browser test-load
+	@.ci/steps test-tools build verify test-go interop test-web test-browser test-load
 
 test-tools: ## what the tests need beyond Go, Node, npm and make
 	@.ci/tools
@@ -87,6 +89,15 @@ test-go: ## Go tests, with the race detector where goroutines are
 	@.ci/count go $(GO) test -v -timeout 10m ./e2ee/...
 	@.ci/count go-race $(GO) test -v $(if $(shell command -v cc),-race) -timeout 10m $$($(GO) list ./... | grep -v /e2ee)
 	@.ci/count go-tap $(GO) test -v -tags tap -run Tap ./cmd/conclave
+
+# A module of its own, so that the peers are dependencies of no program.
+interop: $(PEERS) ## the MLS core against ts-mls and mls-go, and that module's format and vet
+	cd $(INTEROP) && $(GO) vet ./... && $$($(GO) tool -C $(CURDIR) -n staticcheck) ./...
+	@.ci/count go-interop env -C $(INTEROP) $(GO) test -v -timeout 10m ./...
+
+$(PEERS): $(INTEROP)/node/package.json $(INTEROP)/node/package-lock.json
+	npm --prefix $(INTEROP)/node ci --no-audit --no-fund
+	@touch $@
 
 test-web: $(MODULES) $(WASM) $(WASM_EXEC) ## the web client's unit tests
 	@.ci/count web $(NPM) run --silent test
@@ -142,5 +153,5 @@ image-test: image-packed ## run that image: it becomes healthy, serves, and ends
 
 .PHONY: clean
 clean: ## back to what a fresh clone has
-	rm -rf bin $(GENERATED) webclient/node_modules
+	rm -rf bin $(GENERATED) webclient/node_modules $(INTEROP)/node/node_modules
 	find webclient/dist -mindepth 1 -not -name .gitkeep -delete
