@@ -133,6 +133,13 @@ fuzz: ## each Go fuzz target for FUZZTIME (30s)
 bench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+BENCH ?= # flags of `make bench-sfu`, such as BENCH="--workloads W2 --rounds 5"
+.PHONY: bench-sfu
+bench-sfu: bin/conclave ## what forwarding costs, beside a bare loop (Linux)
+	@mkdir -p bin/bench
+	$(GO) build -trimpath -o bin/bench/benchsfu ./cmd/conclave/internal/benchsfu
+	bin/bench/benchsfu --server bin/conclave --json bin/bench/sfu.json $(BENCH)
+
 ## Containers
 
 ENGINE ?= $(shell for e in docker podman; do $$e info >/dev/null 2>&1 && { echo $$e; break; }; done)
