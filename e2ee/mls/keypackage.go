@@ -86,6 +86,13 @@ func (k *KeyPackage) Identity() []byte { return slices.Clone(k.leaf.identity) }
 // SignatureKey returns the leaf's signature key.
 func (k *KeyPackage) SignatureKey() ed25519.PublicKey { return slices.Clone(k.leaf.signatureKey) }
 
+// InitKey returns the key that a Welcome's secrets are encrypted to.
+func (k *KeyPackage) InitKey() []byte { return slices.Clone(k.initKey) }
+
+// EncryptionKey returns the leaf's encryption key. Signature and encryption keys must be
+// unique in a group: a KeyPackage that repeats one cannot be added.
+func (k *KeyPackage) EncryptionKey() []byte { return slices.Clone(k.leaf.encryptionKey) }
+
 // Extensions returns the extensions of the KeyPackage.
 func (k *KeyPackage) Extensions() []Extension { return cloneExtensions(k.extensions) }
 
@@ -102,11 +109,23 @@ func (k *KeyPackage) Lifetime() (notBefore, notAfter uint64) {
 // most 25 h. What depends on the group is checked when it is added.
 // Errors: [ErrInvalid], [ErrProfile].
 func (k *KeyPackage) Verify(suite Suite, now time.Time) error {
+	return k.VerifyFor(suite, now, nil)
+}
+
+// VerifyFor is [KeyPackage.Verify] for a group with these extensions in its GroupContext:
+// the leaf must have the capabilities that they require. What remains for the Add are keys
+// that the tree has already. Errors: [ErrInvalid], [ErrProfile], [ErrMalformed] for
+// required_capabilities that cannot be read.
+func (k *KeyPackage) VerifyFor(suite Suite, now time.Time, group []Extension) error {
 	s, err := suiteOf(suite)
 	if err != nil {
 		return err
 	}
-	if err := k.verifyFor(s, nil, requiredCapabilities{}); err != nil {
+	req, err := requiredBy(group)
+	if err != nil {
+		return err
+	}
+	if err := k.verifyFor(s, group, req); err != nil {
 		return err
 	}
 	return k.verifyLifetime(now)

@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -21,6 +22,8 @@ func TestKeyPackageAccessors(t *testing.T) {
 	}
 	requireEqual(t, "identity", kp.Identity(), params.Identity)
 	requireEqual(t, "signature key", kp.SignatureKey(), newSigner(t, params).public())
+	requireEqual(t, "init key", kp.InitKey(), secrets.initKey.PublicKey().Bytes())
+	requireEqual(t, "encryption key", kp.EncryptionKey(), secrets.leafKey.PublicKey().Bytes())
 	requireEqual(t, "reference", kp.Ref(), secrets.KeyPackage().Ref())
 	if e := kp.Extensions(); len(e) != 1 || e[0].Type != ExtensionConclaveJoin || string(e[0].Data) != "join" {
 		t.Errorf("extensions %v", e)
@@ -78,6 +81,40 @@ func TestCapabilities(t *testing.T) {
 	}
 	if again.meets(Suite1, nil, requiredCapabilities{}) {
 		t.Error("another suite")
+	}
+}
+
+// What a group refuses at the Add for its extensions, VerifyFor refuses before, and it
+// accepts what the group accepts.
+func TestVerifyFor(t *testing.T) {
+	random := testRandom(73)
+	parties := testGroup(t, random, Suite3, 2)
+	without := func(missing uint16) *KeyPackage {
+		return variant(t, random, Suite3, func(kp *KeyPackage) {
+			c := &kp.leaf.capabilities
+			c.extensions = slices.DeleteFunc(slices.Clone(c.extensions), func(e uint16) bool { return e == missing })
+		})
+	}
+	for _, tc := range []struct {
+		name string
+		kp   *KeyPackage
+		want error
+	}{
+		{"honest", without(0), nil},
+		{"without a required extension", without(ExtensionConclaveGroup), ErrInvalid},
+		{"without its own leaf's extension", without(ExtensionConclaveIdentity), ErrInvalid},
+	} {
+		if err := tc.kp.VerifyFor(Suite3, testTime, testGroupExtensions); !errors.Is(err, tc.want) {
+			t.Errorf("%s: VerifyFor: %v", tc.name, err)
+		}
+		msg, _ := addOf(tc.kp).make(t, random, parties[0])
+		if _, err := parties[1].group.Process(msg, ProcessParams{PSKs: testPSKs, Now: testTime}); !errors.Is(err, tc.want) {
+			t.Errorf("%s: Process: %v", tc.name, err)
+		}
+	}
+	garbled := []Extension{{extensionRequiredCapabilities, []byte{9}}}
+	if err := without(0).VerifyFor(Suite3, testTime, garbled); !errors.Is(err, ErrMalformed) {
+		t.Errorf("garbled: %v", err)
 	}
 }
 
