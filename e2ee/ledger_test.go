@@ -57,7 +57,7 @@ func (a *announcer) announce(w *who, change func(*announcementParams)) (PID, Joi
 		join:    joinExtension{a.link.Room, a.id, a.ledger.generation, w.seq},
 		binding: a.ledger.binding(w.pid, [32]byte(w.signer.Public().(ed25519.PublicKey))),
 		mls: mls.KeyPackageParams{
-			Suite: mls.Suite3, Signer: w.signer, Identity: w.pid[:],
+			Suite: a.link.suite(), Signer: w.signer, Identity: w.pid[:],
 			NotBefore: now - lifetimeBefore, NotAfter: now + lifetimeAfter,
 		},
 		keys: a.keys,

@@ -25,6 +25,10 @@ const (
 	FormatXWing  uint8 = 3 // suite 0xF00E, post-quantum
 )
 
+// DefaultFormat is that of new links: who records a meeting today shall not read it with
+// tomorrow's machine.
+const DefaultFormat = FormatXWing
+
 // maxRoomName is the longest room name in bytes.
 const maxRoomName = 64
 
@@ -71,9 +75,10 @@ type Link struct {
 	HostKeyHash [16]byte
 }
 
-// NewLink makes a link with a fresh secret from rand. host is scheme://host[:port].
+// NewLink makes a link with a fresh secret from rand, of [DefaultFormat]. host is
+// scheme://host[:port].
 func NewLink(rand io.Reader, host, room string) (Link, error) {
-	l := Link{Host: strings.TrimSuffix(host, "/"), Room: room, Format: FormatSuite3, Version: 1}
+	l := Link{Host: strings.TrimSuffix(host, "/"), Room: room, Format: DefaultFormat, Version: 1}
 	if _, err := io.ReadFull(rand, l.Secret[:]); err != nil {
 		return Link{}, fmt.Errorf("make a link secret: %w", err)
 	}

@@ -33,6 +33,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		NodeIPs:         c.NodeIP,
 		Origins:         c.Origins(),
 		Grace:           c.Grace,
+		MLSSuite:        c.MLSSuite,
 		MaxRooms:        c.MaxRooms,
 		MaxParticipants: c.MaxParticipants,
 		Version:         buildVersion(),

@@ -57,9 +57,9 @@ func hostility(seed uint64) *World {
 }
 
 // disturbed runs a room in which something random happens 40 times, and then nothing for
-// a long while.
+// a long while. The seed chooses the suite as well.
 func disturbed(seed uint64, also func(*World)) *World {
-	w := NewWorld(seed)
+	w := NewWorldIn(Formats[seed%uint64(len(Formats))], seed)
 	slow := map[*Participant]time.Duration{}
 	w.Delay = func(p *Participant) time.Duration {
 		if _, ok := slow[p]; !ok {

@@ -2,6 +2,7 @@ package e2eesim
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -159,14 +160,17 @@ func (w *World) slow(name string, delay time.Duration) {
 	}
 }
 
+// TestTranscripts runs every scenario in every suite: what happens is the same in all.
 func TestTranscripts(t *testing.T) {
 	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			w := NewWorld(1)
-			s.run(w)
-			check(t, w)
-			golden(t, s.name, w.Transcript())
-		})
+		for _, format := range Formats {
+			t.Run(fmt.Sprintf("%s/format=%d", s.name, format), func(t *testing.T) {
+				w := NewWorldIn(format, 1)
+				s.run(w)
+				check(t, w)
+				golden(t, s.name, w.Transcript())
+			})
+		}
 	}
 }
 

@@ -42,8 +42,14 @@ type World struct {
 	trace  strings.Builder
 }
 
-// NewWorld makes an empty room from a seed.
-func NewWorld(seed uint64) *World {
+// Formats are those of all links, and so all cipher suites.
+var Formats = []uint8{e2ee.FormatSuite3, e2ee.FormatSuite1, e2ee.FormatXWing}
+
+// NewWorld makes an empty room from a seed, in the default suite.
+func NewWorld(seed uint64) *World { return NewWorldIn(e2ee.DefaultFormat, seed) }
+
+// NewWorldIn is [NewWorld] in the suite of a link's format.
+func NewWorldIn(format uint8, seed uint64) *World {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	source := rand.NewChaCha8(key)
@@ -56,6 +62,7 @@ func NewWorld(seed uint64) *World {
 	if err != nil {
 		panic("e2eesim: " + err.Error())
 	}
+	link.Format = format
 	w.Link = link
 	w.Server = newServer(w)
 	return w

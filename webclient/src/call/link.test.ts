@@ -55,12 +55,21 @@ describe('parseLink', () => {
 
 describe('newLink', () => {
   it('writes the format, and what it was given of randomness', () => {
-    const link = newLink('https://meet.example', (bytes) => bytes.fill(33));
-    expect(link).toBe(
-      `https://meet.example/r/bbbbbbbbbb#${encodeBase64url(
-        Uint8Array.from([1, 0, 1, ...Array<number>(16).fill(33), ...Array<number>(16).fill(0)]),
-      )}`,
-    );
+    const suites: [suite: string | undefined, format: number][] = [
+      [undefined, 3],
+      ['0xF00E', 3],
+      ['0x0003', 1],
+      ['0x0001', 2],
+      ['0x0002', 3],
+      ['', 3],
+      ['constructor', 3],
+    ];
+    for (const [suite, format] of suites) {
+      const link = newLink('https://meet.example', suite, (bytes) => bytes.fill(33));
+      const secret = Array<number>(16).fill(33);
+      const bytes = Uint8Array.from([format, 0, 1, ...secret, ...Array<number>(16).fill(0)]);
+      expect(link).toBe(`https://meet.example/r/bbbbbbbbbb#${encodeBase64url(bytes)}`);
+    }
   });
 
   it('makes links that can be joined, none twice', () => {

@@ -19,10 +19,14 @@ export type LinkFault = 'not-a-link' | 'bad-room' | 'no-secret' | 'bad-secret' |
 const secretLength = 16;
 const fragmentLength = 1 + 2 + secretLength + 16;
 const roomPattern = new RegExp(`^[A-Za-z0-9_-]{1,${MaxRoomName}}$`);
-const formatX25519ChaCha = 1; // MLS suite 0x0003, the default
-const formatX25519AES = 2; // MLS suite 0x0001
-const formatXWing = 3; // MLS suite 0xF00E, post-quantum
-const knownFormats = [formatX25519ChaCha, formatX25519AES, formatXWing];
+/** The MLS suites that a link can fix, and the formats by which it does. */
+const formats: ReadonlyMap<string, number> = new Map([
+  ['0xF00E', 3], // X-Wing: post-quantum
+  ['0x0003', 1], // X25519, ChaCha20-Poly1305
+  ['0x0001', 2], // X25519, AES-128-GCM
+]);
+const knownFormats = [...formats.values()];
+const defaultSuite = '0xF00E';
 const roomAlphabet = 'abcdefghijklmnopqrstuvwxyz234567'; // RFC 4648, Section 6, in lower case
 const roomLength = 10; // 50 bits: not guessed, still short enough to say
 
@@ -52,10 +56,17 @@ function checkFragment(fragment: string): LinkFault | undefined {
   return complete ? undefined : 'bad-secret';
 }
 
-/** Makes a new meeting on this origin. Its secret is made here, and nobody else knows it. */
-export function newLink(origin: string, fill: (bytes: Uint8Array) => void = fillRandom): string {
+/**
+ * Makes a new meeting on this origin. Its secret is made here, and nobody else knows it.
+ * A suite that is not known is not taken: the default is.
+ */
+export function newLink(
+  origin: string,
+  suite = defaultSuite,
+  fill: (bytes: Uint8Array) => void = fillRandom,
+): string {
   const bytes = new Uint8Array(fragmentLength);
-  bytes[0] = formatX25519ChaCha;
+  bytes[0] = formats.get(suite) ?? formats.get(defaultSuite) ?? 0;
   bytes[2] = 1; // the first link version
   fill(bytes.subarray(3, 3 + secretLength)); // the host key hash stays zero: no host
   return `${origin}/r/${newRoomName(fill)}#${encodeBase64url(bytes)}`;

@@ -2,6 +2,7 @@ import { createSignal, Match, onCleanup, onMount, Switch, type JSX } from 'solid
 import { Call } from '../call/call';
 import { newLink, parseLink, type LinkFault, type MeetingLink } from '../call/link';
 import { LocalMedia, type LocalState } from '../call/local';
+import { wantedSuite } from '../call/settings';
 import type { EndReason } from '../call/state';
 import { E2EE } from '../e2ee/client';
 import { CallPage } from './CallPage';
@@ -38,6 +39,11 @@ export function App(): JSX.Element {
     history.pushState(null, '', href);
     go(routeFor(href));
   };
+  const begin = async (): Promise<void> => {
+    const at = route();
+    const suite = await wantedSuite();
+    if (route() === at) open(newLink(location.origin, suite)); // else the user went elsewhere
+  };
   const visit = (href: string): void => {
     // Another server's meeting is that server's page.
     if (new URL(href).origin === location.origin) open(href);
@@ -73,7 +79,7 @@ export function App(): JSX.Element {
     return now.page === page ? (now as Extract<Route, { page: P }>) : undefined;
   };
   return (
-    <Switch fallback={<Start onNew={() => open(newLink(location.origin))} onLink={visit} />}>
+    <Switch fallback={<Start onNew={() => void begin()} onLink={visit} />}>
       <Match when={at('lack')}>
         {(now) => <MessagePage message={lacks[now().lack]} icon={<Lock class="icon" />} />}
       </Match>
@@ -104,7 +110,7 @@ export function App(): JSX.Element {
             >
               Rejoin
             </button>
-            <button type="button" class="button" onClick={() => open(newLink(location.origin))}>
+            <button type="button" class="button" onClick={() => void begin()}>
               New meeting
             </button>
           </MessagePage>

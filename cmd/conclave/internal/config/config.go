@@ -24,6 +24,8 @@ type Serve struct {
 	AllowOrigin []string      `placeholder:"ORIGIN" sep:"," help:"Further origin whose pages may open WebSockets, as https://host; repeat for several."`
 	Grace       time.Duration `default:"15s" help:"How long a participant that lost its connection keeps its place (${default})."`
 
+	MLSSuite string `name:"mls-suite" enum:"0xF00E,0x0003,0x0001" default:"0xF00E" help:"MLS cipher suite of meetings that the web client begins from now on: 0xF00E (post-quantum), 0x0003 or 0x0001 (${default}). Links that exist keep theirs."`
+
 	MaxRooms        int `placeholder:"N" default:"1000" help:"Most rooms at a time (${default})."`
 	MaxParticipants int `placeholder:"N" default:"1000" help:"Most participants in a room, at most 1000 (${default})."`
 

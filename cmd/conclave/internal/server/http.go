@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/pprof"
@@ -31,12 +32,25 @@ func httpServer(h http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
+// settings are what the page asks for before it makes a link. The link fixes its suite by
+// itself: a setting chooses among those that the page knows, for links made from now on.
+type settings struct {
+	MLSSuite string `json:"mlsSuite,omitempty"` // "0xF00E", "0x0003" or "0x0001"
+}
+
+// ServeHTTP answers with the settings as JSON.
+func (s settings) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(s) // the asker has gone
+}
+
 // mainRoutes are what everybody reaches.
-func mainRoutes(sockets, pages http.Handler) http.Handler {
+func mainRoutes(sockets http.Handler, page settings, pages http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.Group(func(r chi.Router) {
 		r.Use(apiHeaders)
 		r.Get("/api/v1/health", health)
+		r.Method(http.MethodGet, "/api/v1/settings", page)
 		r.Handle("/api/v1/rooms/*", sockets)
 	})
 	r.Handle("/*", pages)

@@ -29,6 +29,7 @@ type Config struct {
 	NodeIPs []netip.Addr   // see sfu.Config
 	Origins []string       // see ws.Config.AllowedOrigins
 
+	MLSSuite        string        // of new links, as in [settings]; empty: the page's own choice
 	Grace           time.Duration // see room.Config
 	MaxRooms        int           // see room.Config
 	MaxParticipants int           // see room.Config
@@ -90,7 +91,7 @@ func (s *Server) compose(cfg Config) {
 	})
 	m.watch(s.rooms.Stats, s.media.Stats)
 	s.sockets = ws.NewHandler(s.rooms, ws.Config{AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws")})
-	s.main.server = httpServer(mainRoutes(s.sockets, webclient.Handler()), cfg.Log)
+	s.main.server = httpServer(mainRoutes(s.sockets, settings{cfg.MLSSuite}, webclient.Handler()), cfg.Log)
 	if s.admin != nil {
 		s.admin.server = httpServer(adminRoutes(m), cfg.Log)
 	}

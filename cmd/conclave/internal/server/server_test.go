@@ -39,7 +39,7 @@ func testConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
 		Media: netip.AddrPortFrom(loopback, 0), NodeIPs: []netip.Addr{loopback},
-		Grace: 2 * time.Second, Version: "test", Log: zap.NewNop(),
+		MLSSuite: "0x0003", Grace: 2 * time.Second, Version: "test", Log: zap.NewNop(),
 		Origins: []string{"https://meet.example.org"},
 	}
 }
@@ -73,6 +73,7 @@ func TestRoutes(t *testing.T) {
 		body   string // part of it
 	}{
 		{s.Addr(), "/api/v1/health", 200, "ok"},
+		{s.Addr(), "/api/v1/settings", 200, `{"mlsSuite":"0x0003"}`},
 		{s.Addr(), "/", 200, "<!doctype html"},
 		{s.Addr(), "/r/den", 200, "<!doctype html"},
 		{s.Addr(), "/r/a%20b", 404, ""},
