@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -441,6 +442,46 @@ func TestUnusablePath(t *testing.T) {
 		t.Errorf("another path secret: %v", err)
 	}
 	requireOneEpoch(t, random, parties)
+}
+
+// Whoever cannot follow a valid commit still learns what it did, as all others do: its
+// author, who it is unusable for, and who it removes (rule 15).
+func TestReportWithoutGroup(t *testing.T) {
+	random := testRandom(13)
+	parties := testGroup(t, random, Suite3, 5)
+	kp := testKeyPackage(t, random, Suite3, "newcomer").KeyPackage()
+	moved := []Extension{{ExtensionConclaveIdentity, []byte("another identity")}}
+	// The author's path starts from a leaf with another identity than the group knows.
+	author, leaf := *parties[0].group, *parties[0].group.tree.leaf(0)
+	leaf.extensions = moved
+	author.tree = author.tree.clone()
+	author.tree.set(0, node{leaf: &leaf})
+	msg, _ := forgery{
+		params: CommitParams{Adds: []*KeyPackage{kp}, Removes: []LeafIndex{4}, AAD: []byte("place")},
+		path:   func(p *newPath) { p.path.nodes[0].secrets[0].ciphertext[0] ^= 1 },
+	}.make(t, random, party{group: &author})
+	removed, _ := parties[0].group.Member(4)
+	want := Processed{
+		LeafExtensions: moved, AAD: []byte("place"), Removed: []Member{removed},
+		Added:     []Member{memberOf(4, kp.leaf)},
+		AddedRefs: [][]byte{kp.Ref()}, AddedRaw: [][]byte{kp.Raw()}, PSKIDs: [][]byte{testPSK.ID},
+	}
+	for i, wantErr := range []error{ErrOwnCommit, ErrUnusable, nil, nil, nil} {
+		out, err := parties[i].group.Process(msg, ProcessParams{PSKs: testPSKs, Now: testTime})
+		if !errors.Is(err, wantErr) || out == nil {
+			t.Errorf("member %d: %v", i, err)
+			continue
+		}
+		follows := i == 2 || i == 3
+		if out.SelfRemoved != (i == 4) || (out.Group != nil) != follows || (out.Sender != nil) != follows {
+			t.Errorf("member %d: removed %t, group %t", i, out.SelfRemoved, out.Group != nil)
+		}
+		report := *out
+		report.SelfRemoved, report.Group, report.Sender = false, nil, nil
+		if !reflect.DeepEqual(report, want) {
+			t.Errorf("member %d: another report", i)
+		}
+	}
 }
 
 // afterPath is the tree hash after a path without other changes.

@@ -7,7 +7,8 @@ import "errors"
 //
 // All members of an epoch judge a commit alike: for one commit, all get the same
 // of these errors or none. The exceptions are [ErrUnusable], which only some may
-// get, and [ErrOwnCommit], which only its author gets.
+// get, and [ErrOwnCommit], which only its author gets; both come with the report of what
+// the commit did.
 var (
 	// ErrMalformed: the bytes are not the only encoding of anything.
 	ErrMalformed = errors.New("mls: malformed")

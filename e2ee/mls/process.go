@@ -11,8 +11,9 @@ import (
 type ProcessParams struct {
 	// PSKs returns the secret of an external PSK.
 	PSKs func(id []byte) ([]byte, bool)
-	// Now is the time that added leaves' lifetimes are compared with. All members must
-	// use the same: that of the log entry.
+	// Now is the time that the Adds' lifetimes are compared with. All members must use the
+	// same. Zero leaves them unchecked: the caller has called [KeyPackage.Verify], at a time
+	// that all agree on, for every KeyPackage that a commit may add.
 	Now time.Time
 	// KeyPackages, which may be nil, returns the KeyPackage with this KeyPackageRef if the
 	// caller has verified it before. It saves time and changes no result.
@@ -21,19 +22,24 @@ type ProcessParams struct {
 
 // Processed is what a commit did. Its slices are the caller's.
 type Processed struct {
-	Committer LeafIndex
-	AAD       []byte
-	Added     []Member // in the order of the Adds
-	AddedRefs [][]byte // their KeyPackageRefs
-	AddedRaw  [][]byte // their KeyPackages, as MLSMessages
-	Removed   []Member
-	PSKIDs    [][]byte
+	// What all members of the epoch see alike, whatever becomes of them.
 
-	// SelfRemoved: this member was removed. Group and Sender are nil, and the commit's
-	// confirmation is unchecked, since only members can check it.
+	Committer      LeafIndex
+	LeafExtensions []Extension // of the committer's new leaf, which the path brings
+	AAD            []byte
+	Added          []Member // in the order of the Adds
+	AddedRefs      [][]byte // their KeyPackageRefs
+	AddedRaw       [][]byte // their KeyPackages, as MLSMessages
+	Removed        []Member
+	PSKIDs         [][]byte
+
+	// SelfRemoved: this member was removed.
 	SelfRemoved bool
-	Group       *Group
-	Sender      *Sender
+	// Group and Sender are the next epoch's. They are nil if this member was removed, and
+	// with an error; the commit's confirmation is unchecked then, since only those who
+	// enter the epoch can check it.
+	Group  *Group
+	Sender *Sender
 }
 
 // String keeps the secrets out of logs.
@@ -48,16 +54,15 @@ func (p *Processed) GoString() string { return "[secret]" }
 // Everything that all members can judge comes first, then what only this member can: the
 // error is [ErrUnusable] only for the latter. A commit of this member's own goes through
 // the same checks, and is [ErrOwnCommit] if the others will find nothing wrong with it:
-// the author asks before it merges what it staged. Other errors: [ErrMalformed],
-// [ErrProfile], [ErrInvalid], [ErrWrongEpoch], [ErrDecrypt], [ErrGeneration],
-// [ErrUnknownPSK].
+// the author asks before it merges what it staged. With these two, the report of what the
+// commit did comes too, without a Group: so the caller can hold the commit against rules
+// of its own, as all others do, before it says that it cannot follow. With other errors
+// it is nil: [ErrMalformed], [ErrProfile], [ErrInvalid], [ErrWrongEpoch], [ErrDecrypt],
+// [ErrGeneration], [ErrUnknownPSK].
 func (g *Group) Process(msg []byte, p ProcessParams) (*Processed, error) {
-	if p.Now.IsZero() {
-		return nil, fmt.Errorf("process: %w: no time to judge lifetimes by", ErrInvalid)
-	}
 	out, err := g.process(msg, p, (*commit).checkProfile)
 	if err != nil {
-		return nil, fmt.Errorf("process: %w", err)
+		return out, fmt.Errorf("process: %w", err)
 	}
 	return out, nil
 }
@@ -86,7 +91,6 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 	if err := rules(a.commit); err != nil {
 		return nil, err
 	}
-	committer := a.content.sender
 	c, err := g.applyCommit(a, p)
 	if err != nil {
 		return nil, err
@@ -95,18 +99,18 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 	if err != nil {
 		return nil, err
 	}
-	if committer == g.own {
-		return nil, ErrOwnCommit
-	}
 	out := c.report(a)
-	if c.removes(g.own) {
+	switch {
+	case out.Committer == g.own:
+		return out, ErrOwnCommit
+	case c.removes(g.own):
 		out.SelfRemoved = true
 		return out, nil
 	}
 	context := g.provisional(c.tree.rootHash()).encode()
-	keys, commitSecret, err := c.tree.openPath(g.keys.in(c.tree), g.own, committer, a.commit.path, c.added, context)
+	keys, commitSecret, err := c.tree.openPath(g.keys.in(c.tree), g.own, out.Committer, a.commit.path, c.added, context)
 	if err != nil {
-		return nil, err
+		return out, err // ErrUnusable
 	}
 	tr := g.transit(c.tree, &a.authenticatedContent, commitSecret, g.suite.pskSecret(c.psks, psks))
 	if !equalMAC(tr.tag, a.tag) {
@@ -166,10 +170,11 @@ func (p ProcessParams) recall(proposals []proposal) {
 // report describes the changes for the caller.
 func (c *changes) report(a *privateContent) *Processed {
 	out := &Processed{
-		Committer: a.content.sender,
-		AAD:       slices.Clone(a.content.aad),
-		Added:     c.addedMembers(),
-		Removed:   c.removed,
+		Committer:      a.content.sender,
+		LeafExtensions: cloneExtensions(a.commit.path.leaf.extensions),
+		AAD:            slices.Clone(a.content.aad),
+		Added:          c.addedMembers(),
+		Removed:        c.removed,
 	}
 	for _, kp := range c.adds {
 		out.AddedRefs = append(out.AddedRefs, kp.Ref())
