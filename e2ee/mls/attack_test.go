@@ -34,7 +34,7 @@ type forgery struct {
 }
 
 // make builds the commit, and the Welcome when it is asked for.
-func (f forgery) make(t *testing.T, random io.Reader, p party) (msg []byte, welcome func() []byte) {
+func (f forgery) make(t testing.TB, random io.Reader, p party) (msg []byte, welcome func() []byte) {
 	t.Helper()
 	g := p.group
 	f.params.PSK = testPSK
@@ -97,7 +97,7 @@ func (g *Group) applyBlindly(proposals []proposal) *changes {
 	return c
 }
 
-func (f forgery) seal(t *testing.T, g *Group, a *authenticatedContent) []byte {
+func (f forgery) seal(t testing.TB, g *Group, a *authenticatedContent) []byte {
 	t.Helper()
 	r := ratchet{suite: g.suite, secret: slices.Clone(g.handshake[g.own])}
 	for range f.skip {
@@ -119,7 +119,7 @@ func (f forgery) seal(t *testing.T, g *Group, a *authenticatedContent) []byte {
 	return m.encode()
 }
 
-func (f forgery) welcome(t *testing.T, g *Group, c *changes, tr transition, path *newPath) []byte {
+func (f forgery) welcome(t testing.TB, g *Group, c *changes, tr transition, path *newPath) []byte {
 	t.Helper()
 	info := groupInfo{
 		context: tr.context, extensions: []Extension{{extensionRatchetTree, c.tree.encode()}},
@@ -320,7 +320,9 @@ func refusals(t *testing.T, random io.Reader, parties []party) []refusal {
 			p.path.nodes[0].secrets[0].kemOutput = p.path.nodes[0].secrets[0].kemOutput[1:]
 		}}, ErrInvalid, "size of"},
 		{"a path key of low order", forgery{path: func(p *newPath) { p.path.nodes[0].encryptionKey = make([]byte, 32) }}, ErrInvalid, "encryption key"},
-		{"a path key in the tree already", pathKey(t, random, g, parties[2].group.tree.leaf(2).encryptionKey), ErrInvalid, "one encryption key"},
+		{"a path key in the tree already", pathKey(t, random, g, parties[2].group.tree.leaf(2).encryptionKey), ErrInvalid, "in the tree already"},
+		{"a path key that the path replaces", pathKey(t, random, g, g.tree.nodes[g.tree.root()].encryptionKey()), ErrInvalid, "in the tree already"},
+		{"one key for the leaf and its parent", pathKey(t, random, g, nil), ErrInvalid, "one encryption key"},
 		// Rule 4.
 		{"confirmation tag", forgery{tag: func(b []byte) { b[0] ^= 1 }}, ErrInvalid, "confirmation tag"},
 		{"signature", forgery{signed: func(a *authenticatedContent) { a.signature[0] ^= 1 }}, ErrInvalid, "signature of a message"},
@@ -354,12 +356,16 @@ func (f forgery) withAdd(change func(kp *KeyPackage)) forgery {
 	return f
 }
 
-// pathKey puts a key that the tree has elsewhere into the path, with right parent hashes.
+// pathKey puts a key that the tree has elsewhere, or the path's leaf if it is nil, into the
+// path, with right parent hashes.
 func pathKey(t *testing.T, random io.Reader, g *Group, key []byte) forgery {
 	return forgery{path: func(p *newPath) {
-		p.path.nodes[0].encryptionKey = key
 		tree := g.tree.clone()
 		leaf := *p.path.leaf
+		p.path.nodes[0].encryptionKey = key
+		if key == nil {
+			p.path.nodes[0].encryptionKey = leaf.encryptionKey
+		}
 		leaf.parentHash = tree.setPath(g.own, p.steps, p.path)
 		requireNoError(t, "leaf", leaf.seal(g.signer, g.context.groupID, g.own))
 		p.path.leaf = &leaf

@@ -9,12 +9,15 @@ import (
 
 var benchSizes = []int{2, 10, 50, 200}
 
-func benchEach(b *testing.B, f func(b *testing.B, n int)) {
-	for _, n := range benchSizes {
-		b.Run(fmt.Sprint("N=", n), func(b *testing.B) {
-			b.ReportAllocs()
-			f(b, n)
-		})
+// benchEach runs f in the suites that meetings have, 0x0003 and 0xF00E, at each size.
+func benchEach(b *testing.B, f func(b *testing.B, s Suite, n int)) {
+	for _, s := range []Suite{Suite3, SuiteXWing} {
+		for _, n := range benchSizes {
+			b.Run(fmt.Sprintf("%v/N=%d", s, n), func(b *testing.B) {
+				b.ReportAllocs()
+				f(b, s, n)
+			})
+		}
 	}
 }
 
@@ -34,13 +37,26 @@ func (g *Group) handshakeSender() *Sender {
 // BenchmarkAdd adds N-1 members in one commit and makes the Welcome. Their KeyPackages'
 // signatures are verified before, when they are announced.
 func BenchmarkAdd(b *testing.B) {
-	benchEach(b, func(b *testing.B, n int) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(3)
-		p := testCreate(b, random, Suite3, "creator")
-		adds := testKeyPackages(b, random, Suite3, n-1)
+		p := testCreate(b, random, s, "creator")
+		adds := testKeyPackages(b, random, s, n-1)
 		for i := 0; b.Loop(); i++ {
 			p.sender = benchSender(i, p.group, p.sender)
 			p.commit(b, random, CommitParams{Adds: adds})
+		}
+	})
+}
+
+// BenchmarkWelcome makes the Welcome for N-1 members alone, which BenchmarkAdd makes as well.
+func BenchmarkWelcome(b *testing.B) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
+		random := testRandom(9)
+		p := testCreate(b, random, s, "creator")
+		f := forgery{params: CommitParams{Adds: testKeyPackages(b, random, s, n-1)}}
+		_, welcome := f.make(b, random, p)
+		for b.Loop() {
+			welcome()
 		}
 	})
 }
@@ -53,11 +69,11 @@ func testKeyPackages(t testing.TB, random io.Reader, s Suite, n int) (out []*Key
 }
 
 func BenchmarkJoin(b *testing.B) {
-	benchEach(b, func(b *testing.B, n int) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(4)
-		p := testCreate(b, random, Suite3, "creator")
-		kp := testKeyPackage(b, random, Suite3, "joiner")
-		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, Suite3, n-2), kp.KeyPackage())})
+		p := testCreate(b, random, s, "creator")
+		kp := testKeyPackage(b, random, s, "joiner")
+		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, s, n-2), kp.KeyPackage())})
 		for b.Loop() {
 			testJoin(b, staged.Welcome, kp)
 		}
@@ -67,9 +83,9 @@ func BenchmarkJoin(b *testing.B) {
 // BenchmarkRemove makes a commit that removes a member of a group whose tree is as bad as
 // can be: all were added in one commit.
 func BenchmarkRemove(b *testing.B) {
-	benchEach(b, func(b *testing.B, n int) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(5)
-		p := testGroup(b, random, Suite3, n)[0]
+		p := testGroup(b, random, s, n)[0]
 		for i := 0; b.Loop(); i++ {
 			p.sender = benchSender(i, p.group, p.sender)
 			p.commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n - 1)}})
@@ -78,9 +94,9 @@ func BenchmarkRemove(b *testing.B) {
 }
 
 func BenchmarkProcessRemove(b *testing.B) {
-	benchEach(b, func(b *testing.B, n int) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(6)
-		parties := testGroup(b, random, Suite3, n+1)
+		parties := testGroup(b, random, s, n+1)
 		staged := parties[0].commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n)}})
 		for b.Loop() {
 			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
@@ -91,10 +107,10 @@ func BenchmarkProcessRemove(b *testing.B) {
 }
 
 func BenchmarkProcessAdd(b *testing.B) {
-	benchEach(b, func(b *testing.B, n int) {
+	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(7)
-		parties := testGroup(b, random, Suite3, 2)
-		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, Suite3, n-1)})
+		parties := testGroup(b, random, s, 2)
+		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, s, n-1)})
 		for b.Loop() {
 			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
 				b.Fatal(err)

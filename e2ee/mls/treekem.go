@@ -186,7 +186,7 @@ func (t *tree) mergePath(sender LeafIndex, path *updatePath, groupID []byte, gro
 		return err
 	}
 	steps := t.filteredPath(sender)
-	if err := t.checkPathNodes(steps, path, added); err != nil {
+	if err := errorsOf(t.checkPathNodes(steps, path, added), t.checkPathKeys(path)); err != nil {
 		return err
 	}
 	if !bytes.Equal(path.leaf.parentHash, t.setPath(sender, steps, path)) {
@@ -235,6 +235,21 @@ func (t *tree) checkPathNodes(steps []pathStep, path *updatePath, added []LeafIn
 			if len(c.kemOutput) != t.suite.encSize || len(c.ciphertext) != t.suite.nh+tagSize {
 				return fmt.Errorf("%w: size of a path's ciphertext", ErrInvalid)
 			}
+		}
+	}
+	return nil
+}
+
+// checkPathKeys: none of a path's keys is in the tree before it is merged, also not at the
+// nodes that it renews (RFC 9420, Section 12.4.2).
+func (t *tree) checkPathKeys(path *updatePath) error {
+	renewed := map[string]bool{string(path.leaf.encryptionKey): true}
+	for _, n := range path.nodes {
+		renewed[string(n.encryptionKey)] = true
+	}
+	for _, n := range t.nodes {
+		if !n.blank() && renewed[string(n.encryptionKey())] {
+			return fmt.Errorf("%w: a path's key is in the tree already", ErrInvalid)
 		}
 	}
 	return nil
