@@ -38,16 +38,17 @@ const credentialBasic uint16 = 1
 // versionMLS10 is the only protocol version.
 const versionMLS10 uint16 = 1
 
+// maxExtensions bounds a list of extensions: far more than Conclave's and GREASE.
+const maxExtensions = 64
+
 // extensions reads a list of extensions.
 func (r *reader) extensions() []Extension {
 	var out []Extension
-	seen := make(map[uint16]bool)
-	r.list(func(r *reader) {
+	r.list(maxExtensions, func(r *reader) {
 		e := Extension{Type: r.u16(), Data: r.vec()}
-		if seen[e.Type] {
+		if _, twice := findExtension(out, e.Type); twice {
 			r.failf("extension 0x%04X twice", e.Type)
 		}
-		seen[e.Type] = true
 		out = append(out, e)
 	})
 	return out
@@ -70,8 +71,11 @@ func cloneExtensions(list []Extension) []Extension {
 	return out
 }
 
-// checkExtensionList refuses what could not be encoded: the reader would refuse it too.
+// checkExtensionList refuses what the reader would refuse.
 func checkExtensionList(list []Extension) error {
+	if len(list) > maxExtensions {
+		return fmt.Errorf("%w: %d extensions", ErrInvalid, len(list))
+	}
 	seen := make(map[uint16]bool)
 	for _, e := range list {
 		if seen[e.Type] {

@@ -70,7 +70,7 @@ func TestWelcomesRefused(t *testing.T) {
 		{"an empty tree", forgery{groupInfo: func(i *groupInfo) { i.extensions[0].Data = []byte{0} }}, ErrMalformed, "blank"},
 		{"a very wide tree", forgery{groupInfo: func(i *groupInfo) {
 			i.extensions[0].Data = appendVec(nil, make([]byte, 2*maxLeaves))
-		}}, ErrProfile, "wider"},
+		}}, ErrProfile, "more than 2047"},
 		{"bytes after the GroupInfo", forgery{infoBytes: func(b []byte) []byte { return append(b, 0) }}, ErrMalformed, "left over"},
 		{"truncated GroupInfo", forgery{infoBytes: func(b []byte) []byte { return b[:len(b)-1] }}, ErrMalformed, "truncated"},
 		{"signature of the GroupInfo", forgery{infoKey: other}, ErrInvalid, "signature of a group info"},

@@ -156,6 +156,10 @@ type commit struct {
 	path      *updatePath
 }
 
+// maxProposals is more than the longest commit of the profile has: all but the committer
+// removed, as many added, and the PSK.
+const maxProposals = 2*MaxMembers + 1
+
 const (
 	proposalByValue     = 1
 	proposalByReference = 2
@@ -163,7 +167,7 @@ const (
 
 func (r *reader) commit() *commit {
 	c := &commit{}
-	r.list(func(r *reader) {
+	r.list(maxProposals, func(r *reader) {
 		switch typ := r.u8(); typ {
 		case proposalByValue:
 			c.proposals = append(c.proposals, r.proposal())

@@ -25,15 +25,24 @@ func (c *changes) removes(leaf LeafIndex) bool {
 // leaves lifetimes unchecked. All members come to the same result.
 func (g *Group) apply(proposals []proposal, committer LeafIndex, now time.Time) (*changes, error) {
 	c := &changes{tree: g.tree.clone()}
-	req, err := requiredBy(g.context.extensions)
-	if err != nil {
+	if err := g.noteCheap(c, proposals, committer); err != nil {
 		return nil, err
 	}
+	if err := g.noteAdds(c, proposals, now); err != nil {
+		return nil, err
+	}
+	c.applyToTree()
+	return c, nil
+}
+
+// noteCheap checks all but the Adds, and counts these: each costs two signatures.
+func (g *Group) noteCheap(c *changes, proposals []proposal, committer LeafIndex) error {
+	adds := 0
 	for i, p := range proposals {
 		var err error
 		switch p.typ {
 		case proposalAdd:
-			err = g.noteAdd(c, p.add, req, now)
+			adds++
 		case proposalRemove:
 			err = g.noteRemove(c, p.removed, committer)
 		case proposalPSK:
@@ -42,14 +51,29 @@ func (g *Group) apply(proposals []proposal, committer LeafIndex, now time.Time) 
 			err = fmt.Errorf("%w: proposal type %d", ErrProfile, p.typ)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("proposal %d: %w", i, err)
+			return fmt.Errorf("proposal %d: %w", i, err)
 		}
 	}
-	if n := g.tree.members() - len(c.removed) + len(c.adds); n > MaxMembers {
-		return nil, fmt.Errorf("%w: %d members", ErrProfile, n)
+	if n := g.tree.members() - len(c.removed) + adds; n > MaxMembers {
+		return fmt.Errorf("%w: %d members", ErrProfile, n)
 	}
-	c.applyToTree()
-	return c, nil
+	return nil
+}
+
+func (g *Group) noteAdds(c *changes, proposals []proposal, now time.Time) error {
+	req, err := requiredBy(g.context.extensions)
+	if err != nil {
+		return err
+	}
+	for i, p := range proposals {
+		if p.typ != proposalAdd {
+			continue
+		}
+		if err := g.noteAdd(c, p.add, req, now); err != nil {
+			return fmt.Errorf("proposal %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 func (c *changes) applyToTree() {

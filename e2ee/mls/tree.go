@@ -11,6 +11,9 @@ const MaxMembers = 1000
 
 const maxLeaves = 1024
 
+// maxDepth is the length of the longest direct path: log2 of maxLeaves.
+const maxDepth = 10
+
 // parentNode is ParentNode (RFC 9420, Section 7.1). It is immutable: trees share it.
 type parentNode struct {
 	encryptionKey []byte
@@ -212,11 +215,7 @@ const (
 func parseTree(s *suite, data []byte) (*tree, error) {
 	var nodes []node
 	err := decode("ratchet tree", data, func(r *reader) {
-		r.list(func(r *reader) {
-			if len(nodes) >= 2*maxLeaves-1 {
-				r.fail(fmt.Errorf("%w: tree wider than %d leaves", ErrProfile, maxLeaves))
-				return
-			}
+		r.list(2*maxLeaves-1, func(r *reader) {
 			nodes = append(nodes, r.treeNode(nodeIndex(len(nodes))))
 		})
 	})
@@ -252,7 +251,7 @@ func (r *reader) treeNode(x nodeIndex) (n node) {
 
 func (r *reader) parentNode() *parentNode {
 	p := &parentNode{encryptionKey: r.vec(), parentHash: r.vec()}
-	r.list(func(r *reader) {
+	r.list(maxLeaves, func(r *reader) {
 		i := LeafIndex(r.u32())
 		if n := len(p.unmerged); n > 0 && p.unmerged[n-1] >= i {
 			r.failf("unmerged leaves not ascending")

@@ -24,9 +24,9 @@ type updatePathNode struct {
 
 func (r *reader) updatePath() *updatePath {
 	p := &updatePath{leaf: r.leafNode()}
-	r.list(func(r *reader) {
+	r.list(maxDepth, func(r *reader) {
 		n := updatePathNode{encryptionKey: r.vec()}
-		r.list(func(r *reader) { n.secrets = append(n.secrets, r.hpkeCiphertext()) })
+		r.list(maxLeaves, func(r *reader) { n.secrets = append(n.secrets, r.hpkeCiphertext()) })
 		p.nodes = append(p.nodes, n)
 	})
 	return p

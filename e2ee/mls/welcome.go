@@ -23,7 +23,7 @@ func parseWelcome(b []byte) (w welcome, err error) {
 	err = decode("welcome", b, func(r *reader) {
 		r.messageHeader(wireWelcome)
 		w.suite = Suite(r.u16())
-		r.list(func(r *reader) {
+		r.list(MaxMembers, func(r *reader) {
 			w.secrets = append(w.secrets, encryptedGroupSecrets{r.vec(), r.hpkeCiphertext()})
 		})
 		w.groupInfo = r.vec()
@@ -84,13 +84,16 @@ type groupSecrets struct {
 	psks   []pskID
 }
 
+// maxPSKs bounds the PSKs that a Welcome names. The profile has one.
+const maxPSKs = 16
+
 func parseGroupSecrets(b []byte) (s groupSecrets, err error) {
 	err = decode("group secrets", b, func(r *reader) {
 		s.joiner = r.vec()
 		if r.optional() {
 			s.path = r.vec()
 		}
-		r.list(func(r *reader) { s.psks = append(s.psks, r.pskID()) })
+		r.list(maxPSKs, func(r *reader) { s.psks = append(s.psks, r.pskID()) })
 	})
 	return s, err
 }

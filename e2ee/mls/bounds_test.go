@@ -1,0 +1,126 @@
+package mls
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// shortLeaf is the shortest encoding of a leaf node, up to its extensions.
+var shortLeaf = []byte{0, 0, 0, byte(credentialBasic), 0, 0, 0, 0, 0, 0, byte(sourceUpdate)}
+
+// shortUpdate is a proposal by value with an Update of the shortest leaf, up to the same.
+var shortUpdate = append([]byte{proposalByValue, 0, byte(proposalUpdate)}, shortLeaf...)
+
+// filled is a vector of the same element, of about the size of the largest input.
+func filled(element ...byte) []byte {
+	return appendVec(nil, bytes.Repeat(element, (maxInput-1024)/len(element)))
+}
+
+// manyExtensions is a list of n extensions, the last with size bytes.
+func manyExtensions(n, size int) []byte {
+	return appendList(nil, func(b []byte) []byte {
+		for typ := range n - 1 {
+			b = append(appendU16(b, uint16(typ)), 0)
+		}
+		return appendVec(appendU16(b, uint16(n-1)), make([]byte, size))
+	})
+}
+
+// pathOf is a commit without proposals, with these nodes in its path.
+func pathOf(nodes []byte) []byte {
+	return slices.Concat([]byte{0, 1}, shortLeaf, []byte{0, 0}, appendVec(nil, nodes))
+}
+
+// Whoever fills a message with the shortest elements there are does not get much more of
+// our memory than it sent bytes: the decoders stop at the bound of each list.
+func TestMemoryBounded(t *testing.T) {
+	welcomeOf := func(b []byte) error { _, err := parseWelcome(b); return err }
+	secretsOf := func(b []byte) error { _, err := parseGroupSecrets(b); return err }
+	infoOf := func(b []byte) error { _, err := parseGroupInfo(b); return err }
+	treeOf := func(b []byte) error { _, err := parseTree(suites[Suite3], b); return err }
+	commitOf := func(b []byte) error { return decode("commit", b, func(r *reader) { r.commit() }) }
+	capabilitiesOf := func(b []byte) error { return decode("capabilities", b, func(r *reader) { r.capabilities() }) }
+
+	update := slices.Concat(shortUpdate, []byte{0, 0})
+	fullUpdate := slices.Concat(shortUpdate, manyExtensions(maxExtensions, 4000), []byte{0})
+	fullLeaf := slices.Concat([]byte{1, nodeTypeLeaf}, shortLeaf, manyExtensions(maxExtensions, 8000), []byte{0})
+	ascending := appendList(nil, func(b []byte) []byte {
+		for i := range uint32((maxInput - 1024) / 4) {
+			b = appendU32(b, i)
+		}
+		return b
+	})
+	ciphertext := hpkeCiphertext{make([]byte, 400), make([]byte, 400)}.append(nil)
+	fullNode := append([]byte{0}, appendVec(nil, bytes.Repeat(ciphertext, maxLeaves))...)
+	for _, tc := range []struct {
+		name  string
+		parse func(b []byte) error
+		input []byte
+		want  string
+	}{
+		{"welcome of secrets", welcomeOf, slices.Concat(appendMessageHeader(nil, wireWelcome), []byte{0, 3}, filled(0, 0, 0), []byte{0}), "more than 1000"},
+		{"group secrets of PSKs", secretsOf, slices.Concat([]byte{0, 0}, filled(pskExternal, 0, 0)), "more than 16"},
+		{"group info of extensions", infoOf, slices.Concat([]byte{0, 1, 0, 3, 0}, make([]byte, 10), manyExtensions(1<<16, maxInput-4<<16)), "more than 64"},
+		{"commit of Removes", commitOf, append(filled(proposalByValue, 0, byte(proposalRemove), 0, 0, 0, 0), 0), "more than 2001"},
+		{"commit of PSKs", commitOf, append(filled(proposalByValue, 0, byte(proposalPSK), pskExternal, 0, 0), 0), "more than 2001"},
+		{"commit of Updates", commitOf, append(filled(update...), 0), "more than 2001"},
+		{"commit of Updates with extensions", commitOf, append(filled(fullUpdate...), 0), ""},
+		{"path of nodes", commitOf, pathOf(make([]byte, maxInput-1024)), "more than 10"},
+		{"path of ciphertexts", commitOf, pathOf(slices.Concat([]byte{0}, filled(0, 0))), "more than 1024"},
+		{"path of nodes with ciphertexts", commitOf, pathOf(bytes.Repeat(fullNode, maxDepth)), ""},
+		{"tree of blank nodes", treeOf, filled(0), "more than 2047"},
+		{"tree of leaves with extensions", treeOf, filled(append(fullLeaf, 0)...), "ends with a blank node"},
+		{"tree of unmerged leaves", treeOf, appendVec(nil, slices.Concat([]byte{0, 1, nodeTypeParent, 0, 0}, ascending)), "more than 1024"},
+		{"capabilities of suites", capabilitiesOf, append([]byte{0}, append(filled(0, 1), 0, 0, 0)...), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := tc.parse(tc.input)
+			runtime.ReadMemStats(&after)
+			used := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%d bytes of memory for %d of input", used, len(tc.input))
+			if used > 2*uint64(len(tc.input)) {
+				t.Errorf("%d bytes of memory for %d of input", used, len(tc.input))
+			}
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, expected %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// Adds are counted before a signature of them is verified: a commit of a member's costs the
+// others no more than the largest group does.
+func TestAddsCountedFirst(t *testing.T) {
+	random := testRandom(61)
+	g := testGroup(t, random, Suite3, 2)[0].group
+	forged := variant(t, random, Suite3, func(*KeyPackage) {})
+	forged.signature = make([]byte, 64)
+	adds := func(n int) []proposal { return addsOf(slices.Repeat([]*KeyPackage{forged}, n)) }
+	remove := proposal{typ: proposalRemove, removed: 1}
+	for _, tc := range []struct {
+		name      string
+		proposals []proposal
+		want      error
+	}{
+		{"as many as fit", adds(MaxMembers - 2), ErrInvalid},
+		{"one more", adds(MaxMembers - 1), ErrProfile},
+		{"one more and one less", append(adds(MaxMembers-1), remove), ErrInvalid},
+		{"two more and one less", append(adds(MaxMembers), remove), ErrProfile},
+		{"two more and one less, twice", append(adds(MaxMembers), remove, remove), ErrInvalid},
+	} {
+		_, err := g.apply(tc.proposals, 0, testTime)
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	if _, err := g.apply(append(adds(1), remove, remove), 0, testTime); !strings.Contains(fmt.Sprint(err), "twice") {
+		t.Errorf("a signature was verified before a Remove was looked at: %v", err)
+	}
+}
