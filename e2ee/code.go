@@ -10,7 +10,7 @@ const (
 	// Of joined entries.
 	CodeBadKeyPackage  Code = "bad_key_package" // malformed, of another suite, or its signature is wrong
 	CodeBadLifetime    Code = "bad_lifetime"    // not valid at the entry's time, or for too long
-	CodeBadMAC         Code = "bad_mac"         // not made under this link; also of create entries
+	CodeBadMAC         Code = "bad_mac"         // not made under this link; also of create and commit entries
 	CodeBadJoin        Code = "bad_join"        // of another room or log, or its join extension is wrong
 	CodeBadGeneration  Code = "bad_generation"  // of another generation; also of create and commit entries
 	CodeBadIdentity    Code = "bad_identity"    // the sealed identity does not open or is not this leaf's

@@ -148,11 +148,23 @@ func (s *Session) commit() error {
 		clear(s.staged)
 	}
 	s.staged[sha256.Sum256(staged.Commit)] = &stagedCommit{staged, x, p}
-	s.turnPost = s.post(PostCommit{
-		Last: s.ledger.last, Generation: s.ledger.generation,
-		Adds: p.digests(), Commit: staged.Commit, Welcome: staged.Welcome,
-	})
+	s.turnPost = s.post(s.envelope(p, staged))
 	return nil
+}
+
+// envelope is the post of a commit that follows the last create or commit entry.
+func (s *Session) envelope(p plan, staged *mls.Staged) PostCommit {
+	c := Committed{
+		Last: s.ledger.last, Generation: s.ledger.generation,
+		Adds: p.digests(), CommitDigest: sha256.Sum256(staged.Commit),
+	}
+	if staged.Welcome != nil {
+		c.WelcomeDigest = sha256.Sum256(staged.Welcome)
+	}
+	return PostCommit{
+		Last: c.Last, Generation: c.Generation, Adds: c.Adds, Commit: staged.Commit, Welcome: staged.Welcome,
+		MAC: s.keys.commitMAC(s.cfg.Link.Room, s.ledger.id, c, s.cfg.PID),
+	}
 }
 
 // maxStaged bounds the commits of ours that wait for one and the same place in the

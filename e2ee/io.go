@@ -42,7 +42,8 @@ type Created struct {
 }
 
 // Committed moves the group to its next epoch. Commit is empty where the room gave
-// only the digest; Welcome is empty for all whom it does not name.
+// only the digest; Welcome is empty for all whom it does not name. The MAC covers all but
+// these two, so that an entry fits one place in one log.
 type Committed struct {
 	Last          uint64
 	Generation    uint32
@@ -51,6 +52,7 @@ type Committed struct {
 	CommitDigest  Hash
 	Welcome       []byte
 	WelcomeDigest Hash // zero if there is no Welcome
+	MAC           Hash
 }
 
 func (Joined) isEntryBody()    {}
@@ -133,6 +135,7 @@ type PostCommit struct {
 	Adds       []Hash
 	Commit     []byte
 	Welcome    []byte
+	MAC        Hash
 }
 
 func (PostJoin) isPostBody()   {}

@@ -182,7 +182,7 @@ func (l *lab) post(p *person, body PostBody) string {
 func committed(body PostCommit) Committed {
 	c := Committed{
 		Last: body.Last, Generation: body.Generation, Adds: body.Adds,
-		Commit: body.Commit, CommitDigest: sha256.Sum256(body.Commit), Welcome: body.Welcome,
+		Commit: body.Commit, CommitDigest: sha256.Sum256(body.Commit), Welcome: body.Welcome, MAC: body.MAC,
 	}
 	if body.Welcome != nil {
 		c.WelcomeDigest = sha256.Sum256(body.Welcome)
@@ -222,6 +222,7 @@ type crafted struct {
 	params mls.CommitParams
 	sign   PID // the pid of the entry
 	body   func(*Committed)
+	after  func(*Committed) // the MAC is made
 }
 
 // craft lets p write a commit entry that change has spoiled.
@@ -249,6 +250,10 @@ func (l *lab) craft(p *person, change func(*crafted)) Entry {
 	})
 	if c.body != nil {
 		c.body(&body)
+	}
+	body.MAC = p.keys.commitMAC(l.link.Room, l.id, body, c.sign)
+	if c.after != nil {
+		c.after(&body)
 	}
 	p.stop() // its session does not know the commit
 	return l.append(c.sign, body)

@@ -329,7 +329,7 @@ func (l *ledger) waitedLong() bool {
 // committed books a commit entry of this generation: whom it names counts as being in
 // the group, for those who cannot read it.
 func (l *ledger) committed(e Entry, body Committed) Code {
-	code := l.judgeEnvelope(body)
+	code := l.judgeEnvelope(e, body)
 	l.last = e.Position
 	if code != "" {
 		return code
@@ -358,8 +358,9 @@ func (l *ledger) name(a *announcement, position uint64) {
 	a.moved = position
 }
 
-// judgeEnvelope checks what everyone sees of a commit.
-func (l *ledger) judgeEnvelope(body Committed) Code {
+// judgeEnvelope checks what everyone sees of a commit. One that fails is a turn that is
+// over, and nothing else: whoever it names or is of stays as it was.
+func (l *ledger) judgeEnvelope(e Entry, body Committed) Code {
 	switch {
 	case body.Last != l.last:
 		return CodeStale
@@ -367,6 +368,8 @@ func (l *ledger) judgeEnvelope(body Committed) Code {
 		return CodeBadGeneration
 	case len(body.Adds) > maxMembers:
 		return CodeBadCommit
+	case !l.keys.commitMAC(l.link.Room, l.id, body, e.PID).equal(body.MAC):
+		return CodeBadMAC
 	}
 	return ""
 }

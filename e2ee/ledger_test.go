@@ -236,16 +236,26 @@ func TestCreateRules(t *testing.T) {
 	want("nobody is in the group", a.create(bob.pid, nil), "")
 }
 
-// TestNamed: a commit entry puts those whom it names into the group, valid or not, until
-// they announce themselves again.
+// TestNamed: a commit entry puts those whom it names into the group, whether members find
+// it valid or not, until they announce themselves again. One without the MAC names nobody.
 func TestNamed(t *testing.T) {
 	a := newAnnouncer(t)
 	alice, bob := a.who(), a.who()
 	a.apply(a.announce(alice, nil))
 	a.create(alice.pid, nil)
 	a.apply(a.announce(bob, nil))
-	adds := []Hash{a.ledger.present[bob.pid].digest}
-	a.apply(alice.pid, Committed{Last: a.ledger.last, Generation: 1, Adds: adds})
+	c := Committed{Last: a.ledger.last, Generation: 1, Adds: []Hash{a.ledger.present[bob.pid].digest}}
+	if code := a.apply(alice.pid, c); code != CodeBadMAC || a.ledger.waiting != 1 || len(a.ledger.turns) != 1 {
+		t.Errorf("%q; %d wait, %d turns", code, a.ledger.waiting, len(a.ledger.turns))
+	}
+	if moved := a.ledger.present[alice.pid].moved; moved != 2 || a.ledger.last != 4 {
+		t.Errorf("alice has moved at %d, and the last turn is at %d", moved, a.ledger.last)
+	}
+	c.Last = a.ledger.last
+	c.MAC = a.keys.commitMAC(a.link.Room, a.id, c, alice.pid)
+	if code := a.apply(alice.pid, c); code != "" || a.ledger.waiting != 0 || len(a.ledger.turns) != 2 {
+		t.Errorf("%q; %d wait, %d turns", code, a.ledger.waiting, len(a.ledger.turns))
+	}
 	a.apply(alice.pid, Left{})
 	if code := a.create(bob.pid, nil); code != CodeNotAnnounced {
 		t.Errorf("named: %q", code)

@@ -195,7 +195,7 @@ const passphraseFlag = 0
 // passphrase; the passphrase part is empty then.
 type linkKeys struct {
 	psk  []byte // the external PSK of every commit
-	join []byte // authenticates joined and create entries
+	join []byte // authenticates joined, create and commit entries
 	name []byte // seals identities
 }
 
@@ -245,6 +245,25 @@ func (k linkKeys) createMAC(room string, log LogID, c Created, pid PID) Hash {
 	m = binary.BigEndian.AppendUint32(m, c.Generation)
 	m = append(m, c.GroupID[:]...)
 	return k.mac(append(m, pid[:]...))
+}
+
+// commitMAC authenticates the envelope of a commit entry: HMAC-SHA256 over
+//
+//	"conclave/1 commit" || vector(room) || log id[16] || last u64 || generation u32 || pid[16] ||
+//	vector(digests of the added KeyPackages) || SHA-256(commit)[32] ||
+//	SHA-256(Welcome)[32], or zeros without one
+//
+// Since it covers last, an entry is good for one place in the log: nobody without the link
+// can repeat it or move it.
+func (k linkKeys) commitMAC(room string, log LogID, c Committed, pid PID) Hash {
+	m := appendVector([]byte("conclave/1 commit"), []byte(room))
+	m = append(m, log[:]...)
+	m = binary.BigEndian.AppendUint64(m, c.Last)
+	m = binary.BigEndian.AppendUint32(m, c.Generation)
+	m = append(m, pid[:]...)
+	m = appendVector(m, joinHashes(c.Adds))
+	m = append(m, c.CommitDigest[:]...)
+	return k.mac(append(m, c.WelcomeDigest[:]...))
 }
 
 func (k linkKeys) mac(message []byte) Hash {

@@ -31,7 +31,7 @@ func LogStart(room string, id LogID) Hash {
 //	2 left    nothing
 //	3 create  last u64 || generation u32 || group id[16] || MAC[32]
 //	4 commit  last u64 || generation u32 || vector(digests of the added KeyPackages) ||
-//	          SHA-256(commit)[32] || SHA-256(Welcome)[32], or zeros without one
+//	          SHA-256(commit)[32] || SHA-256(Welcome)[32], or zeros without one || MAC[32]
 //
 // Commits and Welcomes enter as the digests that the entry gives, so that all have
 // the same hash whether they were sent the bytes or not.
@@ -61,7 +61,8 @@ func appendBody(b []byte, e Entry) []byte {
 		b = binary.BigEndian.AppendUint32(b, body.Generation)
 		b = appendVector(b, joinHashes(body.Adds))
 		b = append(b, body.CommitDigest[:]...)
-		return append(b, body.WelcomeDigest[:]...)
+		b = append(b, body.WelcomeDigest[:]...)
+		return append(b, body.MAC[:]...)
 	}
 	panic("e2ee: entry without a body") // Step refuses it
 }

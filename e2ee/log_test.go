@@ -12,7 +12,7 @@ func logEntries() []Entry {
 	return []Entry{
 		{1, 1000, PID{1}, Joined{KeyPackage: []byte("kp"), MAC: Hash{2}}},
 		{2, 1001, PID{1}, Created{Last: 0, Generation: 1, GroupID: [16]byte{3}, MAC: Hash{4}}},
-		{3, 1002, PID{1}, Committed{Last: 2, Generation: 1, Adds: []Hash{{5}, {6}, {7}}, CommitDigest: Hash{8}, WelcomeDigest: Hash{9}}},
+		{3, 1002, PID{1}, Committed{Last: 2, Generation: 1, Adds: []Hash{{5}, {6}, {7}}, CommitDigest: Hash{8}, WelcomeDigest: Hash{9}, MAC: Hash{10}}},
 		{4, 1003, PID{1}, Left{}},
 	}
 }
@@ -23,8 +23,8 @@ func TestLogHash(t *testing.T) {
 		"402c7b1e692021edf41d616b980188dc50b6fd28a28b616a732381291edeb174",
 		"c3c1cd827aa2c1d92fe151a18418d2bfa8ff07e35686bfd99e840292fb00041f",
 		"c09db10eaf3284d9f3ae5b4d956a5d61819809c49466e7968b823c74037b445d",
-		"ffcc4ccf8b166530abf73e911f97eb34ebd0a9cc21f13fa9f9c8410809ba76d1",
-		"87ec57ee4b1dc3a7b442017d69917c9490ed0b7029480198c9f0115deb0c306e",
+		"1b9ca106e5959c57b7980f885c64c4e2e83918daec9de6a1c024111adac06945",
+		"abec771ccd4770178b98dcc79068dd48602362bdca7d43a0e297fee7d46f988b",
 	}
 	c := newChain("room", LogID{1})
 	for _, e := range logEntries() {
@@ -72,6 +72,7 @@ func TestLogHashCovers(t *testing.T) {
 		"adds":       func(c *Committed) { c.Adds = c.Adds[1:] },
 		"commit":     func(c *Committed) { c.CommitDigest[0]++ },
 		"welcome":    func(c *Committed) { c.WelcomeDigest = Hash{} },
+		"MAC":        func(c *Committed) { c.MAC = Hash{} },
 	} {
 		changed := c
 		change(&changed)

@@ -293,7 +293,7 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 
 // committed follows a commit entry and says why it is not valid.
 func (s *Session) committed(e Entry, c Committed) Code {
-	code := s.ledger.judgeEnvelope(c)
+	code := s.ledger.judgeEnvelope(e, c)
 	if code != "" {
 		s.ledger.apply(s.now, e)
 		return code

@@ -46,6 +46,10 @@ func TestCommitRules(t *testing.T) {
 			c.body = func(b *Committed) { b.Adds = append(b.Adds, Hash{1}) }
 		}},
 		{"in another's name", CodePIDMismatch, func(l *lab, _ *person, c *crafted) { c.sign = l.people[1].cfg.PID }},
+		{"no MAC", CodeBadMAC, func(_ *lab, _ *person, c *crafted) { c.after = func(b *Committed) { b.MAC = Hash{} } }},
+		{"another Welcome than the MAC has", CodeBadMAC, func(_ *lab, _ *person, c *crafted) {
+			c.after = func(b *Committed) { b.WelcomeDigest[0]++ }
+		}},
 		{"stale", CodeStale, func(_ *lab, _ *person, c *crafted) { c.body = func(b *Committed) { b.Last-- } }},
 		{"another generation", CodeBadGeneration, func(_ *lab, _ *person, c *crafted) { c.body = func(b *Committed) { b.Generation++ } }},
 	}

@@ -200,9 +200,9 @@ func (m *model) message() command {
 	case 4:
 		cmd.body = &signal.Create{Last: last, GroupID: make([]byte, 16), MAC: make([]byte, 32)}
 	case 5:
-		cmd.body = &signal.Commit{Last: last, Commit: make([]byte, 1+m.pick(40))}
+		cmd.body = &signal.Commit{Last: last, Commit: make([]byte, 1+m.pick(40)), MAC: make([]byte, 32)}
 	case 6:
-		cmd.body = &signal.Commit{Last: last, Commit: []byte{1}, Adds: [][]byte{sum[:]}, Welcome: []byte{2}}
+		cmd.body = &signal.Commit{Last: last, Commit: []byte{1}, Adds: [][]byte{sum[:]}, Welcome: []byte{2}, MAC: make([]byte, 32)}
 	case 7:
 		cmd.body = &signal.Message{Data: []byte{1}}
 	case 8:

@@ -133,6 +133,7 @@ func newCommitEntry(commit *signal.Commit) *signal.CommitEntry {
 		Adds:         commit.Adds,
 		Commit:       commit.Commit,
 		CommitDigest: sum[:],
+		MAC:          commit.MAC,
 	}
 	if len(commit.Welcome) > 0 {
 		sum := sha256.Sum256(commit.Welcome)
@@ -150,10 +151,11 @@ func commitBody(c *signal.CommitEntry) []byte {
 		body = append(body, add...)
 	}
 	body = append(body, c.CommitDigest...)
-	if c.WelcomeDigest == nil {
-		return append(body, make([]byte, signal.DigestSize)...)
+	welcome := c.WelcomeDigest
+	if welcome == nil {
+		welcome = make([]byte, signal.DigestSize)
 	}
-	return append(body, c.WelcomeDigest...)
+	return append(append(body, welcome...), c.MAC...)
 }
 
 func commitSize(c *signal.CommitEntry) int { return len(c.Commit) + len(c.Welcome) }

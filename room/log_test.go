@@ -94,6 +94,7 @@ func (f *follower) commit(b *bytes.Buffer, c *signal.CommitEntry) {
 	welcome := make([]byte, 32)
 	copy(welcome, c.WelcomeDigest)
 	b.Write(welcome)
+	b.Write(c.MAC)
 	for _, pair := range [][2][]byte{{c.Commit, c.CommitDigest}, {c.Welcome, c.WelcomeDigest}} {
 		if sum := sha256.Sum256(pair[0]); len(pair[0]) > 0 && !bytes.Equal(sum[:], pair[1]) {
 			f.t.Fatalf("digest %x of %q", pair[1], pair[0])
@@ -113,8 +114,8 @@ func sampleLog(room string, limits logLimits) *log {
 	l.appendJoined(at(1), bob, &signal.Join{KeyPackage: []byte("b1"), MAC: mac})
 	l.appendCreate(at(1), alice, &signal.Create{Generation: 1, GroupID: bytes.Repeat([]byte{8}, 16), MAC: mac})
 	l.appendCommit(at(0), alice, &signal.Commit{Last: 3, Generation: 1, Adds: [][]byte{add[:]},
-		Commit: []byte("commit"), Welcome: []byte("welcome")}, []signal.PID{bob})
-	l.appendCommit(at(5), bob, &signal.Commit{Last: 4, Generation: 1, Commit: []byte("commit 2")}, nil)
+		Commit: []byte("commit"), Welcome: []byte("welcome"), MAC: mac}, []signal.PID{bob})
+	l.appendCommit(at(5), bob, &signal.Commit{Last: 4, Generation: 1, Commit: []byte("commit 2"), MAC: mac}, nil)
 	l.appendLeft(at(9), bob)
 	return l
 }
@@ -129,7 +130,7 @@ func TestLogHash(t *testing.T) {
 		t.Fatalf("head %x, want %x", l.head, f.hash)
 	}
 	// Fixed, so that a change of the format cannot go unseen.
-	const want = "2db295cea6bce6cc60b14e92ed8de3be36b7d93c539c613f773c5f2eef9fbcd5"
+	const want = "5ff098ab8d892e54c0dd86f27156d709093f5c09e90289adc90275767b5fe0e5"
 	if got := hex.EncodeToString(l.head[:]); got != want {
 		t.Fatalf("head %s, want %s", got, want)
 	}

@@ -191,7 +191,7 @@ func (p *player) received(a args) command {
 	case "create":
 		cmd.body = &signal.Create{Last: a.number("last"), Generation: 1, GroupID: make([]byte, 16), MAC: make([]byte, 32)}
 	case "commit":
-		c := &signal.Commit{Last: a.number("last"), Generation: 1, Commit: []byte("commit")}
+		c := &signal.Commit{Last: a.number("last"), Generation: 1, Commit: []byte("commit"), MAC: make([]byte, 32)}
 		for _, key := range a.list("adds") {
 			sum := sha256.Sum256([]byte(key))
 			c.Adds, c.Welcome = append(c.Adds, sum[:]), []byte("welcome")

@@ -14,7 +14,11 @@ func (w *World) attack(p *Participant) {
 	case 0:
 		s.Append(p, w.garbageCommit(nil))
 	case 1:
-		s.Append(p, w.garbageCommit(s.announced()))
+		c := w.garbageCommit(s.announced())
+		if w.Rand.IntN(2) == 0 {
+			c = w.sealed(p.PID, c) // the server works with one who has the link
+		}
+		s.Append(p, c)
 	case 2:
 		s.Append(p, e2ee.Created{Last: s.Last(), Generation: w.generation() + 1, GroupID: [16]byte{1}})
 	case 3, 4:
@@ -55,7 +59,7 @@ func (w *World) flip(b []byte) []byte {
 	return b
 }
 
-// garbageCommit is a commit entry that fits the log and nothing else.
+// garbageCommit is a commit entry that fits the log and nothing else. It has no MAC.
 func (w *World) garbageCommit(adds []e2ee.Hash) e2ee.Committed {
 	c := e2ee.Committed{Last: w.Server.Last(), Generation: w.generation(), Adds: adds, Commit: make([]byte, 300)}
 	w.fill(c.Commit)

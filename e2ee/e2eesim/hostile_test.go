@@ -139,27 +139,54 @@ func TestInvented(t *testing.T) {
 	}
 }
 
-// TestWelcomeSwapped gives a joiner the Welcome of another commit, with and without a
-// digest that fits it.
+// TestWelcomeSwapped gives a joiner the Welcome of another commit: by itself, with a digest
+// that fits it, and with the MAC over that of one who has the link. The joiner takes it in
+// no case; without the MAC it knows of no commit that adds it, and begins a group alone.
 func TestWelcomeSwapped(t *testing.T) {
-	for _, fits := range []bool{false, true} {
-		w := NewWorld(4)
-		w.meeting("alice", "bob")
-		first := w.welcome()
-		carol := w.NewParticipant("carol")
-		carol.Show = w.withCommit(func(c *e2ee.Committed) {
-			if c.Welcome != nil {
+	tests := []struct {
+		name   string
+		digest bool
+		mac    bool
+		alone  bool
+	}{
+		{"bytes", false, false, false},
+		{"bytes and digest", true, false, true},
+		{"bytes, digest and MAC", true, true, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := NewWorld(4)
+			w.Forks = true
+			alice := w.meeting("alice", "bob")
+			first := w.welcome()
+			carol := w.NewParticipant("carol")
+			carol.Show = func(e e2ee.Entry) []e2ee.Entry {
+				c, ok := e.Body.(e2ee.Committed)
+				if !ok || c.Welcome == nil {
+					return []e2ee.Entry{e}
+				}
 				c.Welcome = first
-				if fits {
+				if test.digest {
 					c.WelcomeDigest = sha256.Sum256(first)
 				}
+				if test.mac {
+					c = w.sealed(e.PID, c)
+				}
+				e.Body = c
+				return []e2ee.Entry{e}
+			}
+			carol.Connect()
+			w.Run(60 * time.Second)
+			if alone := carol.Epoch != nil; alone != test.alone || alone && len(carol.Epoch.Members) != 1 {
+				t.Errorf("carol is in %v", carol.Epoch)
+			}
+			if refusedBy(carol, e2ee.CodeBadMAC) != test.alone {
+				t.Errorf("carol has refused %v", carol.Refused)
+			}
+			if err := w.agreed([]*Participant{alice, w.named("bob")}, alice.Roster()); err != nil {
+				t.Error(err)
 			}
 		})
-		carol.Connect()
-		w.Run(60 * time.Second)
-		if carol.Epoch != nil {
-			t.Errorf("fits=%t: carol is in an epoch", fits)
-		}
 	}
 }
 
@@ -292,6 +319,12 @@ func mutate(w *World, data *[]byte, e e2ee.Entry) []e2ee.Entry {
 		b[(int(next())<<8|int(next()))%len(b)] ^= next() | 1
 		return b
 	}
+	perhaps := func(pid e2ee.PID, c e2ee.Committed) e2ee.Committed {
+		if next()%2 == 0 {
+			return c
+		}
+		return w.sealed(pid, c)
+	}
 	switch next() % 12 {
 	case 1:
 		return nil
@@ -314,19 +347,19 @@ func mutate(w *World, data *[]byte, e e2ee.Entry) []e2ee.Entry {
 		if c, ok := e.Body.(e2ee.Committed); ok {
 			c.Commit = flip(c.Commit)
 			c.CommitDigest = sha256.Sum256(c.Commit)
-			e.Body = c
+			e.Body = perhaps(e.PID, c)
 		}
 	case 10:
 		if c, ok := e.Body.(e2ee.Committed); ok {
 			c.Welcome = flip(c.Welcome)
 			c.WelcomeDigest = sha256.Sum256(c.Welcome)
-			e.Body = c
+			e.Body = perhaps(e.PID, c)
 		}
 	case 11:
 		if c, ok := e.Body.(e2ee.Committed); ok {
 			c.Adds = append(slices.Clone(c.Adds), e2ee.Hash{next()})
 			c.Last += uint64(next())
-			e.Body = c
+			e.Body = perhaps(e.PID, c)
 		}
 	}
 	return []e2ee.Entry{e}

@@ -115,6 +115,7 @@ var scenarios = []struct {
 		w.Join("carol")
 		w.Run(100 * time.Millisecond)
 		w.Server.Append(bob, w.garbageCommit(w.Server.announced()))
+		w.Server.Append(bob, w.sealed(bob.PID, w.garbageCommit(w.Server.announced())))
 		w.Run(15 * time.Second)
 	}},
 	{"commit_unusable", func(w *World) { // the room damages what bob gets

@@ -51,7 +51,7 @@ func (s *Server) post(p *Participant, body e2ee.PostBody) string {
 func Committed(body e2ee.PostCommit) e2ee.Committed {
 	c := e2ee.Committed{
 		Last: body.Last, Generation: body.Generation, Adds: slices.Clone(body.Adds),
-		Commit: body.Commit, CommitDigest: sha256.Sum256(body.Commit), Welcome: body.Welcome,
+		Commit: body.Commit, CommitDigest: sha256.Sum256(body.Commit), Welcome: body.Welcome, MAC: body.MAC,
 	}
 	if len(body.Welcome) > 0 {
 		c.WelcomeDigest = sha256.Sum256(body.Welcome)

@@ -105,8 +105,8 @@ func TestLogHash(t *testing.T) {
 	b.post(&signal.Join{KeyPackage: kp2, MAC: fill(4, 32)})
 	a.post(&signal.Create{Generation: 1, GroupID: fill(5, 16), MAC: fill(6, 32)})
 	digest := sha256.Sum256(kp2)
-	a.post(&signal.Commit{Last: 3, Generation: 1, Adds: [][]byte{digest[:]}, Commit: fill(7, 300), Welcome: fill(8, 400)})
-	a.post(&signal.Commit{Last: 4, Generation: 1, Commit: fill(9, 500)})
+	a.post(&signal.Commit{Last: 3, Generation: 1, Adds: [][]byte{digest[:]}, Commit: fill(7, 300), Welcome: fill(8, 400), MAC: fill(10, 32)})
+	a.post(&signal.Commit{Last: 4, Generation: 1, Commit: fill(9, 500), MAC: fill(11, 32)})
 	b.conn.Close(true)
 	for left := false; !left; {
 		if m, ok := a.next().Body.(*signal.Log); ok {
@@ -141,7 +141,7 @@ func TestLogHash(t *testing.T) {
 	if ready.Head != 6 || hash != e2ee.Hash(ready.HeadHash) {
 		t.Errorf("H(%d) is %x by the session and %x by the room", ready.Head, hash, ready.HeadHash)
 	}
-	const golden = "6a43aab636008d264d85ce9b28eec7d18d486777f7f226fe86fc7a0f2bd100d3"
+	const golden = "33cf1d83a3cca6cf68284559d1f3ec1dbeb3345541b2e5ced83a2fd96ec3c259"
 	if got := hex.EncodeToString(hash[:]); got != golden {
 		t.Errorf("H(6) is %s, golden is %s", got, golden)
 	}
@@ -153,8 +153,8 @@ func TestEntryOfRefuses(t *testing.T) {
 		{Kind: signal.EntryJoined, Joined: &signal.Join{KeyPackage: []byte{1}, MAC: fill(1, 32)}},
 		{Kind: signal.EntryLeft},
 		{Kind: signal.EntryCreate, Create: &signal.Create{GroupID: fill(1, 16), MAC: fill(1, 32)}},
-		{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), Adds: [][]byte{fill(1, 32)}, WelcomeDigest: fill(1, 32)}},
-		{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32)}},
+		{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), Adds: [][]byte{fill(1, 32)}, WelcomeDigest: fill(1, 32), MAC: fill(1, 32)}},
+		{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), MAC: fill(1, 32)}},
 	}
 	for _, e := range good {
 		e.PID = pid
@@ -170,9 +170,10 @@ func TestEntryOfRefuses(t *testing.T) {
 		"body of another":   {Kind: signal.EntryCreate, PID: pid, Joined: good[0].Joined},
 		"short MAC":         {Kind: signal.EntryJoined, PID: pid, Joined: &signal.Join{MAC: fill(1, 31)}},
 		"long group id":     {Kind: signal.EntryCreate, PID: pid, Create: &signal.Create{GroupID: fill(1, 17), MAC: fill(1, 32)}},
-		"no commit digest":  {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{}},
-		"short add":         {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), Adds: [][]byte{{1}}}},
-		"short Welcome sum": {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), WelcomeDigest: fill(1, 8)}},
+		"no commit digest":  {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{MAC: fill(1, 32)}},
+		"no commit MAC":     {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32)}},
+		"short add":         {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), Adds: [][]byte{{1}}, MAC: fill(1, 32)}},
+		"short Welcome sum": {Kind: signal.EntryCommit, PID: pid, Commit: &signal.CommitEntry{CommitDigest: fill(1, 32), WelcomeDigest: fill(1, 8), MAC: fill(1, 32)}},
 	}
 	for name, e := range bad {
 		if _, err := entryOf(e); !errors.Is(err, ErrProtocol) {
@@ -186,7 +187,7 @@ func TestPosts(t *testing.T) {
 	for _, body := range []e2ee.PostBody{
 		e2ee.PostJoin{KeyPackage: fill(1, 300), MAC: e2ee.Hash{1}},
 		e2ee.PostCreate{Last: 4, Generation: 2, GroupID: [16]byte{3}, MAC: e2ee.Hash{5}},
-		e2ee.PostCommit{Last: 5, Generation: 2, Adds: []e2ee.Hash{{6}, {7}}, Commit: fill(8, 100), Welcome: fill(9, 100)},
+		e2ee.PostCommit{Last: 5, Generation: 2, Adds: []e2ee.Hash{{6}, {7}}, Commit: fill(8, 100), Welcome: fill(9, 100), MAC: e2ee.Hash{10}},
 		e2ee.PostCommit{Last: 5, Generation: 2, Commit: fill(8, 100)},
 	} {
 		frame, err := signal.EncodeClient(1, messageOf(body))

@@ -44,7 +44,7 @@ func bodyOf(in signal.Entry) (e2ee.EntryBody, bool) {
 		body = e2ee.Committed{
 			Last: c.Last, Generation: c.Generation, Adds: f.hashes(c.Adds),
 			Commit: c.Commit, CommitDigest: f.hash(c.CommitDigest),
-			Welcome: c.Welcome, WelcomeDigest: f.optional(c.WelcomeDigest),
+			Welcome: c.Welcome, WelcomeDigest: f.optional(c.WelcomeDigest), MAC: f.hash(c.MAC),
 		}
 	default:
 		return nil, false
@@ -95,7 +95,10 @@ func messageOf(body e2ee.PostBody) signal.ClientBody {
 		for i := range b.Adds {
 			adds[i] = b.Adds[i][:]
 		}
-		return &signal.Commit{Last: b.Last, Generation: b.Generation, Adds: adds, Commit: b.Commit, Welcome: b.Welcome}
+		return &signal.Commit{
+			Last: b.Last, Generation: b.Generation, Adds: adds,
+			Commit: b.Commit, Welcome: b.Welcome, MAC: b.MAC[:],
+		}
 	default:
 		panic(fmt.Sprintf("client: a post of %T", body))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,7 +48,8 @@ func TestDecodeClientRefuses(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	pid, long := testPID(1), strings.Repeat("a", MaxSDP+1)
-	digest := filled(1, DigestSize)
+	digest, mac := filled(1, DigestSize), filled(2, MACSize)
+	all := slices.Repeat([][]byte{digest}, MaxParticipants+1)
 	for _, tt := range []struct {
 		body  ClientBody
 		field string // "" is valid
@@ -69,12 +71,14 @@ func TestValidate(t *testing.T) {
 		{&Create{GroupID: filled(1, 16)}, "mac"},
 		{&Create{GroupID: filled(1, 16), MAC: filled(1, MACSize)}, ""},
 		{&Commit{}, "commit"},
-		{&Commit{Commit: []byte{1}}, ""},
+		{&Commit{Commit: []byte{1}, MAC: mac}, ""},
+		{&Commit{Commit: []byte{1}}, "mac"},
+		{&Commit{Commit: []byte{1}, MAC: mac[1:]}, "mac"},
 		{&Commit{Commit: []byte{1}, Adds: [][]byte{digest}}, "welcome"},
 		{&Commit{Commit: []byte{1}, Welcome: []byte{1}}, "welcome"},
 		{&Commit{Commit: []byte{1}, Welcome: []byte{1}, Adds: [][]byte{digest, digest[1:]}}, "adds[1]"},
-		{&Commit{Commit: []byte{1}, Welcome: []byte{1}, Adds: make([][]byte, MaxWaiting+1)}, "adds"},
-		{&Commit{Commit: []byte{1}, Welcome: []byte{1}, Adds: [][]byte{digest}}, ""},
+		{&Commit{Commit: []byte{1}, Welcome: []byte{1}, Adds: all, MAC: mac}, "adds"},
+		{&Commit{Commit: []byte{1}, Welcome: []byte{1}, Adds: all[1:], MAC: mac}, ""},
 		{&Message{}, "data"},
 		{&Message{Data: filled(1, MaxGroupMessage+1)}, "data"},
 		{&Message{Data: filled(1, MaxGroupMessage)}, ""},

@@ -81,6 +81,9 @@ type Commit struct {
 	Commit []byte   `json:"commit"`
 	// Welcome is empty if nobody is added.
 	Welcome []byte `json:"welcome,omitempty"`
+	// MAC is HMAC-SHA256 over all of this, with digests for the commit and the Welcome,
+	// over the room, the log and the pid, under the link.
+	MAC []byte `json:"mac"`
 }
 
 // Appended says that an entry was appended.
@@ -117,6 +120,7 @@ type CommitEntry struct {
 	// Welcome is sent only to those whose KeyPackage is in Adds.
 	Welcome       []byte `json:"welcome,omitempty"`
 	WelcomeDigest []byte `json:"welcomeDigest,omitempty"`
+	MAC           []byte `json:"mac"`
 }
 
 // Log carries entries of the log, in order and without a gap.

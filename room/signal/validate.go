@@ -44,7 +44,7 @@ func (c *Create) Validate() error {
 // Validate checks sizes, and that there is a Welcome if and only if somebody is
 // added. The bytes of the commit and the Welcome are bounded by [MaxMessage].
 func (c *Commit) Validate() error {
-	if err := checkRange("adds", len(c.Adds), 0, MaxWaiting, " digests"); err != nil {
+	if err := checkRange("adds", len(c.Adds), 0, MaxParticipants, " digests"); err != nil {
 		return err
 	}
 	for i, digest := range c.Adds {
@@ -58,7 +58,7 @@ func (c *Commit) Validate() error {
 	case (len(c.Adds) > 0) != (len(c.Welcome) > 0):
 		return badField("welcome", "must be there if and only if adds is")
 	}
-	return nil
+	return checkSize("mac", c.MAC, MACSize)
 }
 
 // Validate checks the size. A pid that a client sets is not looked at.

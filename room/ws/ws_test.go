@@ -368,7 +368,7 @@ func TestRefusedMessages(t *testing.T) {
 		{`{"type":"dance","id":3}`, 3, signal.CodeUnknownType},
 		{`{"type":"mute","id":4,"body":{"source":"tv"}}`, 4, signal.CodeBadMessage},
 		{`{"type":"message","id":5,"body":{"data":"AAAA"}}`, 5, signal.CodeNotJoined},
-		{`{"type":"commit","id":6,"body":{"commit":"AAAA"}}`, 6, signal.CodeNotJoined},
+		{`{"type":"commit","id":6,"body":{"commit":"AAAA","mac":"` + strings.Repeat("A", 43) + `="}}`, 6, signal.CodeNotJoined},
 		{strings.Repeat("[", 100000), 0, signal.CodeBadMessage},
 	} {
 		c.raw(websocket.MessageText, []byte(tt.frame))

@@ -144,7 +144,7 @@ func (m *meeting) append(p *person, kind string, body []byte) (code signal.Code)
 		var c signal.Commit
 		m.decode(body, &c)
 		e.Kind, e.Commit = signal.EntryCommit, &signal.CommitEntry{
-			Last: c.Last, Generation: c.Generation, Adds: c.Adds, Commit: c.Commit, CommitDigest: digest(c.Commit), Welcome: c.Welcome,
+			Last: c.Last, Generation: c.Generation, Adds: c.Adds, Commit: c.Commit, CommitDigest: digest(c.Commit), Welcome: c.Welcome, MAC: c.MAC,
 		}
 		if len(c.Welcome) > 0 {
 			e.Commit.WelcomeDigest = digest(c.Welcome)

@@ -54,6 +54,7 @@ type commitEntry struct {
 	CommitDigest  []byte   `json:"commitDigest"`
 	Welcome       []byte   `json:"welcome"`
 	WelcomeDigest []byte   `json:"welcomeDigest"`
+	MAC           []byte   `json:"mac"`
 }
 
 // parseInput reads one input. The errors wrap ErrJSON or ErrPID and quote nothing.
@@ -147,6 +148,9 @@ func (c *commitEntry) decode() (e2ee.EntryBody, error) {
 		out.Adds = append(out.Adds, d)
 	}
 	if err := fill("digest of the commit", out.CommitDigest[:], c.CommitDigest); err != nil {
+		return nil, err
+	}
+	if err := fill("MAC", out.MAC[:], c.MAC); err != nil {
 		return nil, err
 	}
 	if len(c.WelcomeDigest) == 0 {

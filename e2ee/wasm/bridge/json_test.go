@@ -46,14 +46,14 @@ func TestEntriesAreThoseOfSignal(t *testing.T) {
 		{
 			signal.Entry{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{
 				Last: 3, Generation: 4, Adds: [][]byte{fill32(5), fill32(6)}, Commit: []byte("c"),
-				CommitDigest: fill32(7), Welcome: []byte("w"), WelcomeDigest: fill32(8),
+				CommitDigest: fill32(7), Welcome: []byte("w"), WelcomeDigest: fill32(8), MAC: fill32(9),
 			}},
 			e2ee.Committed{Last: 3, Generation: 4, Adds: []e2ee.Hash{hash(5), hash(6)}, Commit: []byte("c"),
-				CommitDigest: hash(7), Welcome: []byte("w"), WelcomeDigest: hash(8)},
+				CommitDigest: hash(7), Welcome: []byte("w"), WelcomeDigest: hash(8), MAC: hash(9)},
 		},
 		{
-			signal.Entry{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill32(7)}},
-			e2ee.Committed{CommitDigest: hash(7)},
+			signal.Entry{Kind: signal.EntryCommit, Commit: &signal.CommitEntry{CommitDigest: fill32(7), MAC: fill32(9)}},
+			e2ee.Committed{CommitDigest: hash(7), MAC: hash(9)},
 		},
 	} {
 		c.entry.Position, c.entry.Time, c.entry.PID = 77, 1_800_000_000_123, testPIDTxt
@@ -106,9 +106,9 @@ func TestPostsAreThoseOfSignal(t *testing.T) {
 			&signal.Join{KeyPackage: []byte("kp"), MAC: fill32(1)}, &signal.Join{}},
 		{e2ee.PostCreate{Last: 1, Generation: 2, GroupID: groupID, MAC: hash(3)}, "create",
 			&signal.Create{Last: 1, Generation: 2, GroupID: groupID[:], MAC: fill32(3)}, &signal.Create{}},
-		{e2ee.PostCommit{Last: 1, Generation: 2, Adds: []e2ee.Hash{hash(4), hash(5)}, Commit: []byte("c"), Welcome: []byte("w")}, "commit",
-			&signal.Commit{Last: 1, Generation: 2, Adds: [][]byte{fill32(4), fill32(5)}, Commit: []byte("c"), Welcome: []byte("w")}, &signal.Commit{}},
-		{e2ee.PostCommit{Commit: []byte("c")}, "commit", &signal.Commit{Commit: []byte("c")}, &signal.Commit{}},
+		{e2ee.PostCommit{Last: 1, Generation: 2, Adds: []e2ee.Hash{hash(4), hash(5)}, Commit: []byte("c"), Welcome: []byte("w"), MAC: hash(6)}, "commit",
+			&signal.Commit{Last: 1, Generation: 2, Adds: [][]byte{fill32(4), fill32(5)}, Commit: []byte("c"), Welcome: []byte("w"), MAC: fill32(6)}, &signal.Commit{}},
+		{e2ee.PostCommit{Commit: []byte("c"), MAC: hash(6)}, "commit", &signal.Commit{Commit: []byte("c"), MAC: fill32(6)}, &signal.Commit{}},
 	} {
 		data, err := formatOutput(e2ee.Post{Seq: 9, Body: c.body})
 		if err != nil {
@@ -205,8 +205,9 @@ var malformed = []string{
 	`{"type":"log-entry","entry":{"kind":"create","pid":"AAECAwQFBgcICQoLDA0O_w","create":{"groupId":"AQE=","mac":` + mac + `}}}`,
 	`{"type":"log-entry","entry":{"kind":"create","pid":"AAECAwQFBgcICQoLDA0O_w","create":{"groupId":"AQIDAAAAAAAAAAAAAAAAAA=="}}}`,
 	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{}}}`,
-	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{"adds":["AQ=="],"commitDigest":` + mac + `}}}`,
-	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{"commitDigest":` + mac + `,"welcomeDigest":"AQ=="}}}`,
+	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{"adds":["AQ=="],"commitDigest":` + mac + `,"mac":` + mac + `}}}`,
+	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{"commitDigest":` + mac + `}}}`,
+	`{"type":"log-entry","entry":{"kind":"commit","pid":"AAECAwQFBgcICQoLDA0O_w","commit":{"commitDigest":` + mac + `,"welcomeDigest":"AQ==","mac":` + mac + `}}}`,
 }
 
 func TestMalformedInputs(t *testing.T) {

@@ -64,6 +64,7 @@ type commit struct {
 	Adds       [][]byte `json:"adds,omitempty"`
 	Commit     []byte   `json:"commit"`
 	Welcome    []byte   `json:"welcome,omitempty"`
+	MAC        []byte   `json:"mac"`
 }
 
 // formatOutput writes one output, but for SignDevice, which the bridge answers itself.
@@ -105,7 +106,7 @@ func postOf(o e2ee.Post) (post, error) {
 		for _, d := range b.Adds {
 			adds = append(adds, d[:])
 		}
-		return post{o.Seq, "commit", commit{b.Last, b.Generation, adds, b.Commit, b.Welcome}}, nil
+		return post{o.Seq, "commit", commit{b.Last, b.Generation, adds, b.Commit, b.Welcome, b.MAC[:]}}, nil
 	}
 	return post{}, fmt.Errorf("bridge: no JSON for a post of type %T", o.Body)
 }

@@ -310,6 +310,11 @@ export interface Commit {
    * Welcome is empty if nobody is added.
    */
   welcome?: string;
+  /**
+   * MAC is HMAC-SHA256 over all of this, with digests for the commit and the Welcome,
+   * over the room, the log and the pid, under the link.
+   */
+  mac: string;
 }
 /**
  * Appended says that an entry was appended.
@@ -353,6 +358,7 @@ export interface CommitEntry {
    */
   welcome?: string;
   welcomeDigest?: string;
+  mac: string;
 }
 /**
  * Log carries entries of the log, in order and without a gap.
