@@ -194,7 +194,7 @@ func TestBadMessages(t *testing.T) {
 		code        signal.Code
 	}{
 		{"unknown type", `{"type":"dance","id":9}`, signal.CodeUnknownType},
-		{"commit before join", `{"type":"commit","id":9,"body":{"last":0,"generation":1,"commit":"AAAA"}}`, signal.CodeNotJoined},
+		{"commit before join", `{"type":"commit","id":9,"body":{"last":0,"generation":1,"commit":"AAAA","mac":"` + zeros(32) + `"}}`, signal.CodeNotJoined},
 		{"create before join", `{"type":"create","id":9,"body":{"last":0,"generation":1,"groupId":"` + zeros(16) + `","mac":"` + zeros(32) + `"}}`, signal.CodeNotJoined},
 		{"message before join", `{"type":"message","id":9,"body":{"data":"AAAA"}}`, signal.CodeNotJoined},
 		{"short MAC", `{"type":"join","id":9,"body":{"keyPackage":"AAAA","mac":"` + zeros(31) + `"}}`, signal.CodeBadMessage},
