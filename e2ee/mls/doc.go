@@ -34,7 +34,8 @@
 // Members must agree on which commits are valid, whatever their clocks and history. So
 // [Group.Process] depends on the epoch's state and its arguments alone, makes all checks that
 // every member can make first, and says [ErrUnusable] for what only this member cannot
-// decrypt.
+// decrypt. The report of what the commit did comes with it: a caller with rules of its own
+// applies them first, and gives up its place only for a commit that the others follow.
 //
 // # Layers
 //
