@@ -188,6 +188,34 @@ func TestWelcomesRefused(t *testing.T) {
 	}
 }
 
+// Below a parent, only leaves that are unmerged there may stand beside the node that the
+// parent's hash is in (RFC 9420, Section 7.9.2): an insider could have a key there that
+// nobody knows of.
+func TestParentHashBesideOthers(t *testing.T) {
+	random := testRandom(22)
+	parties := testGroup(t, random, Suite3, 7)
+	for i := range parties {
+		testCommit(t, random, parties, i, CommitParams{})
+	}
+	// The joiner gets leaf 7, beside leaf 6 under the blank node 13, unmerged at 11.
+	kp := testKeyPackage(t, random, Suite3, "joiner")
+	join := func(change func(*parentNode)) error {
+		f := forgery{params: CommitParams{Adds: []*KeyPackage{kp.KeyPackage()}}}
+		f.groupInfo = editTree(t, func(tree *tree) { editParent(tree, 11, change) })
+		_, welcome := f.make(t, random, parties[0])
+		_, _, _, err := Join(welcome(), kp, JoinParams{PSKs: testPSKs})
+		return err
+	}
+	requireNoError(t, "honest", join(func(p *parentNode) {
+		if len(p.unmerged) != 1 || p.unmerged[0] != 7 {
+			t.Errorf("unmerged %v", p.unmerged)
+		}
+	}))
+	if err := join(func(p *parentNode) { p.unmerged = nil }); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "parent hash") {
+		t.Error(err)
+	}
+}
+
 // Every truncation of what peers send is an error, and so is a byte more.
 func TestTruncated(t *testing.T) {
 	random := testRandom(21)

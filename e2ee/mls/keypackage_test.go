@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -41,6 +42,18 @@ func TestKeyPackageAccessors(t *testing.T) {
 	}
 	if unknown := (&KeyPackage{suite: 0x0004}).Ref(); unknown != nil {
 		t.Error("reference in an unknown suite")
+	}
+}
+
+// Versions of the message and of the KeyPackage, and the wire format.
+func TestKeyPackageVersion(t *testing.T) {
+	raw := testKeyPackage(t, testRandom(74), Suite3, "someone").KeyPackage().Raw()
+	for at, text := range map[int]string{1: "version 3", 3: "wire format", 5: "key package of version 3"} {
+		other := bytes.Clone(raw)
+		other[at] = 3
+		if _, err := ParseKeyPackage(other); !errors.Is(err, ErrProfile) || !strings.Contains(err.Error(), text) {
+			t.Errorf("byte %d: %v", at, err)
+		}
 	}
 }
 
@@ -82,6 +95,10 @@ func TestCapabilities(t *testing.T) {
 	}
 	if again.meets(Suite1, nil, requiredCapabilities{}) {
 		t.Error("another suite")
+	}
+	again.credentials = grease
+	if again.meets(Suite3, nil, requiredCapabilities{}) {
+		t.Error("without its own credential's type")
 	}
 }
 

@@ -111,7 +111,10 @@ func TestSizes(t *testing.T) {
 			if got, limit := (len(staged.Commit)+len(staged.Welcome))*4/3, 512<<10+n*24<<10; got > limit {
 				t.Errorf("%v: commit and Welcome of %d bytes in base64, %d are allowed", s, got, limit)
 			}
-			t.Logf("%v, N=%d: KeyPackage %d, commit that adds %d, Welcome %d bytes", s, n, kp, len(staged.Commit), len(staged.Welcome))
+			p.merge(staged)
+			remove := p.commit(t, random, CommitParams{Removes: []LeafIndex{1}})
+			t.Logf("%v, N=%d: KeyPackage %d, commit that adds N-1 %d, Welcome %d, commit that removes one %d bytes",
+				s, n, kp, len(staged.Commit), len(staged.Welcome), len(remove.Commit))
 		}
 	}
 }
