@@ -40,6 +40,7 @@ const (
 	// Why a session announced itself again or ended.
 	CodeCommitUnusable Code = "commit_unusable" // a commit could not be applied here
 	CodeWelcomeRefused Code = "welcome_refused" // a Welcome for us failed a check
+	CodeSplit          Code = "split"           // we may be in an epoch in which nobody else is
 	CodeUnnamed        Code = "unnamed"         // nobody added us within 30 s
 	CodeNewGroup       Code = "new_group"       // somebody created a new group
 	CodeNewLog         Code = "new_log"         // the room began anew

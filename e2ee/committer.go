@@ -16,13 +16,6 @@ import (
 // do not run alike.
 const createMargin = 250 * time.Millisecond
 
-// stagedCommit is a commit of ours that may come back in the log.
-type stagedCommit struct {
-	staged *mls.Staged
-	x      uint64
-	plan   plan
-}
-
 // stagedGroup is a group of ours that may come back in the log as a create entry.
 type stagedGroup struct {
 	id     [16]byte
@@ -38,9 +31,10 @@ func readFull(r io.Reader, b []byte) (int, error) {
 	return n, nil
 }
 
-// active says whether this session is a member that is present and up to date.
+// active says whether this session is a member that is present, up to date, and not about
+// to ask to be added again: one in doubt of its place leads nobody else there.
 func (s *Session) active() bool {
-	return s.ended == "" && s.member != nil && s.caughtUp() &&
+	return s.ended == "" && s.member != nil && s.caughtUp() && s.joiner.again == "" &&
 		s.ledger.present[s.cfg.PID] == s.member.announced[s.cfg.PID]
 }
 
@@ -147,7 +141,7 @@ func (s *Session) commit() error {
 	if len(s.staged) >= maxStaged {
 		clear(s.staged)
 	}
-	s.staged[sha256.Sum256(staged.Commit)] = &stagedCommit{staged, x, p}
+	s.staged[sha256.Sum256(staged.Commit)] = staged
 	s.turnPost = s.post(s.envelope(p, staged))
 	return nil
 }
@@ -174,7 +168,6 @@ const maxStaged = 4
 func (s *Session) commitParams(p plan, at place) mls.CommitParams {
 	aad := commitAAD{generation: s.ledger.generation, place: at, linkVersion: s.cfg.Link.Version}
 	params := mls.CommitParams{
-		Now:     s.logTime(), // a KeyPackage that ran out while it waited would spoil the commit
 		Removes: p.removes,
 		PSK:     mls.PSK{ID: pskID(s.cfg.Link.Version), Secret: s.keys.psk},
 		AAD:     aad.encode(),

@@ -29,10 +29,9 @@ type epochs struct {
 	emit    func(Output)
 }
 
-// start begins an epoch. delay is how long to wait before sealing under it; removal
+// start begins an epoch, newer than all before. delay is how long to wait before sealing under it; removal
 // says that somebody is a member no more.
 func (k *epochs) start(now time.Time, started EpochStarted, delay time.Duration, removal bool) {
-	k.replace(started.Epoch)
 	keep := keepEpoch
 	if removal {
 		keep = keepAfterRemoval
@@ -44,23 +43,6 @@ func (k *epochs) start(now time.Time, started EpochStarted, delay time.Duration,
 		k.live[0].end = now
 	}
 	k.tick(now)
-}
-
-// replace ends the epochs that are not older than the one to begin: a second Welcome
-// took the place of the first, whose epoch may have the same number.
-func (k *epochs) replace(by framecrypt.Epoch) {
-	rest := k.live[:0]
-	for _, e := range k.live {
-		if e.epoch.Less(by) {
-			rest = append(rest, e)
-			continue
-		}
-		if e.epoch == k.sending {
-			k.sending = framecrypt.Epoch{}
-		}
-		k.emit(EpochEnded{e.epoch})
-	}
-	k.live = rest
 }
 
 // leave says that the group goes on without us: what is live ends soon, also for sending,

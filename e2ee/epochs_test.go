@@ -33,8 +33,6 @@ func TestEpochs(t *testing.T) {
 			"0 start 1.0, 0 send 1.0, 1 start 1.1, 1.25 start 1.2, 1.75 send 1.2, 3.25 end 1.0, 3.25 end 1.1"},
 		{"one after the other", []begin{{0, 0, 0, false}, {1, 1, sendAfter, false}, {1.5, 2, sendAfter, false}},
 			"0 start 1.0, 0 send 1.0, 1 start 1.1, 1.5 start 1.2, 2 send 1.1, 2.5 send 1.2, 11 end 1.0, 11.5 end 1.1"},
-		{"a second Welcome of the same epoch", []begin{{0, 3, 0, false}, {1, 3, 0, false}},
-			"0 start 1.3, 0 send 1.3, 1 end 1.3, 1 start 1.3, 1 send 1.3"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

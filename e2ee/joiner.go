@@ -14,6 +14,7 @@ const (
 	unnamedFor    = 30 * time.Second // then a participant announces itself anew
 	keepInitKey   = 30 * time.Second // after a Welcome was taken
 	announcePause = 2 * time.Second  // between an announcement that failed and the next
+	doubtPause    = 30 * time.Second // between two doubts of our place in the group
 	postTimeout   = 10 * time.Second // a post without an answer or an entry counts as lost
 	maxOffers     = 4                // KeyPackages whose secrets are kept
 
@@ -45,10 +46,11 @@ type joiner struct {
 	byLogTime bool
 
 	// used is the digest of the KeyPackage by which we are in the group. Its init key is
-	// kept until keepUntil, so that a later Welcome can replace the one taken.
+	// kept until keepUntil, so that the Welcome of a later epoch can replace the one taken.
 	used      Hash
 	keepUntil time.Time
-	confirmed bool // another member's commit has been applied since
+	confirmed bool      // another member's commit has been applied since
+	sure      time.Time // no doubt of our place in the group before
 }
 
 // openLog makes what a new log needs and asks for the device's signature.
@@ -207,6 +209,9 @@ func (s *Session) welcome(e Entry, c Committed, own *offer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errWelcome, err)
+	}
+	if next := s.epochOf(g); !s.newest.Less(next) {
+		return fmt.Errorf("%w: epoch %v after %v", errWelcome, next, s.newest)
 	}
 	x, roster, err := s.judgeWelcome(e, c, g, info, own.digest)
 	if err != nil {

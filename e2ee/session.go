@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
 // Errors of [New] and [Session.Step]. None of them is the room's doing: they are
@@ -40,6 +41,8 @@ type Session struct {
 	// Immutable.
 	cfg  Config
 	keys linkKeys
+	// process is [mls.Group.Process], but for tests of commits that only some can open.
+	process func(*mls.Group, []byte, mls.ProcessParams) (*mls.Processed, error)
 
 	now  time.Time // of the latest Step
 	out  []Output
@@ -61,6 +64,7 @@ type Session struct {
 	last   *membership // the latest one of this generation
 	was    bool        // a member of this log before
 	epochs epochs
+	newest framecrypt.Epoch // of all that this session has been in
 	// before is added to this log's generations: those of earlier logs come first.
 	before uint32
 
@@ -70,7 +74,7 @@ type Session struct {
 	createAlone bool
 	turnPost    inflight
 	hold        time.Time // no create or commit before
-	staged      map[Hash]*stagedCommit
+	staged      map[Hash]*mls.Staged
 	created     *stagedGroup
 	seq         uint32
 }
@@ -90,7 +94,7 @@ func New(cfg Config) (*Session, error) {
 	if err := CheckName(cfg.Name); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	s := &Session{cfg: cfg, keys: deriveLinkKeys(cfg.Link)}
+	s := &Session{cfg: cfg, keys: deriveLinkKeys(cfg.Link), process: (*mls.Group).Process}
 	s.epochs.emit = s.emit
 	s.reset()
 	s.told = Status{State: StateConnecting}
@@ -106,7 +110,7 @@ func (s *Session) reset() {
 	s.member, s.last, s.was, s.ended, s.why = nil, nil, false, "", ""
 	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
 	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
-	s.staged, s.created = map[Hash]*stagedCommit{}, nil
+	s.staged, s.created = map[Hash]*mls.Staged{}, nil
 }
 
 // Step takes one input and does all that is due at now, a time of the caller's clock, with
@@ -316,24 +320,21 @@ func (s *Session) committed(e Entry, c Committed) Code {
 		if s.tryWelcome(e, c) {
 			return ""
 		}
-		s.doubtMembership(c)
+		s.doubtMembership(e)
 	}
 	return code
 }
 
-// doubtMembership announces us anew if a commit that we find invalid adds us, while no
-// other member's commit has yet shown that we are where the others are, and we cannot
-// look into its Welcome any more.
-func (s *Session) doubtMembership(c Committed) {
-	own := s.ledger.present[s.cfg.PID]
-	if s.member == nil || s.joiner.confirmed || own == nil || s.joiner.find(own.digest) != nil {
+// doubtMembership announces us anew after another's commit that we find invalid, while no
+// other member's commit has yet shown that we are where the others are: a member may have
+// led us astray by the Welcome of a commit that the others refused. Once in doubtPause is
+// enough, whatever is posted.
+func (s *Session) doubtMembership(e Entry) {
+	if s.member == nil || s.joiner.confirmed || e.PID == s.cfg.PID || s.now.Before(s.joiner.sure) {
 		return
 	}
-	for _, digest := range c.Adds {
-		if digest == own.digest {
-			s.rejoin(CodeWelcomeRefused)
-		}
-	}
+	s.joiner.sure = s.now.Add(doubtPause)
+	s.rejoin(CodeSplit)
 }
 
 // advance moves to the epoch of a valid commit.
@@ -367,7 +368,7 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 		panic("e2ee: MLS-Exporter: " + err.Error()) // only for too long an output
 	}
 	started := EpochStarted{
-		Epoch:        framecrypt.Epoch{Generation: s.before + s.ledger.generation, Number: m.group.Epoch()},
+		Epoch:        s.epochOf(m.group),
 		Own:          framecrypt.Leaf(m.group.Own()),
 		Members:      m.members(),
 		BaseKey:      framecrypt.NewBaseKey(base),
@@ -378,7 +379,13 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 		started.Removed = s.last.gone(m)
 	}
 	s.member, s.last, s.was, s.why = m, m, true, ""
+	s.newest = started.Epoch
 	s.epochs.start(s.now, started, delay, len(started.Removed) > 0)
+}
+
+// epochOf is the name of a group's epoch beyond this package.
+func (s *Session) epochOf(g *mls.Group) framecrypt.Epoch {
+	return framecrypt.Epoch{Generation: s.before + s.ledger.generation, Number: g.Epoch()}
 }
 
 // end ends the session for this log. Its keys go at once.
@@ -386,7 +393,7 @@ func (s *Session) end(why Code) {
 	s.epochs.drop()
 	s.joiner.eraseOffers()
 	s.member, s.last, s.ended = nil, nil, why
-	s.staged, s.created = map[Hash]*stagedCommit{}, nil
+	s.staged, s.created = map[Hash]*mls.Staged{}, nil
 	s.commits.stop()
 	s.creates.stop()
 }

@@ -143,55 +143,42 @@ type judged struct {
 var errUnusable = errors.New("e2ee: commit cannot be applied here")
 
 // judgeCommit says whether a commit entry of this epoch is valid: a function of the log
-// before it, the group's state and the link. The error is errUnusable or nil.
+// before it, the group's state and the link. The error is errUnusable or nil. Only a commit
+// that all others find valid is unusable, or anyone could throw members out by one that
+// they cannot decrypt.
 func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
-	if own := s.staged[c.CommitDigest]; own != nil {
-		return s.judgeOwn(e, c, own)
-	}
-	if sha256.Sum256(c.Commit) != c.CommitDigest {
+	commit, own := c.Commit, s.staged[c.CommitDigest]
+	switch {
+	case own != nil:
+		commit = own.Commit
+	case sha256.Sum256(commit) != c.CommitDigest:
 		return nil, "", errUnusable // the room kept the bytes from us, or changed them
 	}
-	aad, code := s.previewCommit(e, c.Commit)
+	aad, code := s.previewCommit(e, commit)
 	if code != "" {
 		return nil, code, nil
 	}
-	p, err := s.process(e, c.Commit)
+	// The ledger has compared the lifetimes of all that can be added with the time of their
+	// joined entries.
+	p, err := s.process(s.member.group, commit, mls.ProcessParams{PSKs: s.lookupPSK})
 	switch {
-	case errors.Is(err, mls.ErrUnusable), errors.Is(err, mls.ErrOwnCommit):
-		return nil, "", errUnusable
+	case p != nil:
 	case errors.Is(err, mls.ErrUnknownPSK):
 		return nil, CodeBadPSK, nil
-	case err != nil:
+	default:
 		return nil, CodeBadCommit, nil
 	}
 	j := &judged{x: aad.place.x, group: p.Group, sender: p.Sender, selfRemoved: p.SelfRemoved}
 	if code := s.judgeProcessed(e, c, p, j); code != "" {
 		return nil, code, nil
 	}
-	return j, "", nil
-}
-
-// process asks MLS about a commit, at the log time of its entry.
-func (s *Session) process(e Entry, commit []byte) (*mls.Processed, error) {
-	logTime := time.UnixMilli(max(s.ledger.time, e.Time))
-	return s.member.group.Process(commit, mls.ProcessParams{PSKs: s.lookupPSK, Now: logTime})
-}
-
-// judgeOwn judges a commit of our own. It was right when it was staged; what can be wrong
-// is its envelope, and what depends on the entry's time: MLS makes every check that the
-// others make.
-func (s *Session) judgeOwn(e Entry, c Committed, own *stagedCommit) (*judged, Code, error) {
 	switch {
-	case e.PID != s.cfg.PID:
-		return nil, CodePIDMismatch, nil
-	case !slices.Equal(c.Adds, own.plan.digests()):
-		return nil, CodeAddsWrong, nil
+	case errors.Is(err, mls.ErrOwnCommit) && own != nil:
+		j.group, j.sender = own.Merge()
+	case err != nil:
+		return nil, "", errUnusable
 	}
-	if _, err := s.process(e, own.staged.Commit); !errors.Is(err, mls.ErrOwnCommit) {
-		return nil, CodeBadCommit, nil
-	}
-	group, sender := own.staged.Merge()
-	return &judged{x: own.x, author: e.PID, plan: own.plan, group: group, sender: sender}, "", nil
+	return j, "", nil
 }
 
 // previewCommit checks what a commit shows without keys: its place in the log first, so
@@ -253,10 +240,8 @@ func (s *Session) judgeProcessed(e Entry, c Committed, p *mls.Processed, j *judg
 			return code
 		}
 	}
-	if p.Group != nil {
-		if after, ok := p.Group.Member(p.Committer); !ok || !sameExtensions(before.Extensions, after.Extensions) {
-			return CodeIdentityMoved
-		}
+	if !sameExtensions(before.Extensions, p.LeafExtensions) {
+		return CodeIdentityMoved
 	}
 	return ""
 }
@@ -331,24 +316,7 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 	if signer, _ := g.Member(info.Signer); string(signer.Identity) != string(e.PID[:]) {
 		return 0, nil, fmt.Errorf("%w: its signer is not the entry's participant", errWelcome)
 	}
-	if !addsAlive(roster, c.Adds, time.UnixMilli(s.ledger.time)) {
-		return 0, nil, fmt.Errorf("%w: it adds a KeyPackage that has run out", errWelcome)
-	}
 	return w.place.x, roster, s.judgeTree(g, roster)
-}
-
-// addsAlive says whether the KeyPackages that a commit adds are in their lifetime at now,
-// as the members find before they follow the commit.
-func addsAlive(roster map[PID]*announcement, adds []Hash, now time.Time) bool {
-	for _, a := range roster {
-		if a.keyPackage == nil || !slices.Contains(adds, a.digest) {
-			continue
-		}
-		if from, to := a.keyPackage.Lifetime(); uint64(now.Unix()) < from || uint64(now.Unix()) > to {
-			return false
-		}
-	}
-	return true
 }
 
 // judgeTree says whether the members are exactly those announced.

@@ -1,8 +1,8 @@
 package e2ee
 
 import (
+	"crypto/sha256"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -87,33 +87,60 @@ func (l *lab) waiting(name string) *person {
 	return p
 }
 
-// TestWelcomeReplaced: a joiner cannot judge the commit that adds it. If the members find
-// it invalid, the Welcome of the next commit that adds the same KeyPackage takes its place.
-func TestWelcomeReplaced(t *testing.T) {
+// TestWayBack: a joiner cannot judge the commit that adds it. If the members find it
+// invalid, the joiner is in an epoch of its own until they commit. The number of theirs
+// is one in which the joiner has been: it does not enter that by their Welcome, but has
+// itself added anew.
+func TestWayBack(t *testing.T) {
 	l := newLab(t)
 	l.join("alice")
 	carol := l.join("bob", "carol")[1]
 	dave := l.waiting("dave")
 	l.craft(carol, func(c *crafted) { c.aad.place.parent-- })
-	wrong := dave.epoch
-	if wrong == nil || dave.status.State != StateMember {
+	if dave.status.State != StateMember || dave.epoch.SafetyNumber == l.people[0].epoch.SafetyNumber {
 		t.Fatalf("%v has not taken the first Welcome", dave)
+	}
+	l.rest(20 * time.Second)
+	if dave.joiner.find(dave.joiner.used) == nil {
+		t.Error("the init key is gone before another member's commit")
 	}
 	l.append(carol.cfg.PID, Left{})
 	l.rest(10 * time.Second)
 	l.agree()
-	if dave.epoch.SafetyNumber == wrong.SafetyNumber || dave.joiner.seq != 1 {
-		t.Errorf("%v has not taken the second Welcome by the same KeyPackage", dave)
-	}
-	if got := fmt.Sprint(dave.epochs[:3]); got != "[+1.2 -1.2 +1.2]" {
-		t.Errorf("epochs %s", got)
-	}
-	if dave.joiner.find(dave.joiner.used) == nil {
-		t.Error("the init key is gone before another member's commit")
+	if got := fmt.Sprint(dave.epochs[:2]); got != "[+1.2 +1.3]" || dave.joiner.seq != 2 {
+		t.Errorf("epochs %s by %d announcements", got, dave.joiner.seq)
 	}
 	l.join("eve")
 	if dave.joiner.find(dave.joiner.used) != nil {
 		t.Error("the init key is kept after another member's commit")
+	}
+}
+
+// TestDoubt: commits that are not valid lead a member to announce itself anew if no
+// other's commit has confirmed its place, and then once in 30 s. One whose place is
+// confirmed stays.
+func TestDoubt(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	bob := l.join("bob")[0]
+	carol := l.join("carol")[0]
+	garbage := func() {
+		c := Committed{Last: l.last, Generation: 1, Commit: []byte{1}, CommitDigest: sha256.Sum256([]byte{1})}
+		c.MAC = bob.keys.commitMAC(l.link.Room, l.id, c, bob.cfg.PID)
+		l.append(bob.cfg.PID, c)
+		l.rest(5 * time.Second)
+	}
+	seqs := func() string { return fmt.Sprint(l.people[0].joiner.seq, bob.joiner.seq, carol.joiner.seq) }
+	garbage()
+	if carol.verdict(l.log[len(l.log)-1]) == "" && seqs() != "1 1 2" {
+		t.Errorf("announced %s times, want carol a second time", seqs())
+	}
+	for range 4 {
+		garbage()
+	}
+	l.agree()
+	if seqs() != "1 1 2" {
+		t.Errorf("announced %s times, want nobody again within 30 s", seqs())
 	}
 }
 
@@ -231,12 +258,12 @@ func TestSafetyNumber(t *testing.T) {
 	}
 }
 
-// The room keeps a commit back until a KeyPackage in it has run out: its author judges
-// it as all others do.
-func TestOwnCommitTooLate(t *testing.T) {
+// TestLateCommit: the room keeps a commit back until the KeyPackage in it has run out. Its
+// lifetime was judged when it was announced: the commit is valid for all alike, its author
+// and the joiner as well.
+func TestLateCommit(t *testing.T) {
 	l := newLab(t)
 	people := l.join("ann", "bob")
-	before := people[0].epoch.Epoch
 	l.start("cid")
 	for len(l.posts) == 0 {
 		l.now = l.now.Add(50 * time.Millisecond)
@@ -247,16 +274,63 @@ func TestOwnCommitTooLate(t *testing.T) {
 	l.posts = nil
 	l.now = l.now.Add(25 * time.Hour)
 	post()
-	entry := l.log[len(l.log)-1].Position
-	for _, p := range people {
-		want := EntryRefused{Position: entry, PID: l.log[entry-1].PID, Code: CodeBadCommit}
-		if !slices.Contains(p.refused, want) || p.epoch.Epoch != before {
-			t.Errorf("%s refused %v and is in epoch %v; want %v refused, epoch %v", p.cfg.Name, p.refused, p.epoch.Epoch, want, before)
+	for _, p := range l.people {
+		if len(p.refused) != 0 || len(p.epoch.Members) != 3 {
+			t.Errorf("%v has refused %v and sees %d members", p, p.refused, len(p.epoch.Members))
 		}
 	}
-	l.rest(10 * time.Second)
+	l.rest(2 * time.Second)
 	l.agree()
-	if n := uint64(len(l.log)); n > entry+2 {
-		t.Errorf("%d entries until cid was a member; want its new KeyPackage and one commit", n-entry)
+}
+
+// TestUnusableLast: a commit that members cannot open is judged by all that they can see of
+// it first. If it is not valid anyway, it throws nobody out.
+func TestUnusableLast(t *testing.T) {
+	tests := []struct {
+		name   string
+		code   Code // "" if the commit is valid for those who can open it
+		author func(l *lab) *person
+	}{
+		{"too early a refresh", CodeEarlyRefresh, func(l *lab) *person { return l.people[3] }},
+		{"by one who has left", CodeNotMember, func(l *lab) *person {
+			dave := l.people[3]
+			member := dave.member
+			l.append(dave.cfg.PID, Left{})
+			dave.member, dave.deaf = member, true
+			return dave
+		}},
+		{"with work to do", "", func(l *lab) *person { l.waiting("eve"); return l.people[3] }},
 	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			l.join("alice")
+			l.join("bob", "carol", "dave")
+			l.rest(time.Second)
+			l.join("confirms all")
+			for _, p := range l.people {
+				p.process = unusable
+			}
+			author := test.author(l)
+			e := l.craft(author, func(c *crafted) { c.params.Removes = nil })
+			for _, p := range l.people[:3] {
+				want := Status{StateMember, ""}
+				if test.code == "" {
+					want = Status{StateRejoining, CodeCommitUnusable}
+				}
+				if p.verdict(e) != test.code || p.status != want {
+					t.Errorf("%v says %q, want %v and %q", p, p.verdict(e), want, test.code)
+				}
+			}
+		})
+	}
+}
+
+// unusable is mls.Group.Process of a member for whom no path opens.
+func unusable(g *mls.Group, commit []byte, params mls.ProcessParams) (*mls.Processed, error) {
+	p, err := g.Process(commit, params)
+	if err == nil {
+		p.Group, p.Sender, err = nil, nil, mls.ErrUnusable
+	}
+	return p, err
 }
