@@ -38,6 +38,36 @@ func TestDown(t *testing.T) {
 	alice.awaitSlots(mic("bob"))
 }
 
+// TestLastTwoLeave: the last two of a room leave at once, and another comes in between.
+// The room ends once, and what they leave is the newcomer's room.
+func TestLastTwoLeave(t *testing.T) {
+	n := startNode(t, nil)
+	enter := func(name string) *Transport {
+		transport, err := n.Join("r", name, Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport
+	}
+	alice, bob := enter("alice"), enter("bob")
+	r := alice.room
+	if !r.leave(alice) || !r.leave(bob) {
+		t.Fatal("left before")
+	}
+	n.left(r, "alice")
+	carol := enter("carol")
+	n.left(r, "bob")
+	if n.rooms["r"] != carol.room || carol.room == r {
+		t.Error("who comes is not in the room of that id")
+	}
+	alice.Close()
+	bob.Close()
+	carol.Close()
+	if s := n.Stats(); s.Rooms != 0 || s.Transports != 0 {
+		t.Errorf("left over: %+v", s)
+	}
+}
+
 // TestHalfOpen: an offer that nobody follows up does not stay.
 func TestHalfOpen(t *testing.T) {
 	n := startNode(t, nil)

@@ -94,12 +94,13 @@ func (n *Node) Join(roomID, participant string, ev Events) (*Transport, error) {
 	return t, nil
 }
 
-// left is called once for each transport that has been closed.
+// left is called once for each transport that has been closed. The last ones of a room
+// may come at once, and when another room has taken its id.
 func (n *Node) left(r *room, participant string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.transports--
-	if r.empty() {
+	if n.rooms[r.id] == r && r.empty() {
 		delete(n.rooms, r.id)
 		r.stop()
 	}
