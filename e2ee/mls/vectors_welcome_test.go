@@ -3,6 +3,8 @@ package mls
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -63,14 +65,21 @@ func (v passiveVector) psks(id []byte) ([]byte, bool) {
 	return nil, false
 }
 
+// welcomeFiles are the vectors with nothing but Welcomes.
+var welcomeFiles = []string{
+	"mls/passive-client-welcome.json", "mls-passive/welcome_join.json", "mls-passive/application.json",
+	"mls-passive/branch.json", "mls-passive/reinit.json",
+}
+
 // The Welcomes of these vectors come with or without PSK and path, and with the tree
-// beside them: more than the profile allows, so join is tried below Join.
+// beside them: more than the profile allows, so join is tried below Join. Those that continue
+// another group by a resumption PSK are refused.
 func TestVectorsPassiveClientWelcome(t *testing.T) {
-	for _, file := range []string{"mls/passive-client-welcome.json", "mls-passive/welcome_join.json"} {
-		inProfile := 0
+	for i, file := range welcomeFiles {
+		inProfile, resumed := 0, 0
 		choose := func(v passiveVector) Suite {
-			if file == "mls-passive/welcome_join.json" && v.Suite == 7 {
-				return 0 // leaves that do not list their own suite
+			if i > 0 && v.Suite == 7 || i > 1 && v.Suite == 5 {
+				return 0 // leaves that do not list their own suite; P-521 has been tried, and is slow
 			}
 			return v.Suite
 		}
@@ -84,6 +93,10 @@ func TestVectorsPassiveClientWelcome(t *testing.T) {
 				strict = JoinParams{}.check(g) == nil && v.RatchetTree == nil
 				return nil
 			}})
+			if errors.Is(err, ErrProfile) && strings.Contains(err.Error(), "PSK type 2") {
+				resumed++
+				return
+			}
 			requireNoError(t, "join", err)
 			requireEqual(t, "epoch authenticator", j.group.EpochAuthenticator(), v.EpochAuthenticator)
 			_, _, _, err = Join(v.Welcome, kp, JoinParams{PSKs: v.psks})
@@ -94,63 +107,91 @@ func TestVectorsPassiveClientWelcome(t *testing.T) {
 				inProfile++
 			}
 		})
-		t.Logf("%s: %d within the profile", file, inProfile)
+		t.Logf("%s: %d within the profile, %d refused for a resumption PSK", file, inProfile, resumed)
 	}
 }
 
-// Commits recorded from other implementations, as far as they are PrivateMessages with
-// proposals by value. They may lack the PSK that the profile wants.
+// commitFiles are all vectors with commits: the working group's, and those recorded from
+// other implementations. They have PublicMessages, proposals by reference, external
+// commits and all else, and rarely a PSK.
+var commitFiles = []string{
+	"mls/passive-client-handling-commit.json", "mls/passive-client-random.json",
+	"mls-passive/commit.json", "mls-passive/external_join.json", "mls-passive/external_proposals.json",
+}
+
+type passiveEpochs struct {
+	passiveVector
+	Epochs []struct {
+		Commit             hexed
+		Proposals          []hexed
+		EpochAuthenticator hexed `json:"epoch_authenticator"`
+	}
+}
+
+// Each commit is processed, with the right result, as far as it is a PrivateMessage with a
+// path and proposals of the profile by value, a PSK or not; and else refused as outside the
+// profile.
 func TestVectorsPassiveClientCommits(t *testing.T) {
-	const file = "mls-passive/commit.json"
-	type vector struct {
-		passiveVector
-		Epochs []struct {
-			Commit             hexed
-			Proposals          []hexed
-			EpochAuthenticator hexed `json:"epoch_authenticator"`
-		}
+	for _, file := range commitFiles {
+		t.Run(file, func(t *testing.T) {
+			processed, outside := 0, make(map[string]int)
+			choose := func(v passiveEpochs) Suite {
+				if v.Suite == 7 && strings.HasPrefix(file, "mls-passive") || len(v.Epochs) == 0 {
+					return 0 // leaves that do not list their own suite; nothing to process
+				}
+				return v.Suite
+			}
+			runVectors(t, file, choose, func(t *testing.T, s *suite, v passiveEpochs) {
+				n, err := v.follow(t, s)
+				processed += n
+				if err != nil {
+					outside[lastOf(err)]++
+				}
+			})
+			t.Logf("%s: %d commits processed; the first that was not, by reason: %v", file, processed, outside)
+		})
 	}
-	processed, outside := 0, 0
-	choose := func(v vector) Suite {
-		if v.Suite == 7 || len(v.Epochs) == 0 { // leaves that do not list their own suite
-			return 0
-		}
-		return v.Suite
+}
+
+// lastOf is what an error says after its last colon.
+func lastOf(err error) string {
+	s := err.Error()
+	return s[strings.LastIndex(s, ": ")+2:]
+}
+
+// follow joins and processes commits up to the first that is outside the profile.
+func (v passiveEpochs) follow(t *testing.T, s *suite) (processed int, outside error) {
+	t.Helper()
+	kp := &KeyPackageSecrets{
+		kp: vectorKeyPackage(t, v.KeyPackage), initKey: vectorKey(t, s, v.InitPriv),
+		leafKey: vectorKey(t, s, v.EncryptionPriv), signer: vectorSigner(t, s.id, v.SignaturePriv),
 	}
-	runVectors(t, file, choose, func(t *testing.T, s *suite, v vector) {
-		kp := &KeyPackageSecrets{
-			kp: vectorKeyPackage(t, v.KeyPackage), initKey: vectorKey(t, s, v.InitPriv),
-			leafKey: vectorKey(t, s, v.EncryptionPriv), signer: vectorSigner(t, s.id, v.SignaturePriv),
+	any := func(groupSecrets) error { return nil }
+	j, err := join(v.Welcome, kp, joinParams{psks: v.psks, tree: v.RatchetTree, check: any})
+	if err != nil {
+		if !errors.Is(err, ErrProfile) {
+			t.Errorf("join: %v", err)
 		}
-		any := func(groupSecrets) error { return nil }
-		j, err := join(v.Welcome, kp, joinParams{psks: v.psks, tree: v.RatchetTree, check: any})
+		return 0, err
+	}
+	withPath := func(c *commit) error {
+		if c.path == nil {
+			return fmt.Errorf("%w: without a path", ErrProfile)
+		}
+		return nil
+	}
+	for g, i := j.group, 0; g != nil && i < len(v.Epochs); i++ {
+		out, err := g.process(v.Epochs[i].Commit, ProcessParams{PSKs: v.psks}, withPath)
 		if err != nil {
-			outside++
-			t.Logf("join: %v", err)
-			return
+			if !errors.Is(err, ErrProfile) {
+				t.Errorf("commit %d: %v", i, err)
+			}
+			return processed, err
 		}
-		g := j.group
-		for _, e := range v.Epochs {
-			withPath := func(c *commit) error {
-				if c.path == nil {
-					return ErrProfile
-				}
-				return nil
-			}
-			out, err := g.process(e.Commit, ProcessParams{PSKs: v.psks}, withPath)
-			if err != nil {
-				if !errors.Is(err, ErrProfile) {
-					t.Errorf("commit: %v", err)
-				}
-				outside++
-				return
-			}
-			processed++
-			if g = out.Group; g == nil {
-				return
-			}
-			requireEqual(t, "epoch authenticator", g.EpochAuthenticator(), e.EpochAuthenticator)
+		processed++
+		if g = out.Group; g != nil {
+			requireEqual(t, "epoch authenticator", g.EpochAuthenticator(), v.Epochs[i].EpochAuthenticator)
 		}
-	})
-	t.Logf("%s: %d commits processed, %d outside the profile", file, processed, outside)
+	}
+	return processed, nil
 }
