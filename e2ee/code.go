@@ -8,14 +8,14 @@ const (
 	CodeLogFull  Code = "log_full"  // past the last position that a log has
 
 	// Of joined entries.
-	CodeBadKeyPackage  Code = "bad_key_package" // malformed, of another suite, or its signature is wrong
+	CodeBadKeyPackage  Code = "bad_key_package" // malformed, of another suite, wrongly signed, or lacks what the group requires
 	CodeBadLifetime    Code = "bad_lifetime"    // not valid at the entry's time, or for too long
 	CodeBadMAC         Code = "bad_mac"         // not made under this link; also of create and commit entries
 	CodeBadJoin        Code = "bad_join"        // of another room or log, or its join extension is wrong
 	CodeBadGeneration  Code = "bad_generation"  // of another generation; also of create and commit entries
 	CodeBadIdentity    Code = "bad_identity"    // the sealed identity does not open or is not this leaf's
 	CodePIDMismatch    Code = "pid_mismatch"    // the entry is not of the participant that made its body
-	CodeKeyReused      Code = "key_reused"      // the pid has another signature key, or the key another pid
+	CodeKeyReused      Code = "key_reused"      // the pid has another signature key, or a key was announced before
 	CodeReplayed       Code = "replayed"        // seq is not higher than before
 	CodeTooManyWaiting Code = "too_many_waiting"
 	CodeRoomFull       Code = "room_full"

@@ -172,7 +172,11 @@ func (s *Session) ownJoined(body Joined, code Code) {
 		s.joiner.byLogTime = true
 		s.joiner.notBefore = s.now.Add(announcePause)
 	case CodeKeyReused:
-		s.end(code) // our pid belongs to another key here
+		if b := s.ledger.bound[s.cfg.PID]; b != nil && b.key != [32]byte(s.joiner.signer.Public().(ed25519.PublicKey)) {
+			s.end(code) // our pid belongs to another key here
+			return
+		}
+		s.joiner.notBefore = s.now.Add(announcePause) // somebody was shown our KeyPackage before the log was
 	default:
 		s.joiner.notBefore = s.now.Add(announcePause)
 	}

@@ -29,7 +29,8 @@ type announcement struct {
 	key      [32]byte
 	seq      uint64
 	identity leafIdentity
-	sealed   Hash // SHA-256 of the sealed identity, which the leaf keeps for its life
+	sealed   Hash    // SHA-256 of the sealed identity, which the leaf keeps for its life
+	hpke     [2]Hash // SHA-256 of the init key and of the leaf's encryption key
 
 	// keyPackage is nil once a later entry made it useless.
 	keyPackage *mls.KeyPackage
@@ -71,8 +72,10 @@ type ledger struct {
 	last       uint64   // position of the last create or commit entry
 	turns      []uint64 // positions of this generation's create and commit entries
 
+	// What was announced once, for the life of the log: at most as much as it has entries.
 	bound  map[PID]*binding
 	owners map[[32]byte]PID // of signature keys
+	hpke   map[Hash]bool    // SHA-256 of init and encryption keys
 
 	// present are those who are here with a valid announcement of this generation.
 	present map[PID]*announcement
@@ -87,7 +90,7 @@ type ledger struct {
 func newLedger(link Link, keys linkKeys, id LogID) *ledger {
 	return &ledger{
 		link: link, keys: keys, id: id, chain: newChain(link.Room, id),
-		bound: map[PID]*binding{}, owners: map[[32]byte]PID{},
+		bound: map[PID]*binding{}, owners: map[[32]byte]PID{}, hpke: map[Hash]bool{},
 		present: map[PID]*announcement{}, base: map[PID]*announcement{},
 	}
 }
@@ -136,6 +139,7 @@ func (l *ledger) joined(now time.Time, e Entry, body Joined) Code {
 	a.position, a.time, a.seen = e.Position, l.time, now
 	l.bound[a.pid] = &binding{key: a.key, seq: a.seq}
 	l.owners[a.key] = a.pid
+	l.hpke[a.hpke[0]], l.hpke[a.hpke[1]] = true, true
 	l.drop(a.pid)
 	l.present[a.pid] = a
 	l.waiting++
@@ -160,7 +164,8 @@ func (l *ledger) readAnnouncement(e Entry, body Joined) (*announcement, Code) {
 		return nil, CodePIDMismatch
 	}
 	a := &announcement{pid: e.PID, digest: sha256.Sum256(body.KeyPackage), key: [32]byte(kp.SignatureKey()), keyPackage: kp}
-	for _, check := range []func(*announcement) Code{l.readJoin, l.readIdentity, l.checkBinding, l.checkKeyPackage} {
+	a.hpke = [2]Hash{sha256.Sum256(kp.InitKey()), sha256.Sum256(kp.EncryptionKey())}
+	for _, check := range []func(*announcement) Code{l.readJoin, l.readIdentity, l.checkBinding, l.checkKeyPackage, l.checkKeys} {
 		if code := check(a); code != "" {
 			return nil, code
 		}
@@ -219,9 +224,9 @@ func (l *ledger) checkBinding(a *announcement) Code {
 	return ""
 }
 
-// checkKeyPackage compares the lifetime with the log's time. What is left of it must
-// be long, or a KeyPackage that ran out while it waited would spoil the commit that
-// adds it.
+// checkKeyPackage compares the lifetime with the log's time, once and for all: commits are
+// not held against it. Whatever else the group would refuse in an Add is refused here, or
+// one announcement would spoil every commit.
 func (l *ledger) checkKeyPackage(a *announcement) Code {
 	now := time.UnixMilli(l.time)
 	from, to := a.keyPackage.Lifetime()
@@ -229,8 +234,18 @@ func (l *ledger) checkKeyPackage(a *announcement) Code {
 	case from > t, to < t+uint64(lifetimeLeft.Seconds()), to-from > uint64(lifetimeMax.Seconds()):
 		return CodeBadLifetime
 	}
-	if a.keyPackage.Verify(l.link.suite(), now) != nil {
+	group := groupContextExtensions(groupExtension{l.link.Room, l.id, l.generation, l.link.Version})
+	if a.keyPackage.VerifyFor(l.link.suite(), now, group) != nil {
 		return CodeBadKeyPackage
+	}
+	return ""
+}
+
+// checkKeys refuses keys that somebody has announced before: no two nodes of a tree have
+// one (RFC 9420, Section 7.3), so that no commit could add both.
+func (l *ledger) checkKeys(a *announcement) Code {
+	if l.hpke[a.hpke[0]] || l.hpke[a.hpke[1]] {
+		return CodeKeyReused
 	}
 	return ""
 }

@@ -1,8 +1,10 @@
 package e2ee
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -44,6 +46,8 @@ type announcementParams struct {
 	binding leafBinding // of the identity
 	mls     mls.KeyPackageParams
 	keys    linkKeys
+	rand    io.Reader           // of the init and the encryption key
+	raw     func([]byte) []byte // changes the KeyPackage before the MAC is made
 	mangle  func(*Joined)
 }
 
@@ -61,6 +65,7 @@ func (a *announcer) announce(w *who, change func(*announcementParams)) (PID, Joi
 			NotBefore: now - lifetimeBefore, NotAfter: now + lifetimeAfter,
 		},
 		keys: a.keys,
+		rand: a.rand,
 	}
 	if change != nil {
 		change(&p)
@@ -76,11 +81,14 @@ func (a *announcer) announce(w *who, change func(*announcementParams)) (PID, Joi
 	if p.mls.Extensions == nil {
 		p.mls.Extensions = []mls.Extension{{Type: mls.ExtensionConclaveJoin, Data: p.join.encode()}}
 	}
-	secrets, err := mls.NewKeyPackage(a.rand, p.mls)
+	secrets, err := mls.NewKeyPackage(p.rand, p.mls)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	j := Joined{KeyPackage: secrets.KeyPackage().Raw()}
+	if p.raw != nil {
+		j.KeyPackage = p.raw(j.KeyPackage)
+	}
 	j.MAC = p.keys.joinMAC(j.KeyPackage)
 	if p.mangle != nil {
 		p.mangle(&j)
@@ -130,6 +138,17 @@ func TestJoinedRules(t *testing.T) {
 		{"from the future", CodeBadLifetime, func(p *announcementParams) { p.mls.NotBefore += 2 * lifetimeBefore }},
 		{"about to expire", CodeBadLifetime, func(p *announcementParams) { p.mls.NotAfter -= 13 * 60 * 60 }},
 		{"living too long", CodeBadLifetime, func(p *announcementParams) { p.mls.NotAfter += 1 }},
+		{"one key for two", CodeBadKeyPackage, func(p *announcementParams) { p.rand = seeds(1, 1) }},
+		{"signed anew", "", func(p *announcementParams) {
+			p.raw = func(kp []byte) []byte { return resigned(kp, p.mls.Signer) }
+		}},
+		{"without a capability that the group requires", CodeBadKeyPackage, func(p *announcementParams) {
+			p.raw = func(kp []byte) []byte {
+				i := bytes.Index(kp, []byte{byte(mls.ExtensionConclaveGroup >> 8), byte(mls.ExtensionConclaveGroup & 0xff)})
+				kp[i], kp[i+1] = 0x0a, 0x0a
+				return resigned(kp, p.mls.Signer)
+			}
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -170,6 +189,95 @@ func TestBinding(t *testing.T) {
 	if got := a.apply(a.announce(&who{w.pid, a.key(), w.device, 9}, nil)); got != CodeKeyReused {
 		t.Errorf("after leaving: %q", got)
 	}
+}
+
+// TestKeysAnnouncedOnce: an init key or an encryption key that a valid joined entry had can
+// be in no other, in neither role: copied from the log it would keep both participants, and
+// all who wait with them, out of the group.
+func TestKeysAnnouncedOnce(t *testing.T) {
+	a := newAnnouncer(t)
+	bob := a.who()
+	steps := []struct {
+		name      string
+		who       *who
+		init, enc byte // seeds of the keys
+		code      Code
+	}{
+		{"bob", bob, 1, 2, ""},
+		{"bob's encryption key", a.who(), 3, 2, CodeKeyReused},
+		{"bob's init key", a.who(), 1, 3, CodeKeyReused},
+		{"bob's encryption key as init key", a.who(), 2, 3, CodeKeyReused},
+		{"bob's init key as encryption key", a.who(), 3, 1, CodeKeyReused},
+		{"bob himself by half", bob, 3, 2, CodeKeyReused},
+		{"bob himself anew", bob, 5, 6, ""},
+		{"bob's earlier key", a.who(), 3, 1, CodeKeyReused},
+		{"one that only an invalid entry had", a.who(), 3, 4, ""},
+	}
+	for _, step := range steps {
+		pid, body := a.announce(step.who, func(p *announcementParams) { p.rand = seeds(step.init, step.enc) })
+		if got := a.apply(pid, body); got != step.code {
+			t.Errorf("%s: %q, want %q", step.name, got, step.code)
+		}
+	}
+}
+
+// TestKeyTakenFirst: the server shows somebody who has the link a KeyPackage before it is in
+// the log, and that one announces the key first. The owner makes others.
+func TestKeyTakenFirst(t *testing.T) {
+	a := newAnnouncer(t)
+	alice := a.join("alice")[0]
+	bob := a.join("bob")[0]
+	a.ledger = alice.ledger
+	bob.rejoin(CodeUnnamed)
+	bob.step(Tick{})
+	key := bob.joiner.offers[len(bob.joiner.offers)-1].secrets.KeyPackage().EncryptionKey()
+	mallory := a.who()
+	pid, body := a.announce(mallory, func(p *announcementParams) {
+		p.raw = func(kp []byte) []byte {
+			parsed, err := mls.ParseKeyPackage(kp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resigned(bytes.Replace(kp, parsed.EncryptionKey(), key, 1), p.mls.Signer)
+		}
+	})
+	if e := a.append(pid, body); alice.verdict(e) != "" {
+		t.Fatalf("mallory's announcement: %s", alice.verdict(e))
+	}
+	a.flush()
+	if got := alice.verdict(a.log[len(a.log)-1]); got != CodeKeyReused || bob.status.State == StateEnded {
+		t.Errorf("bob's announcement: %q; %v", got, bob)
+	}
+	a.append(pid, Left{})
+	a.rest(10 * time.Second)
+	a.agree()
+}
+
+// seeds are the random bytes that a KeyPackage's two keys are made of.
+func seeds(init, enc byte) io.Reader {
+	seed := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+	return bytes.NewReader(append(seed(init), seed(enc)...))
+}
+
+// resigned signs a KeyPackage that was changed, and its leaf, anew (RFC 9420, Section
+// 5.1.2). The signatures are the last 64 bytes of each; the leaf ends before the extension
+// conclave_join.
+func resigned(kp []byte, signer ed25519.PrivateKey) []byte {
+	sign := func(label string, content, signature []byte) {
+		b := appendVector(appendVector(nil, []byte("MLS 1.0 "+label)), content)
+		copy(signature, ed25519.Sign(signer, b))
+	}
+	const header = 4 // of the MLSMessage
+	parsed, err := mls.ParseKeyPackage(kp)
+	if err != nil {
+		panic(err)
+	}
+	leaf := header + 4 + len(appendVector(nil, parsed.InitKey()))
+	join := parsed.Extensions()[0].Data
+	end := bytes.LastIndex(kp, join) - 4 // length of the list, type, length: of short vectors
+	sign("LeafNodeTBS", kp[leaf:end-66], kp[end-64:end])
+	sign("KeyPackageTBS", kp[header:len(kp)-66], kp[len(kp)-64:])
+	return kp
 }
 
 func TestWaitingLimit(t *testing.T) {
