@@ -232,6 +232,7 @@ func (c *connection) newUpTrack(track *webrtc.TrackRemote, s section) *upTrack {
 	u.rid, u.levelExtension = track.RID(), s.levelExtension
 	u.vp8 = strings.EqualFold(track.Codec().MimeType, webrtc.MimeTypeVP8)
 	u.askKeyFrame, u.wake = c.askKeyFrame, c.transport.room.wake
+	u.flush = c.transport.room.node.mux.conn.Flush
 	if tap := c.transport.room.node.tap; tap != nil {
 		room, participant := c.transport.room.id, c.transport.participant
 		u.tap = func(payload []byte) { tap(Tapped{room, participant, s.source, payload}) }

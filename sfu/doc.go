@@ -18,9 +18,10 @@
 //
 // # The way of a packet
 //
-//	publisher -> Pion: ICE, SRTP, NACK, TWCC -> upTrack.receive -> downTrack.forward -> Pion -> subscriber
-//	                                                |                     |
-//	                                            packetcache           packetmap
+//	publisher -> Pion: ICE, SRTP -> inbox -> Pion: NACK, TWCC -> upTrack.receive
+//	upTrack.receive -> downTrack.forward -> Pion: SRTP, ICE -> batchconn -> subscribers
+//	        |                  |
+//	   packetcache         packetmap
 //
 // An upTrack is a received stream; one goroutine reads it. It drops what is seen
 // twice or empty, closes the gaps, cuts the VP8 descriptor, keeps the packet in the
@@ -29,6 +30,10 @@
 // nothing. A downTrack is a slot. It belongs to the goroutine in whose fan-out it
 // is; upTrack.detach, under the room's lock, waits until that goroutine has left
 // it. So a slot has one writer at any time, though sources change.
+//
+// What is written gathers in batchconn, the socket of all. It is sent when a frame ends
+// or the inbox of its source is empty: what came together goes out together, and nothing
+// waits for a timer.
 //
 // What a receiver asks for again is found without that goroutine: packetmap.Map
 // and packetcache.Cache are made for one writer and many readers.
@@ -44,6 +49,5 @@
 // # What comes later plugs in here
 //
 // A relay to another node, or a shard of writers, is one more entry of an upTrack's
-// fan-out. Batched sending replaces the socket that listen opens. A bandwidth estimate
-// is one more argument of publication.layerFor.
+// fan-out. A bandwidth estimate is one more argument of publication.layerFor.
 package sfu

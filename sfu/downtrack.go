@@ -125,6 +125,7 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 	d.up, d.mappedAt, d.asked = u, now, 0
 	if d.catchUp(u, u.newest.Load()+1, now) {
 		d.phase = behind
+		u.flush()
 	} else {
 		u.requestKeyFrame(now)
 	}
@@ -313,6 +314,7 @@ func (d *downTrack) refresh(f *feed, now int64) {
 }
 
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
+	defer f.up.flush()
 	for _, pair := range nacks {
 		pair.Range(func(seq uint16) bool {
 			f.up.counters.nacks.Add(1)

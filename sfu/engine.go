@@ -1,7 +1,9 @@
 package sfu
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -14,8 +16,11 @@ import (
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/sdp/v3"
+	"github.com/pion/transport/v4/packetio"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/sfu/batchconn"
 )
 
 // Times of a PeerConnection.
@@ -34,7 +39,7 @@ const replayWindow = 512
 
 // newAPI configures Pion: one for the node; each PeerConnection has its own copy
 // of the media engine and its own interceptors.
-func newAPI(mux ice.UDPMux, log *zap.Logger) (*webrtc.API, error) {
+func newAPI(mux *udpMux, log *zap.Logger) (*webrtc.API, error) {
 	media, err := newMediaEngine()
 	if err != nil {
 		return nil, err
@@ -54,7 +59,7 @@ func newAPI(mux ice.UDPMux, log *zap.Logger) (*webrtc.API, error) {
 	), nil
 }
 
-func newSettings(mux ice.UDPMux, log *zap.Logger) (webrtc.SettingEngine, error) {
+func newSettings(mux *udpMux, log *zap.Logger) (webrtc.SettingEngine, error) {
 	s := webrtc.SettingEngine{LoggerFactory: pionLoggers{log}}
 	s.SetLite(true)
 	s.SetICEUDPMux(mux)
@@ -65,6 +70,9 @@ func newSettings(mux ice.UDPMux, log *zap.Logger) (webrtc.SettingEngine, error) 
 	// Only the order of the DTLS server counts, and GCM costs a sixth of CM.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
+	s.BufferFactory = func(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
+		return newInbox(kind, mux.conn.Flush)
+	}
 	return s, s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer)
 }
 
@@ -173,6 +181,7 @@ func newInterceptors(m *webrtc.MediaEngine) (*interceptor.Registry, error) {
 // are to name.
 type udpMux struct {
 	*ice.UDPMuxDefault
+	conn      *batchconn.Conn
 	socket    *net.UDPAddr
 	addresses []netip.Addr
 }
@@ -195,9 +204,14 @@ func listen(cfg Config, log *zap.Logger) (*udpMux, error) {
 	// The kernel gives less if its limits say so.
 	_ = socket.SetReadBuffer(socketBuffer)
 	_ = socket.SetWriteBuffer(socketBuffer)
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: pionLoggers{log}.NewLogger("mux")})
-	m := &udpMux{UDPMuxDefault: mux, socket: socket.LocalAddr().(*net.UDPAddr), addresses: cfg.NodeIPs}
-	return m, nil
+	conn, err := batchconn.New(socket)
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLoggers{log}.NewLogger("mux")})
+	return &udpMux{
+		UDPMuxDefault: mux, conn: conn, socket: socket.LocalAddr().(*net.UDPAddr), addresses: cfg.NodeIPs,
+	}, nil
 }
 
 // socketBuffer is what a burst of key frames to some hundred participants takes.

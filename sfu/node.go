@@ -119,6 +119,7 @@ func (n *Node) Stats() Stats {
 		publications, slots = publications+p, slots+s
 	}
 	s := sum.stats()
+	s.Dropped[reasonNames[dropSendError]] += n.mux.conn.Stats().Failed
 	s.Rooms, s.Transports, s.Publications, s.Slots = len(n.rooms), n.transports, publications, slots
 	return s
 }

@@ -45,6 +45,7 @@ type upTrack struct {
 	rid            string
 	askKeyFrame    func(ssrc uint32) // sends the publisher a PLI
 	tap            func(payload []byte)
+	flush          func()             // sends what was written to down tracks
 	cache          *packetcache.Cache // nil for audio
 
 	// For any goroutine.
@@ -78,7 +79,7 @@ type upTrack struct {
 const never = -int64(time.Hour)
 
 func newUpTrack(video bool, ssrc uint32) *upTrack {
-	u := &upTrack{video: video, vp8: video, ssrc: ssrc, wake: func() {}}
+	u := &upTrack{video: video, vp8: video, ssrc: ssrc, wake: func() {}, flush: func() {}}
 	u.clock.rate = packetmap.AudioRate
 	if video {
 		u.clock.rate = packetmap.VideoRate
@@ -218,6 +219,9 @@ func (u *upTrack) forward(p *packetcache.Packet, now int64) {
 		}
 	}
 	u.passes.Add(1)
+	if p.Marker && sent > 0 {
+		u.flush() // the frame ends; otherwise the inbox does, when it is empty
+	}
 	u.counters.packetsOut.Add(sent)
 	u.counters.bytesOut.Add(sent * uint64(len(p.Payload)))
 }

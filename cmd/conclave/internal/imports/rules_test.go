@@ -55,9 +55,16 @@ var rules = []rule{
 	},
 	{
 		why:     "the forwarder's leaves import only the standard library and pion/rtp",
-		applies: leaf,
+		applies: butNot(leaf, below("sfu/batchconn")),
 		refused: func(name string) bool {
 			return name != "github.com/pion/rtp" && (foreign(name) || withinAny(name, "sfu", "room", "e2ee", "cmd", "webclient"))
+		},
+	},
+	{
+		why:     "batchconn imports only the standard library and x/sys/unix (docs/adr/0005)",
+		applies: below("sfu/batchconn"),
+		refused: func(name string) bool {
+			return name != "golang.org/x/sys/unix" && (foreign(name) || withinAny(name, "sfu", "room", "e2ee", "cmd", "webclient"))
 		},
 	},
 	{
@@ -171,7 +178,9 @@ func TestLayersAreChecked(t *testing.T) {
 		{"sfu to e2ee through another module", map[string][]string{"sfu": {"example.org/x"}, "example.org/x": {module + "/e2ee/sframe"}}, "sfu -> example.org/x -> e2ee/sframe"},
 		{"client may", map[string][]string{"room/client": {module + "/e2ee", "github.com/pion/webrtc/v4"}}, ""},
 		{"client to sfu", map[string][]string{"room/client": {module + "/sfu"}}, "room/client -> sfu"},
-		{"leaf to x/net", map[string][]string{"sfu/batchconn": {"golang.org/x/net/ipv4"}}, "sfu/batchconn -> golang.org/x/net/ipv4"},
+		{"leaf to x/sys", map[string][]string{"sfu/packetcache": {"golang.org/x/sys/unix"}}, "sfu/packetcache -> golang.org/x/sys/unix"},
+		{"batchconn to x/net", map[string][]string{"sfu/batchconn": {"golang.org/x/net/ipv4"}}, "sfu/batchconn -> golang.org/x/net/ipv4"},
+		{"batchconn to x/sys", map[string][]string{"sfu/batchconn": {"golang.org/x/sys/unix"}}, ""},
 		{"leaf to pion/rtp", map[string][]string{"sfu/packetcache": {"github.com/pion/rtp", "sync"}}, ""},
 		{"room to http", map[string][]string{"room": {"net/http"}}, "room -> net/http"},
 		{"e2ee to os", map[string][]string{"e2ee/mls": {"os"}}, "e2ee/mls -> os"},

@@ -1,0 +1,212 @@
+package batchconn
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// receiver is a made-up address.
+func receiver(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), uint16(1000+n))
+}
+
+// media is an RTP packet of a size whose end tells it from others.
+func media(size, mark int) []byte {
+	p := make([]byte, max(size, 16))
+	p[0], p[1] = 0x80, 96
+	binary.BigEndian.PutUint32(p[len(p)-4:], uint32(mark))
+	return p
+}
+
+// shape draws the messages of a batch: receiver and sizes.
+func shape(b *batch) string {
+	var list []string
+	for i := range b.messages {
+		m := &b.messages[i]
+		var sizes []string
+		for at := m.first; at != none; at = b.packets[at].next {
+			sizes = append(sizes, fmt.Sprint(b.packets[at].size))
+		}
+		list = append(list, fmt.Sprintf("%d:%s", int(m.to.Port())-1000, strings.Join(sizes, "+")))
+	}
+	return strings.Join(list, " ")
+}
+
+func TestMessages(t *testing.T) {
+	type write struct{ size, to int }
+	tests := []struct {
+		name   string
+		writes []write
+		join   bool
+		want   string
+	}{
+		{"one", []write{{100, 1}}, true, "1:100"},
+		{"a fan-out", []write{{100, 1}, {100, 2}, {100, 1}, {100, 2}}, true, "1:100+100 2:100+100"},
+		{"not joined", []write{{100, 1}, {100, 1}}, false, "1:100 1:100"},
+		{"a smaller one ends the message", []write{{100, 1}, {90, 1}, {90, 1}}, true, "1:100+90 1:90"},
+		{"a larger one begins another", []write{{99, 1}, {99, 1}, {100, 1}, {100, 1}}, true, "1:99+99 1:100+100"},
+		{"order to one receiver stays", []write{{100, 1}, {50, 1}, {100, 1}, {50, 1}}, true, "1:100+50 1:100+50"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBatch()
+			for i, w := range tt.writes {
+				if !b.add(media(w.size, i), receiver(w.to), tt.join) {
+					t.Fatal("no room")
+				}
+			}
+			if got := shape(b); got != tt.want {
+				t.Errorf("messages %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	b := newBatch()
+	for i := range maxSegments + 1 {
+		b.add(media(100, i), receiver(1), true)
+	}
+	if got := len(b.messages); got != 2 {
+		t.Errorf("%d packets in %d messages, want 2", maxSegments+1, got)
+	}
+	b.reset()
+	n := 0
+	for b.add(media(maxPacket, n), receiver(n), true) {
+		n++
+	}
+	if !b.full() || n != maxBytes/maxPacket {
+		t.Errorf("full after %d large packets, want %d", n, maxBytes/maxPacket)
+	}
+	b.reset()
+	n = 0
+	for b.add(media(20, n), receiver(n), true) {
+		n++
+	}
+	if n != maxPackets {
+		t.Errorf("full after %d small packets, want %d", n, maxPackets)
+	}
+	if b.reset(); b.full() || len(b.messages) != 0 || b.table != [places]uint16{} {
+		t.Error("reset left something")
+	}
+}
+
+// TestCrowdedTable: receivers that find no place are served all the same.
+func TestCrowdedTable(t *testing.T) {
+	b := newBatch()
+	for i := range b.table {
+		b.table[i] = 1
+	}
+	b.messages = append(b.messages, message{to: receiver(0), first: none})
+	for i := range 2 {
+		if !b.add(media(100, i), receiver(1), true) {
+			t.Fatal("no room")
+		}
+	}
+	if got := len(b.messages) - 1; got != 2 {
+		t.Errorf("%d messages, want 2", got)
+	}
+}
+
+// FuzzMessages: whatever is written, each receiver gets it, in order, in messages that
+// the kernel takes.
+func FuzzMessages(f *testing.F) {
+	f.Add([]byte{1, 100, 1, 100, 2, 90, 1, 90}, true)
+	f.Add(bytes.Repeat([]byte{3, 255}, 300), true)
+	f.Add([]byte{0, 0}, false)
+	f.Fuzz(func(t *testing.T, writes []byte, join bool) {
+		b := newBatch()
+		want := map[netip.AddrPort][]byte{}
+		for i := 0; i+1 < len(writes); i += 2 {
+			raw, to := media(int(writes[i+1])*6, i), receiver(int(writes[i]%16))
+			if !b.add(raw, to, join) {
+				if !b.full() {
+					t.Fatal("refused, but not full")
+				}
+				break
+			}
+			want[to] = append(want[to], raw...)
+		}
+		got, packets := map[netip.AddrPort][]byte{}, 0
+		for i := range b.messages {
+			m := &b.messages[i]
+			packets += checkMessage(t, b, m, join)
+			for at := m.first; at != none; at = b.packets[at].next {
+				p := b.packets[at]
+				got[m.to] = append(got[m.to], b.bytes[p.at:p.at+p.size]...)
+			}
+		}
+		if packets != len(b.packets) || len(got) != len(want) {
+			t.Fatalf("%d of %d packets to %d of %d receivers", packets, len(b.packets), len(got), len(want))
+		}
+		for to := range want {
+			if !bytes.Equal(got[to], want[to]) {
+				t.Fatalf("%v gets something else", to)
+			}
+		}
+	})
+}
+
+// checkMessage holds a message to what UDP_SEGMENT wants, and counts its packets.
+func checkMessage(t *testing.T, b *batch, m *message, join bool) int {
+	t.Helper()
+	var sizes []int32
+	for at := m.first; at != none; at = b.packets[at].next {
+		sizes = append(sizes, b.packets[at].size)
+	}
+	last := len(sizes) - 1
+	total := int32(0)
+	for i, size := range sizes {
+		total += size
+		if i < last && size != m.size || size > m.size {
+			t.Fatalf("sizes %v for segments of %d", sizes, m.size)
+		}
+	}
+	if int(m.count) != len(sizes) || total != m.bytes || total > maxMessage || len(sizes) > maxSegments || !join && last > 0 {
+		t.Fatalf("message of %v: %+v", sizes, *m)
+	}
+	return len(sizes)
+}
+
+func TestIsMedia(t *testing.T) {
+	rtp := slices.Concat([]byte{0x80, 96}, make([]byte, 10))
+	for _, tt := range []struct {
+		name          string
+		first, second byte
+		cut           int
+		want          bool
+	}{
+		{"RTP", 0x80, 96, 0, true},
+		{"RTP with marker", 0x90, 0x80 | 111, 0, true},
+		{"short", 0x80, 96, 1, false},
+		{"SR", 0x80, 200, 0, false},
+		{"transport feedback", 0x8f, 205, 0, false},
+		{"the first type of RTCP", 0x80, 192, 0, false},
+		{"the last", 0x80, 223, 0, false},
+		{"after it", 0x80, 224, 0, true},
+		{"STUN", 0, 1, 0, false},
+		{"DTLS", 22, 254, 0, false},
+		{"TURN channel", 64, 0, 0, false},
+	} {
+		p := slices.Clone(rtp)
+		p[0], p[1] = tt.first, tt.second
+		if got := isMedia(p[:len(p)-tt.cut]); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	batch := newBatch()
+	raw := media(1100, 0)
+	for i := range b.N {
+		if !batch.add(raw, receiver(i%50), true) {
+			batch.reset()
+		}
+	}
+}
