@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -171,6 +172,23 @@ func requireOneEpoch(t testing.TB, random io.Reader, parties []party) {
 				t.Fatalf("%d to %d: got %v", i, j, got)
 			}
 		}
+	}
+}
+
+// Who is added learns its path secrets from the Welcome: the path holds none for it
+// (RFC 9420, Section 7.5).
+func TestPathIsNotForTheAdded(t *testing.T) {
+	random := testRandom(2)
+	parties := testGroup(t, random, Suite3, 2)
+	staged := parties[0].commit(t, random, CommitParams{Adds: testKeyPackages(t, random, Suite3, 3)})
+	c, err := parties[1].group.openCommit(staged.Commit)
+	requireNoError(t, "open", err)
+	var got []int
+	for _, n := range c.commit.path.nodes {
+		got = append(got, len(n.secrets))
+	}
+	if !slices.Equal(got, []int{1, 0, 0}) {
+		t.Errorf("ciphertexts at the nodes of the path: %v", got)
 	}
 }
 

@@ -171,6 +171,11 @@ func TestWelcomesRefused(t *testing.T) {
 		}
 	}
 
+	elsewhere := welcome()
+	elsewhere[5] = byte(Suite1)
+	if _, _, _, err := Join(elsewhere, kp, JoinParams{PSKs: testPSKs}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "welcome for suite") {
+		t.Errorf("welcome for another suite: %v", err)
+	}
 	stranger := testKeyPackage(t, random, Suite3, "joiner")
 	if _, _, _, err := Join(welcome(), stranger, JoinParams{PSKs: testPSKs}); !errors.Is(err, ErrNotAddressed) {
 		t.Errorf("stranger: %v", err)
