@@ -219,6 +219,7 @@ func (p *person) stop() { p.deaf = true }
 // crafted is a commit that p would make now, before a test spoils it.
 type crafted struct {
 	aad    commitAAD
+	info   *place // in the GroupInfo, if not as in the AAD
 	params mls.CommitParams
 	sign   PID // the pid of the entry
 	body   func(*Committed)
@@ -237,6 +238,10 @@ func (l *lab) craft(p *person, change func(*crafted)) Entry {
 	c.params = p.commitParams(plan, c.aad.place)
 	change(&c)
 	c.params.AAD = c.aad.encode()
+	if c.info == nil {
+		c.info = &c.aad.place
+	}
+	c.params.GroupInfoExtensions = p.commitParams(plan, *c.info).GroupInfoExtensions
 	staged, err := p.member.group.Commit(p.cfg.Rand, p.member.sender, c.params)
 	if err != nil {
 		l.t.Fatal(err)

@@ -295,12 +295,16 @@ var errWelcome = errors.New("e2ee: welcome refused")
 
 // judgeWelcome says whether the group that a Welcome leads to is the one of the log:
 // by our link and our announcement, of this room, log and generation, with exactly
-// those in the tree who were present at X. It returns X and the roster there.
+// those in the tree who were present at X, and at the place that the members read in the
+// commit. It returns X and the roster there.
 func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.JoinedInfo, own Hash) (uint64, map[PID]*announcement, error) {
 	data, ok := find(info.Extensions, mls.ExtensionConclaveCommit)
 	w, err := decodeWelcomeExtension(data)
 	if !ok || err != nil || w.commit != c.CommitDigest {
 		return 0, nil, fmt.Errorf("%w: it is not this commit's", errWelcome)
+	}
+	if err := s.judgeWelcomeCommit(c, g, w.place); err != nil {
+		return 0, nil, err
 	}
 	if code := s.ledger.judgePlace(w.place, e.Position); code != "" || !s.ledger.isTurn(w.place.parent) {
 		return 0, nil, fmt.Errorf("%w: it does not fit the log", errWelcome)
@@ -317,6 +321,24 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 		return 0, nil, fmt.Errorf("%w: its signer is not the entry's participant", errWelcome)
 	}
 	return w.place.x, roster, s.judgeTree(g, roster)
+}
+
+// judgeWelcomeCommit compares what the Welcome says of its commit with what the commit shows
+// to all: a joiner and the members take the same X for the new epoch's, or none. An epoch
+// is no higher than there are create and commit entries before the one that begins it.
+func (s *Session) judgeWelcomeCommit(c Committed, g *mls.Group, at place) error {
+	v, err := mls.PeekPrivateMessage(c.Commit)
+	if err != nil || v.ContentType != contentCommit || sha256.Sum256(c.Commit) != c.CommitDigest {
+		return fmt.Errorf("%w: without its commit", errWelcome)
+	}
+	a, err := decodeCommitAAD(v.AAD)
+	if err != nil || a != (commitAAD{c.Generation, at, s.cfg.Link.Version}) {
+		return fmt.Errorf("%w: its commit says another place", errWelcome)
+	}
+	if !bytes.Equal(v.GroupID, g.GroupID()) || v.Epoch+1 != g.Epoch() || g.Epoch() >= uint64(len(s.ledger.turns)) {
+		return fmt.Errorf("%w: epoch %d by a commit of epoch %d", errWelcome, g.Epoch(), v.Epoch)
+	}
+	return nil
 }
 
 // judgeTree says whether the members are exactly those announced.

@@ -96,7 +96,9 @@ func TestWayBack(t *testing.T) {
 	l.join("alice")
 	carol := l.join("bob", "carol")[1]
 	dave := l.waiting("dave")
-	l.craft(carol, func(c *crafted) { c.aad.place.parent-- })
+	l.craft(carol, func(c *crafted) {
+		c.body = func(b *Committed) { b.Adds = append(b.Adds, Hash{1}) }
+	})
 	if dave.status.State != StateMember || dave.epoch.SafetyNumber == l.people[0].epoch.SafetyNumber {
 		t.Fatalf("%v has not taken the first Welcome", dave)
 	}
@@ -114,6 +116,108 @@ func TestWayBack(t *testing.T) {
 	if dave.joiner.find(dave.joiner.used) != nil {
 		t.Error("the init key is kept after another member's commit")
 	}
+}
+
+// TestWelcomeRules: a joiner takes no Welcome that says something else than its commit, or
+// whose commit it is not shown; and it is added by the next.
+func TestWelcomeRules(t *testing.T) {
+	tests := []struct {
+		name    string
+		members Code // what members say of the commit
+		change  func(p *person, c *crafted)
+	}{
+		{"another X", "", func(p *person, c *crafted) {
+			c.info = &place{p.member.parent, c.aad.place.x, c.aad.place.hash}
+			c.aad.place.x--
+			c.aad.place.hash, _ = p.ledger.chain.at(c.aad.place.x)
+		}},
+		{"another parent", CodeBadParent, func(_ *person, c *crafted) {
+			c.info = &place{c.aad.place.parent, c.aad.place.x, c.aad.place.hash}
+			c.aad.place.parent--
+		}},
+		{"another generation", CodeBadAAD, func(_ *person, c *crafted) { c.aad.generation++ }},
+		{"another link version", CodeBadAAD, func(_ *person, c *crafted) { c.aad.linkVersion++ }},
+		{"without the commit", "", func(_ *person, c *crafted) {
+			c.after = func(b *Committed) { b.Commit = nil }
+		}},
+		{"another commit", "", func(_ *person, c *crafted) {
+			c.after = func(b *Committed) { b.Commit = []byte("another") }
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			alice := l.join("alice")[0]
+			people := l.join("bob", "carol")
+			l.join("confirms all")
+			dave := l.waiting("dave")
+			people[0].rejoin(CodeUnnamed) // the roster at X - 1 differs by an announcement alone
+			people[0].step(Tick{})
+			l.flush()
+			author := people[1]
+			e := l.craft(author, func(c *crafted) {
+				test.change(author, c)
+				roster, _ := author.ledger.rosterAt(c.aad.place.x)
+				c.params = author.commitParams(author.member.plan(roster), c.aad.place)
+			})
+			if alice.verdict(e) != test.members || dave.epoch != nil {
+				t.Errorf("alice says %q, want %q; dave is in the group: %t", alice.verdict(e), test.members, dave.epoch != nil)
+			}
+			l.append(author.cfg.PID, Left{})
+			l.rest(20 * time.Second)
+			l.agree()
+		})
+	}
+}
+
+// TestWelcomeEpoch: a member leads a joiner into a group of its own making, which nobody but
+// the joiner enters. It cannot give it an epoch higher than there can be by this log, or
+// the way back would be barred by the number.
+func TestWelcomeEpoch(t *testing.T) {
+	for _, high := range []bool{false, true} {
+		l := newLab(t)
+		alice := l.join("alice")[0]
+		bob := l.join("bob")[0]
+		dave := l.waiting("dave")
+		own := bob.joiner.find(bob.joiner.used).secrets
+		extensions := groupContextExtensions(bob.groupExtension(1))
+		g, sender, err := mls.CreateFrom(l.rand, own, bob.ledger.groupID[:], extensions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := bob.ledger.chain.head()
+		at := place{parent: bob.member.parent, x: x, hash: mustHash(t, bob, x)}
+		commit := func(adds ...*announcement) PostCommit {
+			p := plan{adds: adds}
+			staged, err := g.Commit(l.rand, sender, bob.commitParams(p, at))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, sender = staged.Merge()
+			return bob.envelope(p, staged)
+		}
+		for n := 1; n < len(bob.ledger.turns) || high && n < 10; n++ {
+			commit()
+		}
+		post := commit(alice.ledger.present[alice.cfg.PID], alice.ledger.present[dave.cfg.PID])
+		bob.stop()
+		l.append(bob.cfg.PID, committed(post))
+		if taken := dave.epoch != nil; taken == high {
+			t.Errorf("high=%t: dave has taken the Welcome: %t", high, taken)
+		}
+		l.append(bob.cfg.PID, Left{})
+		l.rest(20 * time.Second)
+		l.agree()
+	}
+}
+
+func mustHash(t *testing.T, p *person, x uint64) Hash {
+	t.Helper()
+	h, ok := p.ledger.chain.at(x)
+	if !ok {
+		t.Fatalf("no hash at %d", x)
+	}
+	return h
 }
 
 // TestDoubt: commits that are not valid lead a member to announce itself anew if no
