@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,7 +75,8 @@ func BenchmarkApplyCommit500(b *testing.B) {
 // each has taken the frame from its connection.
 func BenchmarkFanOut500(b *testing.B) {
 	media := &fakeMedia{sessions: map[signal.PID]*fakeSession{}}
-	g := NewRegistry(Config{Media: media})
+	var hours atomic.Int64 // the clock goes by hours, so that a participation may join as often
+	g := NewRegistry(Config{Media: media, Now: func() time.Time { return at(3_600_000 * hours.Add(1)) }})
 	var readers, taken sync.WaitGroup
 	var conns []*Connection
 	for i := range benchParticipants {

@@ -9,10 +9,11 @@ import (
 
 // This file appends entries to the log and relays what members say to each other.
 
-// join appends a `joined`, if not too many wait already.
+// join appends a `joined`. That only 128 may wait is for the clients to judge: they know
+// which KeyPackages are valid, and those that are not keep nobody out.
 func (st *state) join(now time.Time, p *participant, id uint32, join *signal.Join) {
-	if !p.waiting && st.waiting() >= signal.MaxWaiting {
-		st.refuse(p.conn, id, signal.CodeTooManyWaiting, "too many wait to be added: try again")
+	if !p.may.mayJoin(now, len(join.KeyPackage)) {
+		st.tooOften(p, id, "KeyPackages")
 		return
 	}
 	if !st.hasRoom() {
@@ -24,16 +25,6 @@ func (st *state) join(now time.Time, p *participant, id uint32, join *signal.Joi
 	}
 	p.key, p.waiting = keyDigest(join.KeyPackage), true
 	st.appended(p, id, r)
-}
-
-// waiting counts those whose KeyPackage nobody has named yet.
-func (st *state) waiting() (n int) {
-	for _, p := range st.members {
-		if p.waiting {
-			n++
-		}
-	}
-	return n
 }
 
 // create appends a `create`, if and only if its sender has seen the last create or commit.
@@ -50,7 +41,15 @@ func (st *state) commit(now time.Time, p *participant, id uint32, commit *signal
 	if !st.mayAppend(p, id, commit.Last) {
 		return
 	}
-	welcomed := st.named(commit.Adds)
+	named := st.named(commit.Adds)
+	if err := st.fits(commit, len(named)); err != nil {
+		st.refuse(p.conn, id, signal.CodeTooLarge, err.Error())
+		return
+	}
+	welcomed := make([]signal.PID, len(named))
+	for i, q := range named {
+		q.waiting, welcomed[i] = false, q.pid
+	}
 	st.appended(p, id, st.log.appendCommit(now, p.pid, commit, welcomed))
 }
 
@@ -67,8 +66,8 @@ func (st *state) mayAppend(p *participant, id uint32, last uint64) bool {
 	return false
 }
 
-// named returns whose last KeyPackage is among adds; they wait no more.
-func (st *state) named(adds [][]byte) (pids []signal.PID) {
+// named returns whose last KeyPackage is among adds.
+func (st *state) named(adds [][]byte) (named []*participant) {
 	if len(adds) == 0 {
 		return nil
 	}
@@ -78,11 +77,10 @@ func (st *state) named(adds [][]byte) (pids []signal.PID) {
 	}
 	for _, p := range st.members {
 		if p.joinedAt != 0 && keys[p.key] {
-			p.waiting = false
-			pids = append(pids, p.pid)
+			named = append(named, p)
 		}
 	}
-	return pids
+	return named
 }
 
 // appended answers the sender, then tells all.

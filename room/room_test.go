@@ -483,42 +483,6 @@ func TestOutboxBytes(t *testing.T) {
 	}
 }
 
-// TestTooManyWaiting has more KeyPackages than may wait; a commit makes place.
-func TestTooManyWaiting(t *testing.T) {
-	st := newState("room", limits{participants: 1000, grace: time.Second, log: defaultLogLimits})
-	join := func(i int) *signal.Join {
-		return &signal.Join{KeyPackage: []byte{byte(i), byte(i >> 8)}, MAC: make([]byte, 32)}
-	}
-	joins := func(i int) signal.Code {
-		for _, e := range st.apply(at(0), received{conn: connID(i), id: 7, body: join(i)}) {
-			if s, ok := e.(send); ok && s.re == 7 {
-				if refusal, ok := s.body.(*signal.Error); ok {
-					return refusal.Code
-				}
-			}
-		}
-		return ""
-	}
-	for i := 1; i <= signal.MaxWaiting+1; i++ {
-		st.apply(at(0), helloed{conn: connID(i), hello: &signal.Hello{PID: benchPID(i)}})
-		want := signal.Code("")
-		if i > signal.MaxWaiting {
-			want = signal.CodeTooManyWaiting
-		}
-		if code := joins(i); code != want {
-			t.Fatalf("join %d: %q, want %q", i, code, want)
-		}
-	}
-	if code := joins(1); code != "" {
-		t.Fatalf("who waits already may join again, but %q", code)
-	}
-	key := keyDigest(join(2).KeyPackage)
-	st.apply(at(0), received{conn: 1, body: &signal.Commit{Adds: [][]byte{key[:]}, Commit: []byte{1}, Welcome: []byte{1}}})
-	if code := joins(signal.MaxWaiting + 1); code != "" {
-		t.Fatalf("no place after a commit: %q", code)
-	}
-}
-
 // TestOutboxOrder pushes and takes in turns of changing length: what comes out is what
 // went in, in order.
 func TestOutboxOrder(t *testing.T) {

@@ -50,6 +50,8 @@ type participant struct {
 	slots   *signal.Slots     // nil if nothing was said
 	down    *signal.MediaDown // nil unless its PeerConnection failed
 
+	may quotas
+
 	offering bool   // an offer is being answered
 	next     *offer // the one to be answered then; the newest wins
 }
@@ -153,7 +155,7 @@ func (st *state) enter(now time.Time, cmd helloed) {
 		st.observe(Opened, "")
 	}
 	st.seats++
-	p := &participant{pid: cmd.hello.PID, seat: st.seats, token: cmd.token, conn: cmd.conn}
+	p := &participant{pid: cmd.hello.PID, seat: st.seats, token: cmd.token, conn: cmd.conn, may: newQuotas(now)}
 	st.members = append(st.members, p)
 	st.byPID[p.pid], st.byConn[p.conn] = p, p
 	st.emit(attach{p.seat, p.pid})

@@ -9,11 +9,13 @@ import (
 )
 
 // Rates of one connection. A page in a busy meeting sends some messages a second; a
-// committer while many join up to seven entries.
+// committer while many join up to seven entries. What a participation may have the room
+// keep is the room's to bound.
 const (
 	messagesPerSecond = 50
 	messagesBurst     = 200
-	bytesPerMessage   = 16 << 10 // a longer message counts for several
+	bytesPerSecond    = 800 << 10
+	bytesBurst        = 4 << 20 // and a message that began within it, however large
 	entriesPerSecond  = 10
 	entriesBurst      = 50
 	refusalsPerSecond = 1
@@ -23,6 +25,33 @@ const (
 // limiter says how much a connection may send.
 type limiter struct {
 	messages, entries, refusals *rate.Limiter
+	bytes                       *budget // nil: no limit
+}
+
+// budget bounds bytes over time. Whoever has some of it left may take more than that, and
+// then waits until all is paid: no message is too large for it, and none costs too little.
+type budget struct {
+	perSecond, burst int
+	paid             time.Time // when all that was taken is paid
+}
+
+// take reports whether some is left at now, and takes n bytes then.
+func (b *budget) take(now time.Time, n int) bool {
+	if b == nil {
+		return true
+	}
+	if b.paid.Before(now) {
+		b.paid = now
+	}
+	if b.paid.Sub(now) >= b.cost(b.burst) {
+		return false
+	}
+	b.paid = b.paid.Add(b.cost(n))
+	return true
+}
+
+func (b *budget) cost(n int) time.Duration {
+	return time.Duration(n) * time.Second / time.Duration(b.perSecond)
 }
 
 func newLimiter() limiter {
@@ -30,13 +59,13 @@ func newLimiter() limiter {
 		messages: rate.NewLimiter(messagesPerSecond, messagesBurst),
 		entries:  rate.NewLimiter(entriesPerSecond, entriesBurst),
 		refusals: rate.NewLimiter(refusalsPerSecond, refusalsBurst),
+		bytes:    &budget{perSecond: bytesPerSecond, burst: bytesBurst},
 	}
 }
 
 // allow reports whether a message of size bytes is within the rates. typ may be empty.
 func (l limiter) allow(now time.Time, typ signal.Type, size int) bool {
-	cost := min(1+size/bytesPerMessage, messagesBurst/2)
-	if !l.messages.AllowN(now, cost) {
+	if !l.messages.AllowN(now, 1) || !l.bytes.take(now, size) {
 		return false
 	}
 	switch typ {

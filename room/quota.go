@@ -1,0 +1,80 @@
+package room
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/conclave-sfu/conclave/room/signal"
+)
+
+// This file bounds what one participation may have the room keep and tell. The room
+// cannot tell who has the link: whoever knows the room's name may be among these.
+
+// Joins. A participant announces itself once, again when something went wrong, and
+// every 2 s while too many wait.
+const (
+	joinInterval     = 5 * time.Second
+	joinBurst        = 5
+	joinBytes        = 64 << 10 // bytes of KeyPackages at once, some 20
+	joinBytesASecond = 16       // and then one in some minutes
+	joinBytesLeast   = 1 << 10  // bytes that a KeyPackage counts at least
+)
+
+// Commits, see [state.mayCommit].
+const (
+	commitsASecond   = 1 // of the whole room
+	commitBurst      = 8 // of one participant
+	firstCommits     = 4 // of the burst, for who has just come
+	committingFor    = 30 * time.Second
+	createInterval   = 20 * time.Second // of the whole room; whoever waits may create after as long
+	offerInterval    = 2 * time.Second
+	offerBurst       = 8
+	commitSlack      = 128 << 10 // bytes of a commit, and of a Welcome, beside what follows
+	commitPerMember  = 2 << 10   // bytes: a secret for each node that may be blank, with X-Wing
+	welcomePerMember = 8 << 10   // bytes: a leaf and a node of the tree
+	welcomePerAdd    = 2 << 10   // bytes: a secret, with X-Wing
+)
+
+// quotas are what a participation may still do. Lost connections do not renew them.
+type quotas struct {
+	joins, joinBytes, commits, offers *rate.Limiter
+	committed                         time.Time // its last commit
+}
+
+func newQuotas(now time.Time) quotas {
+	q := quotas{
+		joins:     rate.NewLimiter(rate.Every(joinInterval), joinBurst),
+		joinBytes: rate.NewLimiter(joinBytesASecond, joinBytes),
+		commits:   rate.NewLimiter(commitsASecond, commitBurst),
+		offers:    rate.NewLimiter(rate.Every(offerInterval), offerBurst),
+	}
+	q.commits.AllowN(now, commitBurst-firstCommits)
+	return q
+}
+
+// mayJoin counts a KeyPackage of size bytes.
+func (q *quotas) mayJoin(now time.Time, size int) bool {
+	return q.joins.AllowN(now, 1) && q.joinBytes.AllowN(now, max(size, joinBytesLeast))
+}
+
+// tooOften refuses what comes more often than a participation may.
+func (st *state) tooOften(p *participant, id uint32, what string) {
+	st.refuse(p.conn, id, signal.CodeRateLimited, "too many "+what+": try again later")
+}
+
+// fits reports whether the bytes of a commit are within what a group of the room's
+// participants needs, of whom named are added.
+func (st *state) fits(commit *signal.Commit, named int) error {
+	n := len(st.members)
+	largest := commitSlack + n*commitPerMember + named*signal.MaxKeyPackage
+	if len(commit.Commit) > largest {
+		return fmt.Errorf("a commit of %d bytes, at most %d", len(commit.Commit), largest)
+	}
+	largest = commitSlack + n*welcomePerMember + named*welcomePerAdd
+	if len(commit.Welcome) > largest {
+		return fmt.Errorf("a Welcome of %d bytes, at most %d", len(commit.Welcome), largest)
+	}
+	return nil
+}
