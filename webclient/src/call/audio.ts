@@ -28,15 +28,26 @@ export class LevelMeters {
   readonly #samples = new Float32Array(1024);
   #context: AudioContext | undefined;
 
-  /** Measures track under this name, instead of the one before. */
+  /**
+   * Measures track under this name, instead of the one before. Where the browser gives no sound to
+   * measure there is no level: a call does not need one.
+   */
   watch(name: string, track: MediaStreamTrack): void {
     if (this.#meters.get(name)?.track === track) return;
     this.unwatch(name);
+    try {
+      this.#meters.set(name, this.#meter(track));
+    } catch {
+      // No audio device, too many contexts, or a track that has ended.
+    }
+  }
+
+  #meter(track: MediaStreamTrack): Meter {
     const context = (this.#context ??= new AudioContext());
     const source = context.createMediaStreamSource(new MediaStream([track]));
     const node = new AnalyserNode(context, { fftSize: this.#samples.length });
     source.connect(node);
-    this.#meters.set(name, { track, node, end: () => source.disconnect() });
+    return { track, node, end: () => source.disconnect() };
   }
 
   unwatch(name: string): void {

@@ -25,6 +25,7 @@ interface CallEvents {
 }
 
 const ownMeter = 'own';
+const tickEvery = 1_000; // ms; what is shown may end by time alone
 const renewalLimit = 5; // fresh pids in a row without getting in; then the call ends and says why
 
 /**
@@ -42,6 +43,7 @@ export class Call {
   #shown: ShownTile[] = [];
   #pixelRatio = 1;
   #renewals = 0;
+  #ticks: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: CallOptions) {
     this.#options = options;
@@ -74,7 +76,8 @@ export class Call {
     }
     const { participate = (options: ParticipationOptions) => new Participation(options) } =
       this.#options;
-    this.#slots = new Map();
+    this.#forgetSlots();
+    this.#ticks ??= setInterval(() => this.#dispatch({ type: 'tick' }), tickEvery);
     this.#participation = participate({
       pid: newPID(),
       name,
@@ -121,7 +124,7 @@ export class Call {
 
   #dispatch(event: CallEvent): void {
     const before = this.#state;
-    this.#state = reduce(before, event);
+    this.#state = reduce(before, event, performance.now());
     if (event.type === 'media' && event.media === 'up') this.#renewals = 0;
     if (this.#headcount() !== this.#headcount(before)) this.#sendView();
     this.#events.emit('state', this.#state);
@@ -132,17 +135,25 @@ export class Call {
   }
 
   #addSlot(slot: Slot): void {
+    const [last] = this.#slots.values();
+    if (last && last.connection !== slot.connection) this.#forgetSlots();
     this.#slots = new Map(this.#slots).set(slot.name, slot);
     if (slot.kind === 'audio') this.#meters.watch(slot.name, slot.track);
     this.#events.emit('slots', this.#slots);
   }
 
+  /** Those of an earlier PeerConnection have ended with it. */
+  #forgetSlots(): void {
+    for (const name of this.#slots.keys()) this.#meters.unwatch(name);
+    this.#slots = new Map();
+  }
+
   #sendLocal(): void {
     const { local } = this.#options;
     const microphone = local.sending('audio');
-    if (microphone) this.#meters.watch(ownMeter, microphone);
     this.#participation?.setTrack('mic', microphone);
     this.#participation?.setTrack('camera', local.sending('video'));
+    if (microphone) this.#meters.watch(ownMeter, microphone);
   }
 
   #sendView(): void {
@@ -160,6 +171,7 @@ export class Call {
   #end(reason: EndReason): void {
     if (this.#state.ended) return;
     this.#dispatch({ type: 'ended', reason });
+    clearInterval(this.#ticks);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#participation = undefined;
     this.#meters.close();

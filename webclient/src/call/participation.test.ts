@@ -115,8 +115,8 @@ describe('Participation', () => {
       'log bG9n to 7',
       'attach mic',
       'attach camera',
-      'attach video-0',
-      'attach audio-0',
+      'attach video-1-0',
+      'attach audio-1-0',
       '> offer #1',
     ]);
   });
@@ -159,6 +159,84 @@ describe('Participation', () => {
     await connect(true);
     expect(sockets).toHaveLength(2);
     expect(peers).toHaveLength(1);
+  });
+
+  it('offers again what was under way or came while the connection was lost', async () => {
+    const { participation, peers, connect, news } = start();
+    participation.setView([], { video: 1, audio: 1 });
+    await participation.begin();
+    let socket = await connect();
+    socket.break(); // before the answer
+    participation.setView([], { video: 2, audio: 1 });
+    await settle();
+    vi.advanceTimersByTime(200);
+    news();
+    socket = await connect(true);
+    expect(news().filter((line) => line.startsWith('> offer'))).toEqual(['> offer #2']);
+    socket.say({ type: 'answer', re: 2, body: { connection: 1, sdp: 'a' } });
+    await settle();
+    expect(news()).toEqual(['> offer #3']);
+    expect(peers).toHaveLength(1);
+    expect(peers[0]?.transcript).not.toContain('close');
+  });
+
+  it('offers nothing again for a PeerConnection that was given up meanwhile', async () => {
+    const { participation, peers, connect, news } = start();
+    participation.setView([], { video: 1, audio: 1 });
+    await participation.begin();
+    const socket = await connect();
+    socket.break();
+    await settle();
+    peers[0]?.become('failed');
+    vi.advanceTimersByTime(600);
+    news();
+    await connect(true);
+    expect(news().filter((line) => line.startsWith('> offer'))).toEqual(['> offer #2']);
+    expect(peers).toHaveLength(2);
+  });
+
+  it('tries again when a PeerConnection cannot be made with transforms', async () => {
+    const { participation, encryption, peers, connect, news } = start();
+    await participation.begin();
+    const refuse = vi.spyOn(encryption, 'attachSender').mockImplementation(() => {
+      throw new Error('no transform');
+    });
+    await connect();
+    expect(peers[0]?.transcript.at(-1)).toBe('close');
+    refuse.mockRestore();
+    news();
+    vi.advanceTimersByTime(500);
+    expect(peers).toHaveLength(2);
+    expect(news()).toContain('attach mic');
+  });
+
+  it('takes reports of the present PeerConnection only', async () => {
+    const { participation, encryption, peers, events, connect } = start();
+    participation.setView([], { video: 1, audio: 1 });
+    await participation.begin();
+    await connect();
+    peers[0]?.become('failed');
+    vi.advanceTimersByTime(500);
+    const report = { direction: 'receive', kind: 'video', state: 'ok', frames: 1, failed: {} };
+    encryption.emit('frames', { ...report, mid: 'video-1-0' });
+    encryption.emit('frames', { ...report, mid: 'video-2-0' });
+    const mids = events.flatMap((e) => (e.type === 'report' ? [e.report.mid] : []));
+    expect(mids).toEqual(['video-2-0']);
+  });
+
+  it('is over when the browser sends past the encryption', async () => {
+    const { participation, encryption, peers, over, connect } = start();
+    participation.setTrack('mic', { id: 'voice' } as MediaStreamTrack);
+    await participation.begin();
+    await connect();
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    peers[0]!.stats = { packetsSent: 50 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    peers[0]!.stats = { packetsSent: 75 };
+    await vi.advanceTimersByTimeAsync(500);
+    expect(over).toEqual(['sent_in_clear']);
   });
 
   it('makes a new PeerConnection when one fails, with growing pauses', async () => {

@@ -40,6 +40,7 @@ export class Participation {
   #over = false;
   #held: Post[] = []; // for the room, once we are connected
   #lost: number[] = []; // posts whose answer was lost with the socket
+  #heldOffers: (() => void)[] = []; // go on once we are connected again
 
   constructor(options: ParticipationOptions) {
     this.#options = options;
@@ -115,7 +116,9 @@ export class Participation {
     encryption.on('epoch', (epoch) => dispatch({ type: 'epoch', epoch }));
     encryption.on('sending', ({ epoch }) => dispatch({ type: 'sending', epoch }));
     encryption.on('frames', (report) => {
-      if (report.direction === 'receive') dispatch({ type: 'report', report });
+      // What a PeerConnection that was given up still tells says nothing of the present one.
+      if (report.direction === 'send') dispatch({ type: 'sent', report });
+      else if (this.#peer?.has(report.mid)) dispatch({ type: 'report', report });
     });
     encryption.on('status', (status) => {
       dispatch({ type: 'status', status });
@@ -139,6 +142,7 @@ export class Participation {
     if (this.#wants.length > 0)
       this.#connection.tell({ type: 'view', body: { wants: this.#wants } });
     for (const source of this.#muted.keys()) this.#tellMute(source);
+    for (const goOn of this.#heldOffers.splice(0)) goOn();
     if (!this.#peer) this.#openPeer();
   }
 
@@ -155,34 +159,51 @@ export class Participation {
   }
 
   #refused(seq: number, error: unknown): void {
-    const code = error instanceof SignalError ? error.code : 'internal';
-    if (code === 'connection_lost' || code === 'timeout' || code === 'closed') this.#lost.push(seq);
-    else this.#options.encryption.posted(seq, code);
+    if (isLost(error)) this.#lost.push(seq);
+    else this.#options.encryption.posted(seq, isSignalError(error) ? error.code : 'internal');
   }
 
   #openPeer(): void {
     if (this.#over) return;
     const { encryption, onSlot, createPeer = openPeer } = this.#options;
-    const peer = new Peer({
-      connection: ++this.#peers,
-      encryption,
-      create: createPeer,
-      offer: (offer) => this.#offer(offer),
-      onSlot,
-      onState: (state) => {
-        if (peer !== this.#peer) return;
-        if (state === 'up') this.#peerUp();
-        else this.#peerDown();
-      },
-    });
+    const made: { pc?: RTCPeerConnection } = {};
+    let peer: Peer;
+    try {
+      peer = new Peer({
+        connection: ++this.#peers,
+        encryption,
+        create: () => (made.pc = createPeer()),
+        offer: (offer) => this.#offer(offer),
+        onSlot,
+        onState: (state) => {
+          if (peer !== this.#peer) return;
+          if (state === 'up') this.#peerUp();
+          else this.#peerDown();
+        },
+        onBypass: () => this.#finish('sent_in_clear'),
+      });
+    } catch {
+      made.pc?.close(); // one without transforms
+      this.#peerDown();
+      return;
+    }
     this.#peer = peer;
     this.#options.dispatch({ type: 'media', media: 'connecting' });
     peer.grow(this.#size);
     for (const source of this.#tracks.keys()) this.#send(source);
   }
 
+  /** A lost WebSocket does not end media: the same offer is sent again over the next one. */
   async #offer(offer: Offer): Promise<Answer> {
-    return (await this.#connection.request({ type: 'offer', body: offer })) as Answer;
+    for (;;) {
+      try {
+        return (await this.#connection.request({ type: 'offer', body: offer })) as Answer;
+      } catch (error) {
+        if (!isLost(error)) throw error;
+      }
+      await new Promise<void>((resolve) => this.#heldOffers.push(resolve));
+      if (offer.connection !== this.#peers || !this.#peer) throw new SignalError('closed', 'offer');
+    }
   }
 
   #peerUp(): void {
@@ -235,10 +256,21 @@ export class Participation {
     if (this.#over) return;
     this.#over = true;
     this.#closePeer();
+    for (const goOn of this.#heldOffers.splice(0)) goOn(); // to find that it is over
     this.#connection.leave();
     this.#options.encryption.stop();
     this.#options.onOver(how);
   }
+}
+
+function isSignalError(error: unknown): error is SignalError {
+  return error instanceof SignalError;
+}
+
+/** Whether nobody knows what became of a request. */
+function isLost(error: unknown): boolean {
+  const code = isSignalError(error) ? error.code : undefined;
+  return code === 'connection_lost' || code === 'timeout' || code === 'closed';
 }
 
 function isEndReason(code: string): code is 'left' | 'replaced' | 'room_full' {

@@ -28,6 +28,7 @@ function start() {
       }),
     onSlot: ({ name }) => slots.push(name),
     onState: (state) => states.push(state),
+    onBypass: () => states.push('bypass'),
   });
   return { transcript, encryption, pc, offers, states, slots, peer };
 }
@@ -52,9 +53,9 @@ describe('Peer', () => {
       'add video sendonly',
       'attach camera',
       'add video recvonly',
-      'attach video-0',
+      'attach video-3-0',
       'add audio recvonly',
-      'attach audio-0',
+      'attach audio-3-0',
       'offer of 4',
     ]);
   });
@@ -130,8 +131,10 @@ describe('Peer', () => {
         { mid: '1', source: 'camera' },
       ],
     });
-    expect(peer.slotOfMid('2')).toBe('video-0');
-    expect(peer.slotOfMid('3')).toBe('audio-0');
+    expect(peer.slotOfMid('2')).toBe('video-3-0');
+    expect(peer.slotOfMid('3')).toBe('audio-3-0');
+    expect(peer.has('video-3-0')).toBe(true);
+    expect(peer.has('video-2-0')).toBe(false);
     expect(peer.slotOfMid('0')).toBeUndefined();
   });
 
@@ -143,6 +146,45 @@ describe('Peer', () => {
     peer.grow({ video: 1, audio: 1 });
     await settle();
     expect(offers).toHaveLength(1);
+  });
+
+  it('stops for good when the browser sends past the transform', async () => {
+    const { encryption, pc, peer, states, transcript } = start();
+    void peer.setTrack('camera', track('front'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    encryption.taken = () => Promise.resolve(0);
+    pc.stats = { framesSent: 30 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(states).toEqual([]);
+    pc.stats = { framesSent: 45 };
+    await vi.advanceTimersByTimeAsync(500);
+    expect(states).toEqual(['bypass']);
+    expect(transcript.slice(-3)).toEqual(['send audio nothing', 'send video nothing', 'close']);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('does not look any more once nothing is sent', async () => {
+    const { encryption, peer } = start();
+    void peer.setTrack('mic', track('voice'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    expect(vi.getTimerCount()).toBe(1);
+    await peer.setTrack('mic', null);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is down, and offers nothing, when a slot gets no transform', async () => {
+    const { encryption, offers, peer, states } = start();
+    encryption.attachReceiver = () => {
+      throw new Error('no transform');
+    };
+    peer.grow({ video: 1, audio: 0 });
+    await settle();
+    expect(states).toEqual(['down']);
+    expect(offers).toEqual([]);
   });
 
   it('is down for good when an offer is refused', async () => {

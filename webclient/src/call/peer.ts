@@ -1,10 +1,13 @@
 import type { Answer, Offer, OfferTrack, Source } from '../signal/generated';
 import type { Encryption, Kind } from './ports';
+import { SendCheck, sentBy } from './sendcheck';
 
 /** A recvonly media section: a place where the server shows whom we asked for. */
 export interface Slot {
   /** Our name for it; it stands from before the offer, when there is no mid yet. */
   name: string;
+  /** The number of its PeerConnection. */
+  connection: number;
   kind: Kind;
   track: MediaStreamTrack;
 }
@@ -12,12 +15,14 @@ export interface Slot {
 interface PeerOptions {
   /** Numbers the PeerConnection, from 1. */
   connection: number;
-  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready'>;
+  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'taken'>;
   offer: (offer: Offer) => Promise<Answer>;
   create: () => RTCPeerConnection;
   onSlot: (slot: Slot) => void;
   /** `down` is final: make a new one. */
   onState: (state: 'up' | 'down') => void;
+  /** The browser sent past the encryption. The PeerConnection is closed; there is no way on. */
+  onBypass: () => void;
 }
 
 interface Uplink {
@@ -25,6 +30,7 @@ interface Uplink {
   /** Resolved when the worker has acknowledged the transform. */
   attached: Promise<void>;
   wanted: MediaStreamTrack | null;
+  check: SendCheck;
 }
 
 const patience = 6_000; // ms that ICE may be disconnected; it recovers from short gaps by itself
@@ -34,7 +40,8 @@ const cameraEncoding: RTCRtpEncodingParameters = { maxBitrate: 1_700_000, maxFra
  * One PeerConnection: sendonly sections for our sources and a pool of recvonly slots. Only we offer.
  *
  * It fails closed: a section is made without a track, its transform is set in the same task, and a
- * track is given to it only after the worker has acknowledged the transform and has keys.
+ * track is given to it only after the worker has acknowledged the transform and has keys. While it
+ * sends, it is checked that what it sends has gone through the transform.
  */
 export class Peer {
   readonly #options: PeerOptions;
@@ -60,27 +67,45 @@ export class Peer {
     return undefined;
   }
 
+  has(slot: string): boolean {
+    return this.#slots.has(slot);
+  }
+
   /** Sends this track as that source, or nothing. The last call counts, whenever the earlier ones finish. */
   async setTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
     const uplink = this.#uplinks.get(source);
     if (!uplink || uplink.wanted === track) return;
     uplink.wanted = track;
     if (track) await Promise.all([uplink.attached, this.#options.encryption.ready]);
-    if (this.#over || uplink.wanted !== track) return;
+    if (!this.#isWanted(uplink, track)) return;
     await uplink.transceiver.sender.replaceTrack(track);
+    if (!this.#isWanted(uplink, track)) return;
+    if (track) uplink.check.start();
+    else uplink.check.stop();
+  }
+
+  #isWanted(uplink: Uplink, track: MediaStreamTrack | null): boolean {
+    return !this.#over && uplink.wanted === track;
   }
 
   /** Makes the pool this large, if it is smaller, and offers it. */
   grow(size: { video: number; audio: number }): void {
+    if (this.#over) return;
     const before = this.#slots.size;
-    for (let i = this.#count('video'); i < size.video; i++) this.#addSlot('video', i);
-    for (let i = this.#count('audio'); i < size.audio; i++) this.#addSlot('audio', i);
+    try {
+      for (let i = this.#count('video'); i < size.video; i++) this.#addSlot('video', i);
+      for (let i = this.#count('audio'); i < size.audio; i++) this.#addSlot('audio', i);
+    } catch {
+      this.#fail(); // a section without its transform must not be offered
+      return;
+    }
     if (this.#slots.size > before) void this.#negotiate();
   }
 
   close(): void {
     this.#over = true;
     clearTimeout(this.#giveUp);
+    for (const { check } of this.#uplinks.values()) check.stop();
     this.#pc.onconnectionstatechange = null;
     this.#pc.close();
   }
@@ -93,18 +118,24 @@ export class Peer {
     const attached = this.#options.encryption.attachSender(transceiver.sender, source);
     attached.catch(() => this.#fail());
     preferCodecs(transceiver, kind);
-    this.#uplinks.set(source, { transceiver, attached, wanted: null });
+    const { sender } = transceiver;
+    const check = new SendCheck(
+      { sent: () => sentBy(sender), taken: () => this.#options.encryption.taken(sender) },
+      () => this.#bypassed(),
+    );
+    this.#uplinks.set(source, { transceiver, attached, wanted: null, check });
   }
 
   #addSlot(kind: Kind, index: number): void {
-    const name = `${kind}-${index}`;
+    const { connection } = this.#options;
+    const name = `${kind}-${connection}-${index}`; // so that late reports of another are told apart
     const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' });
     this.#options.encryption
       .attachReceiver(transceiver.receiver, name, kind)
       .catch(() => this.#fail());
     preferCodecs(transceiver, kind);
     this.#slots.set(name, transceiver);
-    this.#options.onSlot({ name, kind, track: transceiver.receiver.track });
+    this.#options.onSlot({ name, connection, kind, track: transceiver.receiver.track });
   }
 
   #count(kind: Kind): number {
@@ -162,6 +193,14 @@ export class Peer {
       case 'connecting':
         return;
     }
+  }
+
+  #bypassed(): void {
+    if (this.#over) return;
+    for (const { transceiver } of this.#uplinks.values())
+      transceiver.sender.replaceTrack(null).catch(() => undefined); // it is closed at once anyway
+    this.close();
+    this.#options.onBypass();
   }
 
   #fail(): void {

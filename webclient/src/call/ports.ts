@@ -9,6 +9,7 @@ export type {
   Member,
   Post,
   ReceiverFrames,
+  SenderFrames,
   Status,
 } from '../e2ee/types';
 
@@ -34,6 +35,11 @@ export interface Encryption {
   posted(seq: number, code?: string): void;
   /** Sets the transform before it returns; resolves when the worker has acknowledged it. */
   attachSender(sender: RTCRtpSender, source: Source): Promise<void>;
+  /**
+   * How many frames a sender's transform was given so far, by the worker's word. It rises with what
+   * the browser sends, or the browser leaves the transform out.
+   */
+  taken(sender: RTCRtpSender): Promise<number>;
   /** Sets the transform before it returns; reports name the receiver by `mid`, here a slot's name. */
   attachReceiver(receiver: RTCRtpReceiver, mid: string, kind: Kind): Promise<void>;
   /** Resolved when the worker has keys to send with. */

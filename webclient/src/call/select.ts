@@ -1,7 +1,7 @@
 import type { PID, Source } from '../signal/generated';
-import { sameEpoch } from '../e2ee/types';
+import { sameEpoch, sources } from '../e2ee/types';
 import type { FrameCode, Member, ReceiverFrames } from './ports';
-import type { CallState } from './state';
+import type { CallState, SlotFrames } from './state';
 
 // What the page shows, derived from a CallState. Names and the roster come from MLS, never from
 // the server; whom a slot shows comes from the key that opened its frames.
@@ -39,10 +39,21 @@ export function others(state: CallState): readonly Member[] {
   return members(state).filter((member) => member.pid !== state.pid);
 }
 
-/** Who is connected and not (yet) a member: on their way in, or shut out. They have no name. */
+const current = 2_000; // ms for which a count that rose says what is so now; reports come twice a second
+
+/** Whether something that happened then still says what is so. */
+function isCurrent(state: CallState, at: number): boolean {
+  return state.time - at < current;
+}
+
+const comingFor = 30_000; // ms; who is not let in by then is shut out, or made up by the server
+
+/** Who has come and is not yet a member, by the server's word. They have no name. */
 export function joining(state: CallState): PID[] {
   const inside = new Set(members(state).map((member) => member.pid));
-  return [...state.present.keys()].filter((pid) => !inside.has(pid) && pid !== state.pid);
+  return [...state.present.values()]
+    .filter(({ pid, since }) => !inside.has(pid) && state.time - since < comingFor)
+    .map(({ pid }) => pid);
 }
 
 /** The slot whose frames open under this member's key; the one in use, if several once showed it. */
@@ -50,14 +61,40 @@ export function slotOf(state: CallState, pid: PID, source: Source): string | und
   const shown = [...state.reports.values()].filter((r) => r.pid === pid && r.source === source);
   const open = shown.filter((r) => !isTrouble(r.state));
   const hinted = hintFor(state, pid, source);
-  return (open.find((r) => r.mid === hinted) ?? mostFrames(open))?.mid;
+  const inUse = open.filter((r) => isCurrent(state, r.openedAt));
+  return (open.find((r) => r.mid === hinted) ?? mostFrames(inUse) ?? mostFrames(open))?.mid;
 }
 
-function mostFrames(reports: readonly ReceiverFrames[]): ReceiverFrames | undefined {
-  return reports.reduce<ReceiverFrames | undefined>(
+function mostFrames(reports: readonly SlotFrames[]): SlotFrames | undefined {
+  return reports.reduce<SlotFrames | undefined>(
     (best, report) => (best && best.frames >= report.frames ? best : report),
     undefined,
   );
+}
+
+/** The slots that open frames of this member's source now. */
+function opening(state: CallState, pid: PID, source: Source): SlotFrames[] {
+  return [...state.reports.values()].filter(
+    (r) => r.pid === pid && r.source === source && isCurrent(state, r.openedAt),
+  );
+}
+
+/** Whether anything comes from this member now, whatever the server says of them. */
+function isHeardOf(state: CallState, pid: PID): boolean {
+  return sources.some((source) => opening(state, pid, source).length > 0);
+}
+
+const underWay = 1_500; // ms that frames may take to us, and reports of them to the page
+
+/**
+ * Whether a source is on. The server's word counts for turning it on; that it is off counts only as
+ * long as no frames of it open.
+ */
+function isOn(state: CallState, pid: PID, source: Source): boolean {
+  const said = publication(state, pid, source);
+  if (said && !said.muted) return true;
+  const since = state.present.get(pid)?.mutedAt[source] ?? -Infinity;
+  return opening(state, pid, source).some((r) => r.openedAt - since > underWay);
 }
 
 function hintFor(state: CallState, pid: PID, source: Source): string | undefined {
@@ -77,8 +114,7 @@ function isTrouble(state: ReceiverFrames['state']): state is Trouble {
 
 /** What a member's tile shows. */
 export function picture(state: CallState, pid: PID): Picture {
-  const camera = publication(state, pid, 'camera');
-  if (!camera || camera.muted) return { kind: 'off' };
+  if (!isOn(state, pid, 'camera')) return { kind: 'off' };
   const slot = slotOf(state, pid, 'camera');
   if (slot !== undefined) return { kind: 'live', slot };
   const why = troubleOf(state, pid, 'camera');
@@ -93,7 +129,7 @@ function troubleOf(state: CallState, pid: PID, source: Source): Trouble | undefi
 
 /** The key on a member's tile: whether what comes from them opens here. */
 export function tileKey(state: CallState, pid: PID): 'open' | 'waiting' | 'broken' {
-  if (pid === state.pid) return state.sending && state.media === 'up' ? 'open' : 'waiting';
+  if (pid === state.pid) return isSending(state) ? 'open' : 'waiting';
   const sources: Source[] = ['mic', 'camera'];
   const states = sources.map((source) => troubleOf(state, pid, source));
   if (states.some((why) => why && why !== 'missing_key')) return 'broken';
@@ -101,15 +137,26 @@ export function tileKey(state: CallState, pid: PID): 'open' | 'waiting' | 'broke
   return sources.some((source) => slotOf(state, pid, source)) ? 'open' : 'waiting';
 }
 
-/** Whether a member is heard; by the server's word until state messages carry it. */
-export function micOn(state: CallState, pid: PID): boolean {
-  const mic = publication(state, pid, 'mic');
-  return mic !== undefined && !mic.muted;
+/** Whether our frames leave this device sealed, by the word of the worker that seals them. */
+function isSending(state: CallState): boolean {
+  if (!state.sending || state.media !== 'up') return false;
+  return [...state.sent.values()].some(({ at }) => isCurrent(state, at));
 }
 
+/** Whether a member is heard. */
+export function micOn(state: CallState, pid: PID): boolean {
+  return isOn(state, pid, 'mic');
+}
+
+/** Whether the server has lost a member's connection and keeps their place. */
 export function isAway(state: CallState, pid: PID): boolean {
-  const participant = state.present.get(pid);
-  return pid !== state.pid && (!participant || participant.away === true);
+  return pid !== state.pid && state.present.get(pid)?.away === true;
+}
+
+/** Whether a member is gone by the server's word, and the group has not yet put them out. */
+export function isLeaving(state: CallState, pid: PID): boolean {
+  if (pid === state.pid || !state.epoch || state.connection !== 'up') return false;
+  return !state.present.has(pid) && !isHeardOf(state, pid);
 }
 
 function publication(state: CallState, pid: PID, source: Source) {
@@ -164,7 +211,7 @@ function turningReason(state: CallState): KeyReason | undefined {
   if (state.session.state === 'rejoining' || state.known.length > 0) return 'rejoining';
   if (state.session.state !== 'member' || !state.epoch) return 'waiting';
   if (joining(state).length > 0) return 'joining';
-  if (others(state).some(({ pid }) => !state.present.has(pid))) return 'leaving';
+  if (others(state).some(({ pid }) => isLeaving(state, pid))) return 'leaving';
   if (!sendsInEpoch(state)) return 'changing';
   return liveStates(state).has('missing_key') ? 'keys-late' : undefined;
 }
@@ -173,8 +220,8 @@ function sendsInEpoch({ epoch, sending }: CallState): boolean {
   return epoch !== undefined && sending !== undefined && sameEpoch(epoch.epoch, sending);
 }
 
-/** The states of slots that carry something now. What an idle slot once said is past. */
+/** The states of slots that carry something now, by their counts. What an idle slot once said is past. */
 function liveStates(state: CallState): Set<ReceiverFrames['state']> {
-  const inUse = new Set(state.hints.map((hint) => hint.slot));
-  return new Set([...state.reports.values()].filter((r) => inUse.has(r.mid)).map((r) => r.state));
+  const live = [...state.reports.values()].filter((r) => isCurrent(state, r.changedAt));
+  return new Set(live.map((r) => r.state));
 }

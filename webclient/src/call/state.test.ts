@@ -3,6 +3,7 @@ import type { Participant, Source } from '../signal/generated';
 import type { EpochStarted, ReceiverFrames } from './ports';
 import {
   isAway,
+  isLeaving,
   joining,
   keyMark,
   members,
@@ -45,16 +46,27 @@ function report(
   pid?: string,
   source: Source = 'camera',
   frames = 1,
+  failed: ReceiverFrames['failed'] = {},
 ): CallEvent {
   const who = pid === undefined ? {} : { pid, source };
   const kind = source === 'mic' ? 'audio' : 'video';
-  const value = { direction: 'receive', mid, kind, state, frames, failed: {}, ...who } as const;
+  const value = { direction: 'receive', mid, kind, state, frames, failed, ...who } as const;
   return { type: 'report', report: value };
 }
 
 const camera = { source: 'camera', muted: false } as const;
 const mic = { source: 'mic', muted: false } as const;
-const run = (...events: CallEvent[]): CallState => events.reduce(reduce, initialState());
+const run = (...events: CallEvent[]): CallState => after(initialState(), ...events);
+
+/** All at one time. */
+function after(state: CallState, ...events: CallEvent[]): CallState {
+  return events.reduce((before, event) => reduce(before, event, before.time), state);
+}
+
+/** So many ms later. */
+function later(state: CallState, ms: number, event: CallEvent = { type: 'tick' }): CallState {
+  return reduce(state, event, state.time + ms);
+}
 
 const begun: CallEvent[] = [{ type: 'began', pid: 'me' }];
 const connected: CallEvent[] = [...begun, { type: 'connected', here: [] }];
@@ -71,7 +83,7 @@ const pair: CallEvent[] = [...alone, here('tom', camera, mic), epoch(1, 'me', 't
 function transcript(...events: CallEvent[]): string[] {
   let state = initialState();
   return events.map((event) => {
-    state = reduce(state, event);
+    state = after(state, event);
     const { mark, why } = keyMark(state);
     return `${event.type}: ${phase(state)}, ${mark} (${why})`;
   });
@@ -145,14 +157,14 @@ describe('a call', () => {
     const state = run(...events);
     expect(phase(state)).toBe('reconnecting');
     expect(members(state).map(({ name }) => name)).toEqual(['Tomás']);
-    const back = reduce(state, epoch(2, 'tom', 'me2'));
+    const back = after(state, epoch(2, 'tom', 'me2'));
     expect(members(back).map(({ pid }) => pid)).toEqual(['tom', 'me2']);
     expect(back.notices).toEqual(state.notices);
   });
 
   it('hears nothing more once it has ended', () => {
     const ended = run(...pair, { type: 'ended', reason: 'left' });
-    expect(reduce(ended, epoch(2, 'me'))).toBe(ended);
+    expect(after(ended, epoch(2, 'me'))).toBe(ended);
   });
 
   it('forgets who is not here after a resume', () => {
@@ -173,7 +185,7 @@ describe('notices', () => {
 
   it('are bounded', () => {
     let state = run(...alone);
-    for (let i = 1; i <= 50; i++) state = reduce(state, epoch(i, 'me', ...(i % 2 ? ['tom'] : [])));
+    for (let i = 1; i <= 50; i++) state = after(state, epoch(i, 'me', ...(i % 2 ? ['tom'] : [])));
     expect(state.notices).toHaveLength(20);
     expect(state.notices.at(-1)?.id).toBe(50);
   });
@@ -189,7 +201,45 @@ describe('the roster', () => {
   it('does not hide a member whom the server does not show', () => {
     const state = run(...pair, { type: 'gone', pid: 'tom' });
     expect(members(state).map(({ pid }) => pid)).toEqual(['me', 'tom']);
-    expect(isAway(state, 'tom')).toBe(true);
+    expect(isLeaving(state, 'tom')).toBe(true);
+    expect(isAway(state, 'tom')).toBe(false);
+    expect(keyMark(state).why).toBe('leaving');
+  });
+
+  it('tells who lost the connection from who goes, and says neither while we are lost ourselves', () => {
+    const away: CallEvent = {
+      type: 'participant',
+      participant: { pid: 'tom', publications: [camera, mic], away: true },
+    };
+    const state = run(...pair, away);
+    expect([isAway(state, 'tom'), isLeaving(state, 'tom')]).toEqual([true, false]);
+    const lost = run(...pair, { type: 'gone', pid: 'tom' }, { type: 'lost' });
+    expect([isAway(lost, 'tom'), isLeaving(lost, 'tom')]).toEqual([false, false]);
+    const rejoining = run(...pair, { type: 'began', pid: 'me2' }, { type: 'connected', here: [] });
+    expect(isLeaving(rejoining, 'tom')).toBe(false);
+  });
+
+  it('knows who is here before it is told what they send', () => {
+    const state = run(...pair, { type: 'connected', here: ['tom', 'aiko', 'me'] });
+    expect([...state.present.keys()]).toEqual(['tom', 'aiko']);
+    expect(micOn(state, 'tom')).toBe(true);
+  });
+
+  it('does not take the server’s word that somebody left whose frames open', () => {
+    const state = run(...pair, report('audio-0', 'ok', 'tom', 'mic'), { type: 'gone', pid: 'tom' });
+    expect(isLeaving(state, 'tom')).toBe(false);
+    expect(keyMark(state).mark).toBe('whole');
+    expect(isLeaving(later(state, 2_000), 'tom')).toBe(true);
+  });
+
+  it('says for half a minute that somebody comes in whom nobody lets in', () => {
+    const state = run(...pair, here('ghost'));
+    expect(keyMark(state).why).toBe('joining');
+    const again = later(later(state, 29_999), 0, here('ghost', camera));
+    expect(joining(again)).toEqual(['ghost']);
+    const over = later(again, 1);
+    expect(joining(over)).toEqual([]);
+    expect(keyMark(over).mark).toBe('whole');
   });
 });
 
@@ -212,9 +262,28 @@ describe('a slot', () => {
     expect(slotOf(run(...pair, ...moved), 'tom', 'camera')).toBe('video-0');
   });
 
+  it('is the one whose frames open now, without a hint', () => {
+    const before = run(...pair, report('video-0', 'ok', 'tom', 'camera', 500));
+    const state = later(before, 2_000, report('video-1', 'ok', 'tom'));
+    expect(slotOf(state, 'tom', 'camera')).toBe('video-1');
+  });
+
+  it('is in use if its counts rise, whatever the server says of it', () => {
+    const bad = (count: number) =>
+      report('video-0', 'unencrypted_frame', undefined, 'camera', 0, { unencrypted_frame: count });
+    const state = run(...pair, bad(1));
+    expect(keyMark(state)).toEqual({ mark: 'broken', why: 'unencrypted' });
+    expect(keyMark(later(later(state, 1_500, bad(2)), 1_500, bad(2))).mark).toBe('broken');
+    expect(keyMark(later(later(state, 1_500, bad(1)), 500)).mark).toBe('whole');
+  });
+
   it('says why its frames do not open, by the hint', () => {
     const locked = (state: ReceiverFrames['state']): CallState =>
-      run(...pair, hint('video-0', 'tom'), report('video-0', state));
+      run(
+        ...pair,
+        hint('video-0', 'tom'),
+        report('video-0', state, undefined, 'camera', 0, { replayed: 1 }),
+      );
     expect(picture(locked('missing_key'), 'tom')).toEqual({ kind: 'locked', why: 'missing_key' });
     expect(keyMark(locked('missing_key'))).toEqual({ mark: 'turning', why: 'keys-late' });
     expect(keyMark(locked('decrypt_failed'))).toEqual({ mark: 'broken', why: 'decrypt-failed' });
@@ -246,6 +315,26 @@ describe('a slot', () => {
     expect(picture(state, 'tom')).toEqual({ kind: 'off' });
     expect(micOn(state, 'tom')).toBe(false);
   });
+
+  it('is not dark or silent by the server’s word alone while its frames open', () => {
+    const dark = here('tom', { source: 'camera', muted: true }, { source: 'mic', muted: true });
+    const opened = (n: number) => [
+      report('video-0', 'ok', 'tom', 'camera', n),
+      report('audio-0', 'ok', 'tom', 'mic', n),
+    ];
+    const says = (state: CallState) => [picture(state, 'tom').kind, micOn(state, 'tom')];
+    let state = after(run(...pair, ...opened(1)), dark);
+    expect(says(state)).toEqual(['off', false]); // what was under way still opens
+    state = after(later(state, 1_000), ...opened(2));
+    expect(says(state)).toEqual(['off', false]);
+    state = after(later(state, 1_000), ...opened(3));
+    expect(says(state)).toEqual(['live', true]);
+    state = after(state, here('tom', camera, mic), dark);
+    expect(says(state)).toEqual(['live', true]); // no time is gained by saying it anew
+    expect(says(later(state, 2_000))).toEqual(['off', false]);
+    const hidden = after(later(state, 500), { type: 'gone', pid: 'tom' }, here('tom'));
+    expect(says(after(hidden, ...opened(4)))).toEqual(['live', true]);
+  });
 });
 
 describe('the key', () => {
@@ -263,6 +352,15 @@ describe('the key', () => {
 
   it('of our own tile is whole once we send', () => {
     expect(tileKey(run(...connected), 'me')).toBe('waiting');
-    expect(tileKey(run(...alone), 'me')).toBe('open');
+    expect(tileKey(run(...alone), 'me')).toBe('waiting');
+    const sent = (frames: number): CallEvent => ({
+      type: 'sent',
+      report: { direction: 'send', source: 'mic', kind: 'audio', state: 'ok', frames, failed: {} },
+    });
+    const state = run(...alone, sent(1));
+    expect(tileKey(state, 'me')).toBe('open');
+    expect(tileKey(later(later(state, 1_000, sent(1)), 1_000), 'me')).toBe('waiting');
+    expect(tileKey(later(later(state, 1_000, sent(2)), 1_000), 'me')).toBe('open');
+    expect(tileKey(after(state, { type: 'media', media: 'down' }), 'me')).toBe('waiting');
   });
 });

@@ -1,15 +1,39 @@
+import { sources } from '../e2ee/types';
 import type { Participant, PID, Source } from '../signal/generated';
-import type { Epoch, EpochStarted, Member, ReceiverFrames, Status } from './ports';
+import type { Epoch, EpochStarted, Member, ReceiverFrames, SenderFrames, Status } from './ports';
 
 /** Why a call is over. */
 export type EndReason =
-  'left' | 'replaced' | 'room_full' | 'refused' | 'session_ended' | 'worker_failed' | 'internal';
+  | 'left'
+  | 'replaced'
+  | 'room_full'
+  | 'refused'
+  | 'session_ended'
+  | 'worker_failed'
+  | 'sent_in_clear'
+  | 'internal';
 
 /** What a slot carries by the server's word: a hint, for what cannot be decrypted. */
 export interface SlotHint {
   slot: string;
   pid: PID;
   source: Source;
+}
+
+/** What became of the frames in a slot, and when (as CallState's time). */
+export interface SlotFrames extends ReceiverFrames {
+  /** When the count of opened frames last rose. */
+  openedAt: number;
+  /** When that or a count of failures last rose. */
+  changedAt: number;
+}
+
+/** Who is connected by the server's word, and when it said so (as CallState's time). */
+interface Present extends Participant {
+  /** When it first named them. */
+  since: number;
+  /** When it said that a source turned silent or dark; at most every 10 s. */
+  mutedAt: Partial<Record<Source, number>>;
 }
 
 /** Somebody came or went, told to the user once. */
@@ -22,6 +46,8 @@ export interface Notice {
 
 /** A call as a value. Nothing in it is secret but the safety number, which is to be read out. */
 export interface CallState {
+  /** When this state was made, in ms of a clock that only goes forward. */
+  readonly time: number;
   readonly connection: 'connecting' | 'up' | 'lost';
   readonly media: 'connecting' | 'up' | 'down';
   readonly session: Status;
@@ -32,10 +58,12 @@ export interface CallState {
   /** The roster of the last epoch that we were in, if we have to join again. */
   readonly known: readonly Member[];
   /** Who is connected by the server's word. */
-  readonly present: ReadonlyMap<PID, Participant>;
+  readonly present: ReadonlyMap<PID, Present>;
   readonly hints: readonly SlotHint[];
   /** What became of the frames in each slot, by its name. */
-  readonly reports: ReadonlyMap<string, ReceiverFrames>;
+  readonly reports: ReadonlyMap<string, SlotFrames>;
+  /** How many frames of each of our sources were sealed, and when that last rose. */
+  readonly sent: ReadonlyMap<Source, { frames: number; at: number }>;
   readonly notices: readonly Notice[];
   readonly ended?: EndReason;
 }
@@ -49,15 +77,20 @@ export type CallEvent =
   | { type: 'gone'; pid: PID }
   | { type: 'hints'; hints: readonly SlotHint[] }
   | { type: 'report'; report: ReceiverFrames }
+  | { type: 'sent'; report: SenderFrames }
+  /** Time passes, and nothing else. */
+  | { type: 'tick' }
   | { type: 'epoch'; epoch: EpochStarted }
   | { type: 'sending'; epoch: Epoch }
   | { type: 'status'; status: Status }
   | { type: 'ended'; reason: EndReason };
 
 const keptNotices = 20;
+const muteHolds = 10_000; // ms; a server that turns a mark to and fro gains no time by it
 
 export function initialState(): CallState {
   return {
+    time: 0,
     connection: 'connecting',
     media: 'connecting',
     session: { state: 'connecting' },
@@ -66,24 +99,28 @@ export function initialState(): CallState {
     present: new Map(),
     hints: [],
     reports: new Map(),
+    sent: new Map(),
     notices: [],
   };
 }
 
-/** The next state. It is a function of its arguments alone. */
-export function reduce(state: CallState, event: CallEvent): CallState {
-  if (state.ended) return state;
+/** The next state, at this time in ms. It is a function of its arguments alone. */
+export function reduce(state: CallState, event: CallEvent, time: number): CallState {
+  return state.ended ? state : next({ ...state, time }, event);
+}
+
+function next(state: CallState, event: CallEvent): CallState {
   switch (event.type) {
     case 'began':
-      return { ...initialState(), pid: event.pid, known: roster(state), notices: state.notices };
+      return begin(state, event.pid);
     case 'connected':
-      return { ...state, connection: 'up', present: keep(state.present, event.here) };
+      return { ...state, connection: 'up', present: keep(state, event.here) };
     case 'lost':
       return { ...state, connection: 'lost' };
     case 'media':
       return event.media === 'up' || event.media === state.media
         ? { ...state, media: event.media }
-        : { ...state, media: event.media, reports: new Map(), hints: [] };
+        : { ...state, media: event.media, reports: new Map(), sent: new Map(), hints: [] };
     case 'participant':
       return { ...state, present: present(state, event.participant) };
     case 'gone':
@@ -91,7 +128,11 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case 'hints':
       return { ...state, hints: event.hints };
     case 'report':
-      return { ...state, reports: new Map(state.reports).set(event.report.mid, event.report) };
+      return { ...state, reports: withReport(state, event.report) };
+    case 'sent':
+      return { ...state, sent: withSent(state, event.report) };
+    case 'tick':
+      return state;
     case 'epoch':
       return { ...state, epoch: event.epoch, known: [], notices: notices(state, event.epoch) };
     case 'sending':
@@ -103,15 +144,52 @@ export function reduce(state: CallState, event: CallEvent): CallState {
   }
 }
 
-function roster(state: CallState): readonly Member[] {
+function begin({ time, ...before }: CallState, pid: PID): CallState {
+  const { notices } = before;
+  return { ...initialState(), time, pid, known: roster(before), notices };
+}
+
+function roster(state: Pick<CallState, 'epoch' | 'pid' | 'known'>): readonly Member[] {
   const others = state.epoch?.members.filter((member) => member.pid !== state.pid);
   return others ?? state.known;
 }
 
 function present(state: CallState, participant: Participant): CallState['present'] {
-  return participant.pid === state.pid
-    ? state.present
-    : new Map(state.present).set(participant.pid, participant);
+  const { pid } = participant;
+  if (pid === state.pid) return state.present;
+  const before = state.present.get(pid);
+  const mutedAt = { ...before?.mutedAt };
+  for (const source of sources) {
+    const turned = isOn(before, source) && !isOn(participant, source);
+    if (turned && state.time - (mutedAt[source] ?? -Infinity) > muteHolds)
+      mutedAt[source] = state.time;
+  }
+  const since = before?.since ?? state.time;
+  return new Map(state.present).set(pid, { ...participant, since, mutedAt });
+}
+
+function isOn(participant: Participant | undefined, source: Source): boolean {
+  return participant?.publications.some((p) => p.source === source && !p.muted) ?? false;
+}
+
+function withReport({ reports, time }: CallState, report: ReceiverFrames): CallState['reports'] {
+  const before = reports.get(report.mid);
+  const opens = report.frames > (before?.frames ?? 0);
+  const changes = opens || failures(report) > (before ? failures(before) : 0);
+  const openedAt = opens ? time : (before?.openedAt ?? -Infinity);
+  const changedAt = changes ? time : (before?.changedAt ?? -Infinity);
+  return new Map(reports).set(report.mid, { ...report, openedAt, changedAt });
+}
+
+function failures({ failed }: ReceiverFrames): number {
+  return Object.values(failed).reduce((sum, count) => sum + count, 0);
+}
+
+function withSent({ sent, time }: CallState, report: SenderFrames): CallState['sent'] {
+  const { source, frames } = report;
+  const before = sent.get(source);
+  const at = frames > (before?.frames ?? 0) ? time : (before?.at ?? -Infinity);
+  return new Map(sent).set(source, { frames, at });
 }
 
 function without(map: CallState['present'], pid: PID): CallState['present'] {
@@ -120,9 +198,11 @@ function without(map: CallState['present'], pid: PID): CallState['present'] {
   return rest;
 }
 
-/** Drops who is no longer here; who is new follows as a participant message. */
-function keep(map: CallState['present'], here: readonly PID[]): CallState['present'] {
-  return new Map([...map].filter(([pid]) => here.includes(pid)));
+/** Who is here by a list of pids; what they publish follows as participant messages. */
+function keep({ present, pid: own, time }: CallState, here: readonly PID[]): CallState['present'] {
+  const unknown = { publications: [], since: time, mutedAt: {} };
+  const others = here.filter((pid) => pid !== own);
+  return new Map(others.map((pid) => [pid, present.get(pid) ?? { pid, ...unknown }]));
 }
 
 /** Who came and went between two epochs. Our first epoch tells nothing: they were there before us. */

@@ -13,6 +13,8 @@ export class FakeEncryption implements Encryption {
   #becomeReady!: () => void;
   readonly ready = new Promise<void>((resolve) => (this.#becomeReady = resolve));
   configureError: Error | undefined;
+  /** How many frames each transform was given. */
+  taken = (): Promise<number> => Promise.resolve(0);
 
   constructor(readonly transcript: Transcript = []) {}
 
@@ -67,6 +69,8 @@ export class FakePeerConnection {
   onconnectionstatechange: (() => void) | null = null;
   connectionState: RTCPeerConnectionState = 'new';
   localDescription: { sdp: string } | null = null;
+  /** Of each sender. */
+  stats: { framesSent?: number; packetsSent?: number } = {};
   readonly #kinds: string[] = [];
   readonly #transceivers: { mid: string | null }[] = [];
 
@@ -83,6 +87,7 @@ export class FakePeerConnection {
           this.transcript.push(`send ${kind} ${track?.id ?? 'nothing'}`);
           return Promise.resolve();
         },
+        getStats: () => Promise.resolve(new Map([['s', { type: 'outbound-rtp', ...this.stats }]])),
       },
       receiver: { track: { kind } },
     };

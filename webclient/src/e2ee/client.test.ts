@@ -53,7 +53,10 @@ beforeEach(() => {
   vi.stubGlobal('RTCRtpSender', FakeTarget);
   vi.stubGlobal('RTCRtpScriptTransform', FakeTransform);
 });
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
 
 describe('supported', () => {
   it('knows the two ways, and that there is no third', () => {
@@ -146,6 +149,52 @@ describe('E2EE', () => {
       expect(FakeWorker.latest.sent).toHaveLength(sent);
     },
   );
+
+  it('gives up a worker that does not load', async () => {
+    vi.useFakeTimers();
+    vi.stubGlobal(
+      'Worker',
+      class extends FakeWorker {
+        override say(): void {
+          FakeWorker.latest = this; // it says nothing
+        }
+      },
+    );
+    const started = E2EE.start();
+    const refused = expect(started).rejects.toMatchObject({ code: 'timeout' });
+    await vi.advanceTimersByTimeAsync(30_000);
+    await refused;
+    expect(FakeWorker.latest.terminated).toBe(true);
+  });
+
+  it('gives up a transform that does not start, and no other', async () => {
+    vi.useFakeTimers();
+    const e2ee = await E2EE.start();
+    expect(vi.getTimerCount()).toBe(0);
+    const [silent, good] = [e2ee.attachSender(sender(), 'mic'), e2ee.attachSender(sender(), 'mic')];
+    const refused = expect(silent).rejects.toMatchObject({ code: 'timeout' });
+    FakeWorker.latest.say({ type: 'attached', id: 2 });
+    await vi.advanceTimersByTimeAsync(5_000);
+    await refused;
+    await good;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('asks the worker what a sender’s transform was given', async () => {
+    const e2ee = await E2EE.start();
+    const target = sender();
+    expect(await e2ee.taken(target)).toBe(0);
+    void e2ee.attachSender(sender(), 'mic');
+    void e2ee.attachSender(target, 'camera');
+    const asked = Promise.all([e2ee.taken(target), e2ee.taken(target)]);
+    expect(FakeWorker.latest.sent).toEqual([{ type: 'count', id: 2 }]);
+    FakeWorker.latest.say({ type: 'counted', id: 2, taken: 7 });
+    expect(await asked).toEqual([7, 7]);
+    FakeWorker.latest.say({ type: 'detached', id: 2 });
+    expect(await e2ee.taken(target)).toBe(0);
+    e2ee.stop();
+    await expect(e2ee.taken(target)).rejects.toMatchObject({ code: 'stopped' });
+  });
 
   it('passes a refused configuration on, and takes another', async () => {
     const e2ee = await E2EE.start();

@@ -34,6 +34,9 @@ interface Events {
 /** A receiver's mid, or how to learn it: before the first offer it has none. */
 type Mid = string | (() => string | null);
 
+const startTimeout = 30_000; // ms, for some megabytes of code
+const attachTimeout = 5_000; // ms, for a message there and back
+
 type Target = RTCRtpSender | RTCRtpReceiver;
 
 interface Attached {
@@ -44,16 +47,16 @@ interface Attached {
   reject: (reason: E2EEError) => void;
 }
 
-interface Deferred {
-  promise: Promise<void>;
-  resolve: () => void;
+interface Deferred<T = void> {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
   reject: (reason: E2EEError) => void;
 }
 
-function defer(): Deferred {
-  let resolve!: () => void;
+function defer<T = void>(): Deferred<T> {
+  let resolve!: (value: T) => void;
   let reject!: (reason: E2EEError) => void;
-  const promise = new Promise<void>((onResolve, onReject) => {
+  const promise = new Promise<T>((onResolve, onReject) => {
     resolve = onResolve;
     reject = onReject;
   });
@@ -74,6 +77,8 @@ export class E2EE {
   readonly #loaded = defer();
   readonly #ready = defer();
   readonly #attached = new Map<number, Attached>();
+  /** The last question of each transform's count, by its id. */
+  readonly #counts = new Map<number, Deferred<number>>();
   readonly #handlers = new Map<keyof Events, Set<(event: never) => void>>();
   #configured: Deferred | undefined;
   #stopped: E2EEError | undefined;
@@ -95,8 +100,20 @@ export class E2EE {
     const e2ee = new E2EE(
       new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'e2ee' }),
     );
-    await e2ee.#loaded.promise;
+    await e2ee.#loadsInTime();
     return e2ee;
+  }
+
+  async #loadsInTime(): Promise<void> {
+    const timer = setTimeout(
+      () => this.#fail('timeout', 'The encryption worker did not load in time.'),
+      startTimeout,
+    );
+    try {
+      await this.#loaded.promise;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Makes the session, once. It rejects with an E2EEError: bad_link, bad_name, bad_pid. */
@@ -159,6 +176,22 @@ export class E2EE {
     }));
   }
 
+  /**
+   * How many frames a sender's transform was given so far, by the worker's own word. Whoever sees
+   * frames sent while this does not rise has a browser that leaves the transform out.
+   */
+  taken(sender: RTCRtpSender): Promise<number> {
+    if (this.#stopped) return Promise.reject(this.#stopped);
+    const id = [...this.#attached].find(([, { target }]) => target.deref() === sender)?.[0];
+    if (id === undefined) return Promise.resolve(0); // none, or its streams have ended
+    const asked = this.#counts.get(id);
+    if (asked) return asked.promise;
+    const answer = defer<number>();
+    this.#counts.set(id, answer);
+    this.#send({ type: 'count', id });
+    return answer.promise;
+  }
+
   /** Ends the worker: keys are gone, and no frame passes the transforms any more. */
   stop(): void {
     this.#end(new E2EEError('stopped', 'The encryption was stopped.'));
@@ -171,6 +204,11 @@ export class E2EE {
   ): Promise<void> {
     // Even a worker that has stopped is put in between: its transform lets nothing pass.
     const done = defer();
+    const timer = setTimeout(
+      () => done.reject(new E2EEError('timeout', 'A transform did not start in time.')),
+      attachTimeout,
+    );
+    done.promise.finally(() => clearTimeout(timer)).catch(() => undefined);
     this.#attached.set(options.id, {
       target: new WeakRef(target),
       report,
@@ -214,6 +252,8 @@ export class E2EE {
         return;
       case 'codecs-wanted':
         return this.#tellCodecs(message.id);
+      case 'counted':
+        return this.#counted(message.id, message.taken);
       case 'key-frame-wanted':
         return this.#askKeyFrame(message.id);
       case 'post':
@@ -232,6 +272,11 @@ export class E2EE {
       case 'fatal':
         return this.#fail(message.fatal.code, message.fatal.message);
     }
+  }
+
+  #counted(id: number, taken: number): void {
+    this.#counts.get(id)?.resolve(taken);
+    this.#counts.delete(id);
   }
 
   /** Frames of some browsers name only a payload type. What it stands for was negotiated here. */
@@ -279,6 +324,7 @@ export class E2EE {
     this.#stopped = reason;
     this.#worker.terminate();
     for (const d of [this.#loaded, this.#ready, this.#configured]) d?.reject(reason);
+    for (const count of this.#counts.values()) count.reject(reason);
     for (const attached of this.#attached.values()) attached.reject(reason);
   }
 }

@@ -29,7 +29,9 @@ export type ToWorker =
       readable: ReadableStream<EncodedFrame>;
       writable: WritableStream<EncodedFrame>;
     }
-  | { type: 'codecs'; id: number; codecs: Record<number, string> };
+  | { type: 'codecs'; id: number; codecs: Record<number, string> }
+  /** Asks what a transform was given; answered by `counted`. */
+  | { type: 'count'; id: number };
 
 /** What one transform has done so far. */
 export interface TransformReport {
@@ -49,6 +51,7 @@ export type FromWorker =
   | { type: 'attached'; id: number }
   | { type: 'detached'; id: number }
   | { type: 'codecs-wanted'; id: number }
+  | { type: 'counted'; id: number; taken: number }
   | { type: 'key-frame-wanted'; id: number }
   | { type: 'post'; post: Post }
   | { type: 'epoch'; epoch: EpochStarted }

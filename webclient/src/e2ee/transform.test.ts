@@ -267,9 +267,33 @@ describe('a receiver’s transform', () => {
     await bench.put(at(ann[0], end - 1920), at(ann[1], end - 960));
     expect(bench.last?.pid).toBe('pid 3');
     await bench.put(at(bob[0], 960), at(ann[2], 0), at(bob[1], 1920), at(ann[3], 1000));
-    expect(bench.last).toMatchObject({ pid: 'pid 7', frames: 6 });
+    expect(bench.last).toMatchObject({ pid: 'pid 7', frames: 4 });
+    expect(bench.out).toHaveLength(4);
     const changes = bench.reports.map(({ pid }) => pid).filter((p, i, all) => p !== all[i - 1]);
     expect(changes).toEqual(['pid 3', 'pid 7']);
+  });
+
+  it('lets nothing pass of anybody but whom it names, whatever the timestamps say', async () => {
+    const bench = new Bench(receiver);
+    await bench.start(1, 5, [3, 5, 7]);
+    const ann = await sealed(1, 3, 3);
+    const bob = await sealed(1, 20, 7);
+    const at = (data: ArrayBuffer | undefined, rtpTimestamp: number) =>
+      frame(data!, { mimeType: 'audio/opus', rtpTimestamp });
+    const now = 10_000_000;
+    await bench.put(at(ann[0], now), ...bob.map((data, i) => at(data, now - 400_000 + i)));
+    expect(bench.out).toHaveLength(1);
+    expect(bench.last).toMatchObject({ pid: 'pid 3', frames: 1 });
+    await bench.put(at(ann[1], now - 960), at(ann[2], now + 960)); // her own may be late
+    expect(bench.out).toHaveLength(3);
+  });
+
+  it('counts what it was given, whatever became of it', async () => {
+    const bench = new Bench(sender);
+    expect(bench.transform.taken).toBe(0);
+    await bench.put(frame(opus(1)), frame(opus(1), { mimeType: 'audio/red' }));
+    expect(bench.out).toEqual([]);
+    expect(bench.transform.taken).toBe(2);
   });
 
   it('counts nothing as told that nobody has opened', async () => {

@@ -44,6 +44,7 @@ export class Transform {
   #writer: WritableStreamDefaultWriter<EncodedFrame> | undefined;
   #codecs: Record<number, string> = {};
   #asked = -Infinity;
+  #taken = 0;
   #early: Early[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last: Promise<void> = Promise.resolve();
@@ -66,6 +67,7 @@ export class Transform {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
+        this.#taken++;
         await this.#inTurn(() => this.#pass(value));
       }
     } catch {
@@ -73,6 +75,11 @@ export class Transform {
     }
     this.#writer = undefined;
     this.#drop(this.#early.splice(0));
+  }
+
+  /** How many frames the browser has given to it, whatever became of them. */
+  get taken(): number {
+    return this.#taken;
   }
 
   /** Takes what the payload types of this sender or receiver stand for. */
@@ -129,10 +136,16 @@ export class Transform {
       this.#teller.failed(opened.code);
       return;
     }
-    await this.#write(frame, opened.data);
-    if (!opened.info) return;
+    if (!opened.info) {
+      await this.#write(frame, opened.data); // of zero length
+      return;
+    }
     const pid = this.#shared.pidOf(opened.info);
-    this.#teller.opened(pid, opened.info.source, frame.getMetadata().rtpTimestamp);
+    const { rtpTimestamp } = frame.getMetadata();
+    // Whoever is not told as shown must not be shown.
+    if (!this.#teller.shows(pid, opened.info.source, rtpTimestamp)) return;
+    await this.#write(frame, opened.data);
+    this.#teller.passed();
   }
 
   async #write(frame: EncodedFrame, data: ArrayBuffer): Promise<void> {
@@ -209,16 +222,21 @@ class Teller {
     this.#enter('ok');
   }
 
-  /** A late frame of who was shown before does not bring it back. */
-  opened(pid: string | undefined, source: Source, timestamp: number | undefined): void {
+  /**
+   * Takes whose frame was opened, and says whether it is to be shown. A late frame of who was shown
+   * before does not bring it back, and is dropped: the timestamp, by which it is late, is the
+   * server's to choose.
+   */
+  shows(pid: string | undefined, source: Source, timestamp: number | undefined): boolean {
     const late = isLate(timestamp, this.#newest);
-    if (!late) this.#newest = timestamp;
     const isShown = this.#shown?.pid === pid && this.#shown?.source === source;
-    if (!isShown && (!late || !this.#shown)) {
+    if (late) return isShown;
+    this.#newest = timestamp;
+    if (!isShown) {
       this.#shown = { pid, source };
       this.#state = 'idle'; // so that it is told at once
     }
-    this.passed();
+    return true;
   }
 
   /** A replay says nothing about the state: networks repeat packets. */

@@ -77,7 +77,7 @@ interface Counts {
 }
 
 /** What a sender's transform has done so far. */
-type SenderFrames = Counts & { direction: 'send'; source: Source };
+export type SenderFrames = Counts & { direction: 'send'; source: Source };
 
 /** What a receiver's transform has done so far, and whose frames it opens. */
 export type ReceiverFrames = Counts & {

@@ -79,6 +79,8 @@ function receive(message: ToWorker): void {
       return attach(message);
     case 'codecs':
       return transforms.get(message.id)?.setCodecs(message.codecs);
+    case 'count':
+      return count(message.id);
   }
 }
 
@@ -166,6 +168,11 @@ function attach(transformer: TransformEvent['transformer']): void {
   }
   void transform.run(readable, writable).then(() => detach(options.id));
   tell({ type: 'attached', id: options.id });
+}
+
+/** Of a transform whose streams have ended nothing can rise any more. */
+function count(id: number): void {
+  tell({ type: 'counted', id, taken: transforms.get(id)?.taken ?? 0 });
 }
 
 /** Asks here where a browser can, else through the page. */

@@ -1,6 +1,6 @@
 import { For, Show, type JSX } from 'solid-js';
 import { Dynamic } from 'solid-js/web';
-import { joining, keyMark, members, micOn } from '../call/select';
+import { isLeaving, joining, keyMark, members, micOn } from '../call/select';
 import type { CallState } from '../call/state';
 import { Close, Key, MicOff, ShieldAlert } from './icons';
 import { initials } from './name';
@@ -59,7 +59,9 @@ function Verdict(props: { state: CallState }): JSX.Element {
 
 function Persons(props: { state: CallState; ownMuted: boolean }): JSX.Element {
   const muted = (pid: string): boolean =>
-    pid === props.state.pid ? props.ownMuted : !micOn(props.state, pid);
+    pid === props.state.pid
+      ? props.ownMuted
+      : !isLeaving(props.state, pid) && !micOn(props.state, pid);
   const arriving = (): number => joining(props.state).length;
   return (
     <ul class="persons" aria-label="People">
@@ -74,6 +76,9 @@ function Persons(props: { state: CallState; ownMuted: boolean }): JSX.Element {
             </span>
             <Show when={member.pid === props.state.pid}>
               <span class="small soft">you</span>
+            </Show>
+            <Show when={isLeaving(props.state, member.pid)}>
+              <span class="small soft">leaving</span>
             </Show>
             <Show when={muted(member.pid)}>
               <span role="img" aria-label="Muted" title="Muted">

@@ -4,7 +4,7 @@ import type { Picture } from '../call/select';
 import { Hourglass, Lock, MicOff, ShieldAlert } from './icons';
 import { initials } from './name';
 import { TrackVideo } from './TrackVideo';
-import { lockedPictures } from './words';
+import { absences, lockedPictures, type Absence } from './words';
 
 export interface TileProps {
   name: string;
@@ -13,7 +13,7 @@ export interface TileProps {
   /** The picture's track while it is live. */
   track: MediaStreamTrack | undefined;
   muted: boolean;
-  away: boolean;
+  absence: Absence | undefined;
   key: 'open' | 'waiting' | 'broken';
   /** Speaking marks are set on the element itself, ten times a second. */
   ref: (element: HTMLElement) => void;
@@ -27,7 +27,7 @@ const keys = {
 const ownKeys = {
   ...keys,
   open: { icon: Lock, text: 'Encrypted before it leaves this device' },
-  waiting: { icon: Hourglass, text: 'Nothing is sent yet' },
+  waiting: { icon: Hourglass, text: 'Nothing is being sent' },
 };
 
 /** One participant: the picture or why there is none, the name, and the state beside it. */
@@ -46,13 +46,14 @@ export function Tile(props: TileProps): JSX.Element {
 }
 
 function Face(props: TileProps): JSX.Element {
+  const text = (): string => (props.absence ? absences[props.absence] : pictureText(props.picture));
   return (
     <div class="face">
       <span class="avatar" aria-hidden="true">
         {initials(props.name)}
       </span>
-      <Show when={props.away || pictureText(props.picture)}>
-        <span>{props.away ? 'Connection lost, coming back' : pictureText(props.picture)}</span>
+      <Show when={text()}>
+        <span>{text()}</span>
       </Show>
     </div>
   );

@@ -12,7 +12,7 @@ import {
 import type { Call } from '../call/call';
 import { bestGrid, capacity } from '../call/grid';
 import type { LocalState } from '../call/local';
-import { isAway, members, micOn, picture, tileKey } from '../call/select';
+import { isAway, isLeaving, members, micOn, picture, tileKey } from '../call/select';
 import { createRoster, type CallModel } from './call-model';
 import { Tile } from './Tile';
 
@@ -95,6 +95,7 @@ interface ParticipantProps extends TilesProps {
 function Participant(props: ParticipantProps): JSX.Element {
   const own = () => props.pid === props.state().pid;
   const shown = createMemo(() => picture(props.state(), props.pid));
+  const leaving = createMemo(() => isLeaving(props.state(), props.pid));
   const name = createMemo(
     () => members(props.state()).find(({ pid }) => pid === props.pid)?.name ?? props.name,
   );
@@ -109,8 +110,8 @@ function Participant(props: ParticipantProps): JSX.Element {
       own={own()}
       picture={own() ? { kind: 'off' } : shown()}
       track={track()}
-      muted={own() ? !props.localState().audio.on : !micOn(props.state(), props.pid)}
-      away={isAway(props.state(), props.pid)}
+      muted={own() ? !props.localState().audio.on : !leaving() && !micOn(props.state(), props.pid)}
+      absence={leaving() ? 'leaving' : isAway(props.state(), props.pid) ? 'away' : undefined}
       key={tileKey(props.state(), props.pid)}
       ref={props.ref}
     />

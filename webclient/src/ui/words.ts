@@ -106,6 +106,14 @@ export const lockedPictures: Record<Trouble, string> = {
   codec_unsupported: 'Sent in a form that this browser cannot open',
 };
 
+/** Why nothing comes from a member. */
+export type Absence = 'away' | 'leaving';
+
+export const absences: Record<Absence, string> = {
+  away: 'Connection lost, coming back',
+  leaving: 'Leaving',
+};
+
 export const endings: Record<EndReason, Text> = {
   left: { title: 'You left the meeting', text: 'Its keys are gone from this device.' },
   replaced: {
@@ -127,6 +135,10 @@ export const endings: Record<EndReason, Text> = {
   worker_failed: {
     title: 'The encryption stopped',
     text: 'Nothing was sent without it. Reload the page and join again; if that does not help, update the browser.',
+  },
+  sent_in_clear: {
+    title: 'This browser left out the encryption',
+    text: 'It sent pictures or sound past it for a second or two, so the server may have seen or heard that. Sending was stopped. Update the browser, or use another one, before you join again.',
   },
   internal: {
     title: 'The meeting ended by a mistake of ours',
