@@ -18,10 +18,11 @@ import (
 
 // smallMessage is the size in bytes up to which messages are read without a limit on how
 // many at a time.
-const smallMessage = 512 << 10
+const smallMessage = 64 << 10
 
-// largeTimeout is how long the rest of a large message may take.
-const largeTimeout = 30 * time.Second
+// slowest is how many bytes a second a large message has to come by at least, beside the
+// time that every message has.
+const slowest = 1 << 20
 
 // keptBuffer is the size in bytes up to which a connection keeps its read buffer.
 const keptBuffer = 64 << 10
@@ -37,6 +38,12 @@ type conn struct {
 
 	ending sync.Once
 
+	// stopping ends when the server stops or the connection has ended.
+	stopping context.Context
+	stop     context.CancelFunc
+	// overdue cuts the connection when a message takes too long. It runs while one is read.
+	overdue *time.Timer
+
 	// Owned by the reader.
 	buf    bytes.Buffer
 	limits limiter
@@ -44,7 +51,7 @@ type conn struct {
 
 func newConn(h *Handler, name string, socket *websocket.Conn, raw net.Conn) *conn {
 	socket.SetReadLimit(-1) // read has its own, which says too_large
-	return &conn{
+	c := &conn{
 		h:      h,
 		room:   name,
 		socket: socket,
@@ -52,6 +59,10 @@ func newConn(h *Handler, name string, socket *websocket.Conn, raw net.Conn) *con
 		log:    h.cfg.Logger.With(zap.String("room", name)),
 		limits: h.newLimiter(),
 	}
+	c.stopping, c.stop = context.WithCancel(context.Background())
+	c.overdue = time.AfterFunc(time.Hour, c.cut)
+	c.overdue.Stop()
+	return c
 }
 
 // run serves the connection until it has ended and nothing of it runs any more.
@@ -59,6 +70,7 @@ func (c *conn) run() {
 	greeted, over := make(chan struct{}), make(chan struct{})
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
+	defer c.stop()
 	defer close(over)
 	helpers.Go(func() { c.watch(greeted, over) })
 	defer c.close()
@@ -82,6 +94,7 @@ var (
 	errTooLarge = &signal.Error{Code: signal.CodeTooLarge, Message: "the message is too large"}
 	errNoHello  = &signal.Error{Code: signal.CodeNotReady, Message: "hello must come first, and soon"}
 	errStopped  = &signal.Error{Code: signal.CodeShutdown, Message: "the server stops: come back"}
+	errBusy     = &signal.Error{Code: signal.CodeRateLimited, Message: "too many large messages at a time: resume"}
 	errFlood    = &signal.Error{Code: signal.CodeRateLimited, Message: "too many messages"}
 	errNoRoom   = &signal.Error{Code: signal.CodeRoomFull, Message: "the server has no place for another room"}
 	errInternal = &signal.Error{Code: signal.CodeInternal, Message: "the room cannot be reached"}
@@ -176,7 +189,8 @@ func (c *conn) logMessage(msg signal.FromClient, size int) {
 
 // read returns the next message, which is valid until the next read. The error is an
 // [*signal.Error] if the connection is to end with it. maxSize is asked when the message
-// begins, for the room may have grown meanwhile.
+// begins, for the room may have grown meanwhile. From a message's first byte to its last
+// there is a limit of time, so that nobody holds our memory by halves of messages.
 func (c *conn) read(maxSize func() int64) ([]byte, error) {
 	if c.buf.Reset(); c.buf.Cap() > keptBuffer {
 		c.buf = bytes.Buffer{}
@@ -188,11 +202,13 @@ func (c *conn) read(maxSize func() int64) ([]byte, error) {
 	if typ != websocket.MessageText {
 		return nil, errBinary
 	}
+	c.overdue.Reset(c.h.timing.message)
+	defer c.overdue.Stop()
 	limit := maxSize()
 	small := min(limit+1, smallMessage)
 	n, err := c.buf.ReadFrom(io.LimitReader(r, small))
 	if err == nil && n == small && small <= limit {
-		err = c.readLarge(io.LimitReader(r, limit+1-small))
+		err = c.readLarge(r, limit+1-small)
 	}
 	if err != nil {
 		return nil, err
@@ -203,16 +219,22 @@ func (c *conn) read(maxSize func() int64) ([]byte, error) {
 	return c.buf.Bytes(), nil
 }
 
-// readLarge reads the rest of a large message once few enough are read elsewhere.
-func (c *conn) readLarge(r io.Reader) error {
-	select {
-	case c.h.large <- struct{}{}:
-	case <-c.h.registry.Done():
+// readLarge reads the rest of a large message, up to most bytes, once few enough bytes are
+// read elsewhere. While it waits no ping is answered, so it does not wait long.
+func (c *conn) readLarge(r io.Reader, most int64) error {
+	c.overdue.Stop()
+	waiting, cancel := context.WithTimeout(c.stopping, c.h.timing.message)
+	defer cancel()
+	switch {
+	case c.h.large.Acquire(waiting, most) == nil:
+	case c.stopping.Err() != nil:
 		return errStopped
+	default:
+		return errBusy
 	}
-	defer func() { <-c.h.large }()
-	defer time.AfterFunc(largeTimeout, c.cut).Stop()
-	_, err := c.buf.ReadFrom(r)
+	defer c.h.large.Release(most)
+	c.overdue.Reset(c.h.timing.message + time.Duration(most)*time.Second/slowest)
+	_, err := c.buf.ReadFrom(io.LimitReader(r, most))
 	return err
 }
 
@@ -253,6 +275,7 @@ func (c *conn) watch(greeted, over <-chan struct{}) {
 			c.end(errNoHello)
 		case <-stopping:
 			stopping = nil
+			c.stop()
 			c.hurry(greeted != nil)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-chi/chi/v5"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/conclave-sfu/conclave/room"
 	"github.com/conclave-sfu/conclave/room/signal"
@@ -48,24 +49,27 @@ type Config struct {
 
 // timing holds how long a connection may take.
 type timing struct {
-	hello  time.Duration // for the first message
-	ping   time.Duration // between pings
-	pong   time.Duration // for the answer to a ping
-	write  time.Duration // for a message, and as much again for each 512 KiB of it
-	ending time.Duration // for the last messages when it ends; a server stops within 5 s
+	hello   time.Duration // for the first message
+	message time.Duration // from a message's first byte to its last; large ones have more
+	ping    time.Duration // between pings
+	pong    time.Duration // for the answer to a ping
+	write   time.Duration // for a message, and as much again for each 512 KiB of it
+	ending  time.Duration // for the last messages when it ends; a server stops within 5 s
 }
 
 var defaultTiming = timing{
-	hello:  10 * time.Second,
-	ping:   20 * time.Second,
-	pong:   20 * time.Second,
-	write:  10 * time.Second,
-	ending: 1500 * time.Millisecond,
+	hello:   10 * time.Second,
+	message: 10 * time.Second,
+	ping:    20 * time.Second,
+	pong:    20 * time.Second,
+	write:   10 * time.Second,
+	ending:  1500 * time.Millisecond,
 }
 
-// largeReads is how many messages over [smallMessage] bytes are read at a time, by all
-// connections: it bounds the memory that clients can make us use.
-const largeReads = 16
+// largeReads is how many bytes messages over [smallMessage] bytes may hold at a time, in all
+// connections together, each of which reads one: it bounds the memory that clients can make
+// us use. That is some hundred messages in small rooms, and ten in the largest.
+const largeReads = 256 << 20
 
 // Handler serves GET /api/v1/rooms/{room}/ws.
 type Handler struct {
@@ -76,7 +80,7 @@ type Handler struct {
 	cfg        Config
 	timing     timing
 	newLimiter func() limiter
-	large      chan struct{} // a token for each large message that is being read
+	large      *semaphore.Weighted // bytes of the large messages that are being read
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -98,7 +102,7 @@ func NewHandler(registry *room.Registry, cfg Config) *Handler {
 		cfg:        cfg,
 		timing:     defaultTiming,
 		newLimiter: newLimiter,
-		large:      make(chan struct{}, largeReads),
+		large:      semaphore.NewWeighted(largeReads),
 		perRoom:    map[string]int{},
 	}
 	h.Get("/api/v1/rooms/{room}/ws", h.serve)
