@@ -53,17 +53,27 @@ type joiner struct {
 	sure      time.Time // no doubt of our place in the group before
 }
 
-// openLog makes what a new log needs and asks for the device's signature.
-func (s *Session) openLog(in LogOpened) error {
+// newSigner makes the leaf's signature key.
+func (s *Session) newSigner() (ed25519.PrivateKey, error) {
 	seed := make([]byte, ed25519.SeedSize)
 	if _, err := readFull(s.cfg.Rand, seed); err != nil {
-		return err
+		return nil, err
 	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// openLog makes what a new log needs and asks for the device's signature.
+func (s *Session) openLog(in LogOpened, signer ed25519.PrivateKey) {
 	s.joiner.eraseOffers()
-	s.joiner = joiner{signer: ed25519.NewKeyFromSeed(seed), signing: s.joiner.signing + 1}
-	s.ledger = newLedger(s.cfg.Link, s.keys, in.ID)
+	s.joiner = joiner{signer: signer, signing: s.joiner.signing}
+	s.ledger, s.target = newLedger(s.cfg.Link, s.keys, in.ID), in.Head
+	s.askDevice()
+}
+
+// askDevice asks for the signature that binds the leaf's key to the device.
+func (s *Session) askDevice() {
+	s.joiner.signing++
 	s.emit(SignDevice{Message: s.leafBinding().message()})
-	return nil
 }
 
 func (s *Session) leafBinding() leafBinding {
@@ -85,8 +95,12 @@ func (s *Session) deviceSigned(in DeviceSigned) error {
 		return fmt.Errorf("%w: the device signature is wrong", ErrInput)
 	}
 	sealed, err := sealIdentity(s.cfg.Rand, s.keys, b, leafIdentity{Name: s.cfg.Name, Device: in.Public}, in.Signature)
+	if err != nil {
+		s.askDevice()
+		return err
+	}
 	s.joiner.identity = sealed
-	return err
+	return nil
 }
 
 // announceDue is when to announce ourselves, and why; zero for not.

@@ -13,7 +13,7 @@ import (
 const (
 	maxMembers    = 1000    // also MLS's largest group here
 	maxWaiting    = 128     // announcements that wait for a commit
-	maxKeyPackage = 8 << 10 // bytes
+	maxKeyPackage = 4 << 10 // bytes
 
 	createAfter  = 20 * time.Second // of log time unnamed, then anyone who waits may create
 	lifetimeLeft = 12 * time.Hour   // an announced KeyPackage is good for at least this long
@@ -423,8 +423,7 @@ func (l *ledger) rebase(x uint64) {
 
 // work says whether somebody has come, come again or left since the base.
 func (l *ledger) work() bool {
-	roster, _ := l.rosterAt(l.chain.head())
-	return !maps.Equal(roster, l.base)
+	return !maps.Equal(l.present, l.base)
 }
 
 // isTurn says whether position is a create or commit entry of this generation.

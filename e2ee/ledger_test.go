@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io"
+	"maps"
 	"testing"
 	"time"
 
@@ -389,6 +390,13 @@ func TestRosterAt(t *testing.T) {
 			a.apply(a.announce(w, nil))
 		}
 		record[a.ledger.chain.head()] = fmt.Sprint(a.ledger.present)
+		replayed, _ := a.ledger.rosterAt(a.ledger.chain.head())
+		if work := !maps.Equal(replayed, a.ledger.base); a.ledger.work() != work {
+			t.Errorf("at %d: work is %t", a.ledger.chain.head(), !work)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { a.ledger.work() }); n != 0 {
+		t.Errorf("asking for work replays the log: %v allocations", n)
 	}
 	same := func() {
 		t.Helper()

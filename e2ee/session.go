@@ -61,7 +61,7 @@ type Session struct {
 
 	// In the group.
 	member *membership // nil outside
-	last   *membership // the latest one of this generation
+	last   seats       // of the latest epoch of this generation
 	was    bool        // a member of this log before
 	epochs epochs
 	newest framecrypt.Epoch // of all that this session has been in
@@ -107,7 +107,7 @@ func (s *Session) reset() {
 	if s.ledger != nil {
 		s.before += s.ledger.generation
 	}
-	s.member, s.last, s.was, s.ended, s.why = nil, nil, false, "", ""
+	s.member, s.last, s.was, s.ended, s.why = nil, seats{}, false, "", ""
 	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
 	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
 	s.staged, s.created = map[Hash]*mls.Staged{}, nil
@@ -196,19 +196,24 @@ func (s *Session) run() error {
 
 // logOpened goes on with the log that it knows, or begins anew with another.
 func (s *Session) logOpened(in LogOpened) error {
-	s.target = in.Head
 	if s.ledger != nil && s.ledger.id == in.ID {
+		s.target = in.Head
 		s.joinPost, s.turnPost = inflight{}, inflight{}
 		s.commits.stop()
 		s.creates.stop()
 		return nil
+	}
+	signer, err := s.newSigner() // before anything changes
+	if err != nil {
+		return err
 	}
 	known := s.ledger != nil
 	s.reset()
 	if known {
 		s.why = CodeNewLog
 	}
-	return s.openLog(in)
+	s.openLog(in, signer)
+	return nil
 }
 
 // caughtUp says whether the session has seen the log as far as it is known to go.
@@ -281,7 +286,7 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 		return
 	}
 	s.epochs.drop()
-	s.member, s.last = nil, nil
+	s.member, s.last = nil, seats{}
 	s.joiner.eraseOffers()
 	if own == nil || own.id != body.GroupID || e.PID != s.cfg.PID {
 		s.joinPost, s.joiner.notBefore = inflight{}, s.now
@@ -351,7 +356,10 @@ func (s *Session) advance(e Entry, j *judged) {
 		return
 	}
 	delay := sendAfter
-	if len(j.plan.removes) > 0 {
+	switch {
+	case len(j.plan.removes) > 0 && e.Position < s.target:
+		delay = 0 // we come late: the others have left this epoch behind, and the removed read it
+	case len(j.plan.removes) > 0:
 		delay = sendAfterRemoval
 	}
 	s.enter(newMembership(j.group, j.sender, e.Position, s.ledger.time, j.plan.roster), delay)
@@ -375,10 +383,8 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 		SafetyNumber: SafetyNumber(m.group.EpochAuthenticator()),
 	}
 	clear(base)
-	if s.last != nil {
-		started.Removed = s.last.gone(m)
-	}
-	s.member, s.last, s.was, s.why = m, m, true, ""
+	started.Removed = s.last.gone(m.seats)
+	s.member, s.last, s.was, s.why = m, m.seats, true, ""
 	s.newest = started.Epoch
 	s.epochs.start(s.now, started, delay, len(started.Removed) > 0)
 }
@@ -392,7 +398,7 @@ func (s *Session) epochOf(g *mls.Group) framecrypt.Epoch {
 func (s *Session) end(why Code) {
 	s.epochs.drop()
 	s.joiner.eraseOffers()
-	s.member, s.last, s.ended = nil, nil, why
+	s.member, s.last, s.ended = nil, seats{}, why
 	s.staged, s.created = map[Hash]*mls.Staged{}, nil
 	s.commits.stop()
 	s.creates.stop()

@@ -1,6 +1,7 @@
 package e2ee
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,78 @@ func TestRandomnessFails(t *testing.T) {
 		if _, posted := out.(Post); posted {
 			t.Error("posted without randomness")
 		}
+	}
+}
+
+// TestRandomnessFailsAtANewLog: the session stays with the log that it has, and begins anew
+// when the caller says it again.
+func TestRandomnessFailsAtANewLog(t *testing.T) {
+	l := newLab(t)
+	p := l.join("ada")[0]
+	p.Session.cfg.Rand = strings.NewReader("")
+	head, epoch := p.Head(), p.epoch
+	if err := p.Session.Step(l.now, LogOpened{ID: LogID{1}}); err == nil {
+		t.Error("no error")
+	}
+	p.step(Tick{})
+	if p.Head() != head || p.epoch != epoch || p.status.State != StateMember || p.ledger.id != l.id {
+		t.Errorf("%v at %d, was a member at %d", p, p.Head(), head)
+	}
+	p.Session.cfg.Rand = l.rand
+	p.step(LogOpened{ID: LogID{1}})
+	if p.Head() != 0 || p.status.State != StateWaiting || len(l.posts) != 1 {
+		t.Errorf("%v at %d in a new log, %d posts", p, p.Head(), len(l.posts))
+	}
+}
+
+// TestRandomnessFailsAtTheSeal: the device is asked again, and then all goes on.
+func TestRandomnessFailsAtTheSeal(t *testing.T) {
+	l := newLab(t)
+	s, err := New(Config{Link: l.link, PID: PID{1}, Name: "Ada", Rand: l.rand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &person{Session: s, lab: l, device: l.key()}
+	l.people = append(l.people, p)
+	if err := s.Step(l.now, LogOpened{ID: l.id}); err != nil {
+		t.Fatal(err)
+	}
+	ask, _ := s.Poll()
+	s.cfg.Rand = strings.NewReader("")
+	answer := DeviceSigned{
+		Public:    [32]byte(p.device.Public().(ed25519.PublicKey)),
+		Signature: [64]byte(ed25519.Sign(p.device, ask.(SignDevice).Message)),
+	}
+	if err := s.Step(l.now, answer); err == nil {
+		t.Error("sealed without randomness")
+	}
+	s.cfg.Rand = l.rand
+	p.step(Tick{})
+	l.flush()
+	l.rest(5 * time.Second)
+	l.agree()
+}
+
+// TestLateRemoval: who was away while somebody was removed changes to that epoch at once,
+// and not only half a second after it has heard of it.
+func TestLateRemoval(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	bob := l.join("bob", "carol")[0]
+	carol := l.people[2]
+	bob.deaf = true
+	carol.stop()
+	l.append(carol.cfg.PID, Left{})
+	l.rest(5 * time.Second)
+	removal := len(l.log)
+	l.append(PID{9}, Left{})
+	bob.deaf = false
+	bob.step(LogOpened{ID: l.id, Head: uint64(len(l.log))})
+	for _, e := range l.log[bob.Head():removal] {
+		bob.step(LogEntry{e})
+	}
+	if len(bob.epoch.Members) != 2 || bob.sending != bob.epoch.Epoch.String() {
+		t.Errorf("bob sends under %s with carol removed in %v", bob.sending, bob.epoch.Epoch)
 	}
 }
 

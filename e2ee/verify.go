@@ -30,15 +30,19 @@ type membership struct {
 	// its log time in ms.
 	parent uint64
 	since  int64
-	// leaves and announced say under which leaf each participant is, and by which
-	// announcement. They are the ledger's base.
+	seats
+}
+
+// seats say under which leaf each participant is, and by which announcement. They are the
+// ledger's base. They hold no secrets, and may outlive the epoch.
+type seats struct {
 	leaves    map[PID]mls.LeafIndex
 	announced map[PID]*announcement
 }
 
 func newMembership(g *mls.Group, s *mls.Sender, parent uint64, since int64, roster map[PID]*announcement) *membership {
-	m := &membership{group: g, sender: s, parent: parent, since: since, announced: roster}
-	m.leaves = make(map[PID]mls.LeafIndex, len(roster))
+	m := &membership{group: g, sender: s, parent: parent, since: since}
+	m.seats = seats{leaves: make(map[PID]mls.LeafIndex, len(roster)), announced: roster}
 	for _, member := range g.Members() {
 		if pid, ok := pidOf(member.Identity); ok {
 			m.leaves[pid] = member.Leaf
@@ -67,7 +71,7 @@ func (m *membership) members() []Member {
 }
 
 // gone lists the leaves of m that do not stand for the same announcement in next.
-func (m *membership) gone(next *membership) []framecrypt.Leaf {
+func (m seats) gone(next seats) []framecrypt.Leaf {
 	var list []framecrypt.Leaf
 	for pid, leaf := range m.leaves {
 		if l, ok := next.leaves[pid]; !ok || l != leaf || next.announced[pid].digest != m.announced[pid].digest {

@@ -218,7 +218,7 @@ func TestLogFull(t *testing.T) {
 
 func TestBacklogChunks(t *testing.T) {
 	l := newLog("room", logID{}, defaultLogLimits)
-	for range 100 {
+	for range 200 {
 		l.appendJoined(at(0), pid("a"), &signal.Join{KeyPackage: make([]byte, signal.MaxKeyPackage), MAC: make([]byte, 32)})
 	}
 	c := &catchUp{records: l.since(0)}

@@ -5,7 +5,7 @@ const (
 	MaxRoomName     = 64        // characters
 	MaxParticipants = 1000      // in a room; also MLS's largest group
 	MaxWaiting      = 128       // KeyPackages that wait for a commit
-	MaxKeyPackage   = 8 << 10   // bytes
+	MaxKeyPackage   = 4 << 10   // bytes
 	MaxSDP          = 256 << 10 // bytes; 100 video and 16 audio slots take 151 kB
 	MaxTracks       = 8         // sendonly media sections in an offer
 	MaxMID          = 16        // characters of a media section's id, as in RFC 9143's header extension

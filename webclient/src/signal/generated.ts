@@ -134,7 +134,7 @@ export const MaxWaiting = 128; // KeyPackages that wait for a commit
 /**
  * Limits of the protocol. The server enforces each of them.
  */
-export const MaxKeyPackage = 8 << 10; // bytes
+export const MaxKeyPackage = 4 << 10; // bytes
 /**
  * Limits of the protocol. The server enforces each of them.
  */
