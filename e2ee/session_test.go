@@ -114,7 +114,7 @@ func TestRandomnessFailsAtANewLog(t *testing.T) {
 	}
 	p.Session.cfg.Rand = l.rand
 	p.step(LogOpened{ID: LogID{1}})
-	if p.Head() != 0 || p.status.State != StateWaiting || len(l.posts) != 1 {
+	if p.Head() != 0 || p.told.State != StateWaiting || len(l.posts) != 1 {
 		t.Errorf("%v at %d in a new log, %d posts", p, p.Head(), len(l.posts))
 	}
 }
