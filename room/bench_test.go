@@ -63,8 +63,8 @@ func BenchmarkApplyCommit500(b *testing.B) {
 	commit := make([]byte, 20<<10)
 	b.ReportAllocs()
 	b.ResetTimer()
-	for range b.N {
-		st.apply(at(1), received{conn: 1, body: &signal.Commit{Last: st.log.last, Commit: commit}})
+	for i := range b.N {
+		st.apply(at(int64(i)*3_600_000), received{conn: 1, body: &signal.Commit{Last: st.log.last, Commit: commit}})
 	}
 	if st.log.position() != uint64(b.N+benchParticipants) {
 		b.Fatalf("%d entries", st.log.position())

@@ -29,7 +29,7 @@ func (st *state) join(now time.Time, p *participant, id uint32, join *signal.Joi
 
 // create appends a `create`, if and only if its sender has seen the last create or commit.
 func (st *state) create(now time.Time, p *participant, id uint32, create *signal.Create) {
-	if !st.mayAppend(p, id, create.Last) {
+	if !st.mayAppend(p, id, create.Last) || !st.mayCreate(now, p, id) || !st.hasRoom() {
 		return
 	}
 	p.waiting = false
@@ -46,6 +46,9 @@ func (st *state) commit(now time.Time, p *participant, id uint32, commit *signal
 		st.refuse(p.conn, id, signal.CodeTooLarge, err.Error())
 		return
 	}
+	if !st.mayCommit(now, p, id) || !st.hasRoom() {
+		return
+	}
 	welcomed := make([]signal.PID, len(named))
 	for i, q := range named {
 		q.waiting, welcomed[i] = false, q.pid
@@ -53,7 +56,7 @@ func (st *state) commit(now time.Time, p *participant, id uint32, commit *signal
 	st.appended(p, id, st.log.appendCommit(now, p.pid, commit, welcomed))
 }
 
-// mayAppend compares and swaps: the caller appends at once if it is true.
+// mayAppend compares for the caller, who appends at once.
 func (st *state) mayAppend(p *participant, id uint32, last uint64) bool {
 	switch {
 	case p.joinedAt == 0:
@@ -61,7 +64,7 @@ func (st *state) mayAppend(p *participant, id uint32, last uint64) bool {
 	case last != st.log.last:
 		st.refuse(p.conn, id, signal.CodeStale, fmt.Sprintf("the last create or commit is at %d", st.log.last))
 	default:
-		return st.hasRoom()
+		return true
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -40,7 +41,7 @@ const (
 // quotas are what a participation may still do. Lost connections do not renew them.
 type quotas struct {
 	joins, joinBytes, commits, offers *rate.Limiter
-	committed                         time.Time // its last commit
+	committed, created                time.Time // its last commit and create
 }
 
 func newQuotas(now time.Time) quotas {
@@ -62,6 +63,45 @@ func (q *quotas) mayJoin(now time.Time, size int) bool {
 // tooOften refuses what comes more often than a participation may.
 func (st *state) tooOften(p *participant, id uint32, what string) {
 	st.refuse(p.conn, id, signal.CodeRateLimited, "too many "+what+": try again later")
+}
+
+// mayCommit reports whether p may commit now. It must be in the group as far as the room
+// can tell: it created one, or somebody who might commit has named its last KeyPackage. And
+// those who have committed of late share one commit a second, each with a burst of some:
+// so that however many commit garbage, there is time for a commit between two of theirs.
+func (st *state) mayCommit(now time.Time, p *participant, id uint32) bool {
+	if p.waiting {
+		st.refuse(p.conn, id, signal.CodeNotJoined, "nobody has added you")
+		return false
+	}
+	committing := 1
+	for _, other := range st.members {
+		if other != p && now.Sub(other.may.committed) < committingFor {
+			committing++
+		}
+	}
+	p.may.commits.SetLimitAt(now, commitsASecond/rate.Limit(committing))
+	if !p.may.commits.AllowN(now, 1) {
+		st.tooOften(p, id, "commits")
+		return false
+	}
+	p.may.committed = now
+	return true
+}
+
+// mayCreate reports whether p may create a group now: at any time if nobody here is in one
+// as far as the room can tell, else if nobody has created one for as long as others have to
+// wait before they do; those who would create again have to let all others have that turn.
+func (st *state) mayCreate(now time.Time, p *participant, id uint32) bool {
+	inGroup := func(q *participant) bool { return q.joinedAt != 0 && !q.waiting }
+	all := createInterval * time.Duration(len(st.members))
+	if slices.ContainsFunc(st.members, inGroup) &&
+		(now.Sub(st.created) < createInterval || now.Sub(p.may.created) < all) {
+		st.tooOften(p, id, "groups")
+		return false
+	}
+	st.created, p.may.created = now, now
+	return true
 }
 
 // fits reports whether the bytes of a commit are within what a group of the room's

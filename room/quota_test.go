@@ -124,3 +124,106 @@ func TestCommitSize(t *testing.T) {
 	commit.Last, commit.Commit = c.st.log.last, make([]byte, len(commit.Commit)+signal.MaxKeyPackage)
 	c.wants(1, commit, signal.CodeTooLarge)
 }
+
+// TestGarbageCommits: eight without the link announce themselves and commit whenever they
+// may, at once whenever the log has moved; an honest member who needs a quarter of a second
+// for a commit comes through again and again, whether or not it was there before them.
+func TestGarbageCommits(t *testing.T) {
+	const attackers, honest = 8, 9
+	for _, first := range []int{1, honest} {
+		c := newCrowd(t, honest)
+		for i := 1; i <= honest; i++ {
+			c.wants(i, benchJoin(i), "")
+		}
+		c.wants(first, c.create(), "")
+		came, seen := 0, c.st.log.last // what the honest member's commit is made for
+		since := c.now
+		for range 5 * 60 * 40 {
+			c.now = c.now.Add(25 * time.Millisecond)
+			if last := c.st.log.last; last != seen {
+				seen, since = last, c.now
+			}
+			if c.now.Sub(since) >= 250*time.Millisecond {
+				if c.st.byConn[honest].waiting {
+					c.says(honest, c.create())
+				} else if c.says(honest, c.commit()) == "" {
+					came++
+				}
+			}
+			for i := 1; i <= attackers; i++ {
+				if c.says(i, c.create()) != "" {
+					c.says(i, c.commit(1, 2, 3, 4, 5, 6, 7, 8))
+				}
+			}
+		}
+		if came < 20 {
+			t.Errorf("%d is first: %d commits of the honest member in 5 minutes", first, came)
+		}
+	}
+}
+
+// TestWhoMayCommit: who created a group, and whoever such a one has named since it last
+// announced itself.
+func TestWhoMayCommit(t *testing.T) {
+	c := newCrowd(t, 4)
+	for i := 1; i <= 4; i++ {
+		c.wants(i, benchJoin(i), "")
+	}
+	c.wants(1, c.commit(), signal.CodeNotJoined)
+	c.wants(1, c.create(), "")
+	c.wants(2, c.commit(2), signal.CodeNotJoined)
+	c.wants(1, c.commit(2), "")
+	c.wants(2, c.commit(3), "")
+	c.wants(3, c.commit(), "")
+	c.wants(4, c.commit(), signal.CodeNotJoined)
+	c.wants(2, benchJoin(2), "")
+	c.wants(2, c.commit(), signal.CodeNotJoined)
+}
+
+// TestCommitsAreFew: one commits with a burst and then once a second; those who commit at
+// the same time share that.
+func TestCommitsAreFew(t *testing.T) {
+	c := newCrowd(t, 2)
+	c.wants(1, benchJoin(1), "")
+	c.wants(2, benchJoin(2), "")
+	c.wants(1, c.create(), "")
+	c.wants(1, c.commit(2), "")
+	for range firstCommits - 1 {
+		c.wants(1, c.commit(), "")
+	}
+	c.wants(1, c.commit(), signal.CodeRateLimited)
+	for range 10 {
+		c.now = c.now.Add(time.Second)
+		c.wants(1, c.commit(), "")
+		c.wants(1, c.commit(), signal.CodeRateLimited)
+	}
+	c.wants(2, c.commit(), "") // with the burst that it came with
+	c.now = c.now.Add(time.Second)
+	c.wants(1, c.commit(), "") // it was alone until then
+	c.now = c.now.Add(time.Second)
+	c.wants(1, c.commit(), signal.CodeRateLimited)
+	c.now = c.now.Add(time.Second)
+	c.wants(1, c.commit(), "")
+}
+
+// TestCreatesAreFew: whoever waits may create a group while nobody is in one, and else each
+// 20 s.
+func TestCreatesAreFew(t *testing.T) {
+	c := newCrowd(t, 3)
+	for i := 1; i <= 3; i++ {
+		c.wants(i, benchJoin(i), "")
+	}
+	c.wants(1, c.create(), "")
+	c.wants(1, c.create(), signal.CodeRateLimited)
+	c.wants(2, c.create(), signal.CodeRateLimited)
+	c.st.apply(c.now, received{conn: 1, body: &signal.Leave{}})
+	c.wants(2, c.create(), "")
+	c.now = c.now.Add(createInterval - time.Millisecond)
+	c.wants(3, c.create(), signal.CodeRateLimited)
+	c.now = c.now.Add(time.Millisecond)
+	c.wants(3, c.create(), "")
+	c.now = c.now.Add(createInterval)
+	c.wants(2, c.create(), "") // two are here, and 40 s have gone since its last one
+	c.now = c.now.Add(createInterval)
+	c.wants(2, c.create(), signal.CodeRateLimited)
+}

@@ -26,6 +26,7 @@ type state struct {
 	byPID   map[signal.PID]*participant
 	byConn  map[connID]*participant
 	left    map[signal.PID]bool // who has a `left` entry in this log
+	created time.Time           // when the last `create` was appended
 	seats   seatID              // the last one given
 	stopped bool
 
@@ -64,7 +65,7 @@ func newState(room string, limits limits) *state {
 
 // reset empties the room. The next hello begins a new log.
 func (st *state) reset() {
-	st.log, st.members = nil, nil
+	st.log, st.members, st.created = nil, nil, time.Time{}
 	st.byPID = map[signal.PID]*participant{}
 	st.byConn = map[connID]*participant{}
 	st.left = map[signal.PID]bool{}
