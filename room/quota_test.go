@@ -227,3 +227,16 @@ func TestCreatesAreFew(t *testing.T) {
 	c.now = c.now.Add(createInterval)
 	c.wants(2, c.create(), signal.CodeRateLimited)
 }
+
+// TestOffersAreFew: some offers at once, and then one in two seconds.
+func TestOffersAreFew(t *testing.T) {
+	c := newCrowd(t, 1)
+	for i := range offerBurst {
+		c.wants(1, &signal.Offer{Connection: uint32(i + 1)}, "")
+		c.st.apply(c.now, answered{seat: 1})
+	}
+	c.wants(1, &signal.Offer{Connection: 99}, signal.CodeRateLimited)
+	c.now = c.now.Add(offerInterval)
+	c.wants(1, &signal.Offer{Connection: 99}, "")
+	c.wants(1, &signal.Offer{Connection: 99}, signal.CodeRateLimited)
+}

@@ -73,8 +73,12 @@ func (st *state) mute(p *participant, m *signal.Mute) {
 }
 
 // offer has one offer of a participant answered at a time. One more waits; a newer
-// one takes its place.
-func (st *state) offer(p *participant, id uint32, o *signal.Offer) {
+// one takes its place. An offer costs the forwarder much: there are only so many.
+func (st *state) offer(now time.Time, p *participant, id uint32, o *signal.Offer) {
+	if !p.may.offers.AllowN(now, 1) {
+		st.tooOften(p, id, "offers")
+		return
+	}
 	if p.down != nil && o.Connection > p.down.Connection {
 		p.down = nil
 	}

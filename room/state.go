@@ -232,7 +232,7 @@ func (st *state) receive(now time.Time, cmd received) {
 	case *signal.Message:
 		st.relay(p, cmd.id, body)
 	case *signal.Offer:
-		st.offer(p, cmd.id, body)
+		st.offer(now, p, cmd.id, body)
 	case *signal.View:
 		st.emit(view{p.seat, *body})
 	case *signal.Mute:
