@@ -68,6 +68,29 @@ func TestLastTwoLeave(t *testing.T) {
 	}
 }
 
+// TestOffersTakeTurns: an offer waits while the node answers as many as it may, whosever
+// they are, and is given up with its context.
+func TestOffersTakeTurns(t *testing.T) {
+	n := startNode(t, nil)
+	ghost := join(t, n, "r", "ghost")
+	offer := Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}
+	for range cap(n.negotiating) {
+		n.negotiating <- struct{}{}
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := ghost.transport.Answer(ended, offer); !errors.Is(err, context.Canceled) {
+		t.Errorf("an offer beyond those that are answered: %v", err)
+	}
+	<-n.negotiating
+	if _, err := ghost.transport.Answer(context.Background(), offer); err != nil {
+		t.Error(err)
+	}
+	if len(n.negotiating) != cap(n.negotiating)-1 {
+		t.Error("an answered offer holds its turn")
+	}
+}
+
 // TestHalfOpen: an offer that nobody follows up does not stay.
 func TestHalfOpen(t *testing.T) {
 	n := startNode(t, nil)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ type Node struct {
 	born time.Time
 	// patience is how long a PeerConnection may take to connect.
 	patience time.Duration
+	// negotiating holds a token for each offer that is being answered. Half of the
+	// processors are for packets whatever is offered.
+	negotiating chan struct{}
 
 	// background are the goroutines that end PeerConnections.
 	background sync.WaitGroup
@@ -53,6 +57,7 @@ func New(cfg Config) (*Node, error) {
 	return &Node{
 		mux: mux, api: api, log: log, tap: cfg.Tap,
 		born: time.Now(), patience: connectTimeout, rooms: map[string]*room{},
+		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}, nil
 }
 

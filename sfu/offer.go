@@ -12,7 +12,7 @@ import (
 // Limits of an offer.
 const (
 	maxSDP      = 256 << 10 // bytes; 100 video and 16 audio slots take 151 kB
-	maxSections = 256       // media sections, also those no longer in use
+	maxSections = 128       // media sections, also those no longer in use: one takes most of a millisecond
 	maxSources  = 8         // sendonly media sections
 	maxMID      = 32        // characters
 	maxRIDs     = 3         // encodings of one media section

@@ -42,7 +42,7 @@ func TestParseOffer(t *testing.T) {
 		{"nothing", Offer{1, "", sources}, ""},
 		{"no SDP", Offer{1, "hello", sources}, "*"},
 		{"no sections", Offer{1, testSDP(), sources}, "0 media sections"},
-		{"too many sections", Offer{1, testSDP(many...), nil}, "257 media sections"},
+		{"too many sections", Offer{1, testSDP(many...), nil}, "129 media sections"},
 		{"too large", Offer{1, testSDP(mic) + strings.Repeat("a=x\r\n", maxSDP), sources}, "bytes, at most"},
 		{"sendrecv", Offer{1, testSDP(testSection("audio", "0", "sendrecv")), sources}, "neither"},
 		{"no source", Offer{1, testSDP(testSection("audio", "9", "sendonly")), sources}, "no source"},

@@ -28,7 +28,7 @@ type Transport struct {
 }
 
 // Answer answers an offer. Offers of one transport are answered one after the
-// other. It fails with [ErrBadOffer], [ErrStaleConnection], [ErrClosed] or the
+// other, those of a node some at a time. It fails with [ErrBadOffer], [ErrStaleConnection], [ErrClosed] or the
 // error of ctx. Where the offer was for a PeerConnection that exists, a failure of
 // the negotiation ends that PeerConnection: offer a new one.
 //
@@ -46,11 +46,13 @@ func (t *Transport) answer(ctx context.Context, o Offer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	select {
-	case t.negotiating <- struct{}{}:
-		defer func() { <-t.negotiating }()
-	case <-ctx.Done():
-		return "", ctx.Err()
+	for _, turn := range []chan struct{}{t.negotiating, t.room.node.negotiating} {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 	present, err := t.connectionFor(o.Connection)
 	if err != nil {
