@@ -44,7 +44,7 @@ func newAPI(mux *udpMux, log *zap.Logger) (*webrtc.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	interceptors, err := newInterceptors(media)
+	interceptors, err := newInterceptors(media, pionLoggers{log})
 	if err != nil {
 		return nil, err
 	}
@@ -153,20 +153,21 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 // newInterceptors sets up the ingress: requests for lost packets, receiver
 // reports, and transport-wide feedback. They see retransmission and probe packets
 // that a track does not deliver. None of them touches what is sent.
-func newInterceptors(m *webrtc.MediaEngine) (*interceptor.Registry, error) {
+func newInterceptors(m *webrtc.MediaEngine, log logging.LoggerFactory) (*interceptor.Registry, error) {
 	feedback := webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}
 	m.RegisterFeedback(feedback, webrtc.RTPCodecTypeVideo)
 	m.RegisterFeedback(feedback, webrtc.RTPCodecTypeAudio)
 	generator, err := nack.NewGeneratorInterceptor(
-		nack.GeneratorInterval(nackInterval), nack.GeneratorMaxNacksPerPacket(nacksPerPacket))
+		nack.GeneratorInterval(nackInterval), nack.GeneratorMaxNacksPerPacket(nacksPerPacket),
+		nack.WithGeneratorLoggerFactory(log))
 	if err != nil {
 		return nil, err
 	}
-	reports, err := report.NewReceiverInterceptor()
+	reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))
 	if err != nil {
 		return nil, err
 	}
-	congestion, err := twcc.NewSenderInterceptor()
+	congestion, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))
 	if err != nil {
 		return nil, err
 	}

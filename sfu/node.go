@@ -124,7 +124,9 @@ func (n *Node) Stats() Stats {
 		publications, slots = publications+p, slots+s
 	}
 	s := sum.stats()
-	s.Dropped[reasonNames[dropSendError]] += n.mux.conn.Stats().Failed
+	sent := n.mux.conn.Stats()
+	s.SendMessages, s.SendCalls = sent.Messages, sent.Calls
+	s.Dropped[reasonNames[dropSendError]] += sent.Failed
 	s.Rooms, s.Transports, s.Publications, s.Slots = len(n.rooms), n.transports, publications, slots
 	return s
 }

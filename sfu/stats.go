@@ -9,6 +9,9 @@ type Stats struct {
 	// Since the node began. Packets and bytes are those of RTP payloads, without
 	// retransmissions.
 	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
+	// SendMessages counts what the system was given to send media, runs of packets to
+	// one receiver, and SendCalls the calls that gave them. Fewer is cheaper.
+	SendMessages, SendCalls uint64
 	// NACKs counts packets that receivers asked for again, Retransmitted those that
 	// were sent again, PLIsIn the key frames that receivers asked for, PLIsOut those
 	// asked of publishers.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -50,6 +51,17 @@ func TestParseStat(t *testing.T) {
 		if _, err := parseStat(broken); err == nil {
 			t.Errorf("parseStat(%q) succeeded", broken)
 		}
+	}
+}
+
+func TestParseMetrics(t *testing.T) {
+	const page = "# HELP a b\n# TYPE a gauge\na 7\nb{x=\"y\"} 8\nc_total 1.5e+06\n"
+	got, err := parseMetrics(strings.NewReader(page))
+	if want := map[string]float64{"a": 7, "c_total": 1.5e6}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("parseMetrics = %v, %v, want %v", got, err, want)
+	}
+	if _, err := parseMetrics(strings.NewReader("a x")); err == nil {
+		t.Error("a number that is none was taken")
 	}
 }
 

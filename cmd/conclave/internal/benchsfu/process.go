@@ -104,25 +104,35 @@ func (p *process) memory() (int64, error) {
 	return 0, fmt.Errorf("no VmRSS in %q", raw)
 }
 
-// goroutines asks the server's admin port.
-func goroutines(ctx context.Context, admin string) (int, error) {
+// metrics are those of the server's admin port, without those that have labels.
+func metrics(ctx context.Context, admin string) (map[string]float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
+	return parseMetrics(response.Body)
+}
+
+func parseMetrics(r io.Reader) (map[string]float64, error) {
+	values := map[string]float64{}
+	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
-			n, err := strconv.ParseFloat(value, 64)
-			return int(n), err
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if !ok || strings.ContainsAny(name, "#{") {
+			continue
 		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return nil, fmt.Errorf("metric %s: %w", name, err)
+		}
+		values[name] = n
 	}
-	return 0, fmt.Errorf("no go_goroutines at %s: %w", admin, lines.Err())
+	return values, lines.Err()
 }
 
 // profile saves a CPU profile of the server.

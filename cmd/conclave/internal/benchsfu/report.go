@@ -44,6 +44,8 @@ func (r *report) add(w workload, rounds []round) {
 	m.MemoryParticipant = median(rounds, func(a round) int64 { return a.MemoryParticipant })
 	m.MemorySubscription = median(rounds, func(a round) int64 { return a.MemorySubscription })
 	m.GoroutinesParticipant = median(rounds, func(a round) float64 { return a.GoroutinesParticipant })
+	m.PacketsMessage = median(rounds, func(a round) float64 { return a.PacketsMessage })
+	m.PacketsCall = median(rounds, func(a round) float64 { return a.PacketsCall })
 	m.Joins = median(rounds, func(a round) time.Duration { return a.Joins })
 	m.FirstAudio50 = median(rounds, func(a round) time.Duration { return a.FirstAudio50 })
 	m.FirstAudioMax = median(rounds, func(a round) time.Duration { return a.FirstAudioMax })
@@ -88,11 +90,11 @@ func (r *report) write(w io.Writer) {
 			micros(m.Server.P50), micros(m.Server.P99), micros(m.Floor.P50), micros(m.Floor.P99), m.Server.Lost, m.Floor.Lost)
 	}
 	fmt.Fprintln(table, "\t\t\t\t\t\t\t\t\t\t")
-	fmt.Fprintln(table, "\tkB a participant\ta subscription\tgoroutines\tjoins s\taudio ms\tmost\tvideo ms\tmost\t")
+	fmt.Fprintln(table, "\tkB a participant\ta subscription\tgoroutines\tpackets a message\ta call\tjoins s\taudio ms\tmost\tvideo ms\tmost\t")
 	for _, x := range r.Workloads {
 		m := x.Median
-		fmt.Fprintf(table, "%s %s\t%d\t%d\t%.1f\t%.2f\t%d\t%d\t%d\t%d\t\n", x.Name, x.Text,
-			m.MemoryParticipant>>10, m.MemorySubscription>>10, m.GoroutinesParticipant, m.Joins.Seconds(),
+		fmt.Fprintf(table, "%s %s\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.2f\t%d\t%d\t%d\t%d\t\n", x.Name, x.Text,
+			m.MemoryParticipant>>10, m.MemorySubscription>>10, m.GoroutinesParticipant, m.PacketsMessage, m.PacketsCall, m.Joins.Seconds(),
 			m.FirstAudio50.Milliseconds(), m.FirstAudioMax.Milliseconds(), m.FirstVideo50.Milliseconds(), m.FirstVideoMax.Milliseconds())
 	}
 	_ = table.Flush()

@@ -45,6 +45,9 @@ type round struct {
 	// each participant and each subscription.
 	MemoryParticipant, MemorySubscription int64 // bytes
 	GoroutinesParticipant                 float64
+	// PacketsMessage and PacketsCall say how many packets went by a message, and by a
+	// system call, since the server began.
+	PacketsMessage, PacketsCall float64
 	// Joins is how long all receivers took to join, two at a time.
 	Joins                       time.Duration
 	FirstAudio50, FirstAudioMax time.Duration
@@ -79,7 +82,7 @@ func startServer(ctx context.Context, program string) (*conclave, error) {
 		return nil, err
 	}
 	p, err := spawn(ctx, program, "serve", "--listen", "127.0.0.1:0", "--media-port", "0", "--node-ip", "127.0.0.1",
-		"--admin", admin, "--log-level", "warn")
+		"--admin", admin, "--log-level", "error")
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +101,7 @@ func measureServer(ctx context.Context, w workload, s settings, r *round) error 
 		return err
 	}
 	defer read.close()
-	emptyGoroutines, err := goroutines(ctx, srv.admin)
+	before, err := metrics(ctx, srv.admin)
 	if err != nil {
 		return err
 	}
@@ -124,13 +127,16 @@ func measureServer(ctx context.Context, w workload, s settings, r *round) error 
 	if err != nil {
 		return err
 	}
-	count, err := goroutines(ctx, srv.admin)
+	after, err := metrics(ctx, srv.admin)
 	if err != nil {
 		return err
 	}
 	r.MemoryParticipant = (full - empty) / int64(w.participants())
 	r.MemorySubscription = (full - empty) / int64(w.subscriptions())
-	r.GoroutinesParticipant = float64(count-emptyGoroutines) / float64(w.participants())
+	r.GoroutinesParticipant = (after["go_goroutines"] - before["go_goroutines"]) / float64(w.participants())
+	// At least one: a server that sends packet by packet has no such metrics.
+	r.PacketsMessage = after["conclave_media_sent_packets_total"] / max(after["conclave_media_send_messages_total"], 1)
+	r.PacketsCall = after["conclave_media_sent_packets_total"] / max(after["conclave_media_send_calls_total"], 1)
 	return nil
 }
 

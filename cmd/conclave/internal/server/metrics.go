@@ -100,6 +100,8 @@ var numbers = []metric{
 	counter("media_received_bytes", "Bytes of RTP received.", func(s snapshot) uint64 { return s.media.BytesIn }),
 	counter("media_sent_packets", "RTP packets sent.", func(s snapshot) uint64 { return s.media.PacketsOut }),
 	counter("media_sent_bytes", "Bytes of RTP sent.", func(s snapshot) uint64 { return s.media.BytesOut }),
+	counter("media_send_messages", "Runs of packets to one receiver that the system was given.", func(s snapshot) uint64 { return s.media.SendMessages }),
+	counter("media_send_calls", "System calls that sent media.", func(s snapshot) uint64 { return s.media.SendCalls }),
 	counter("media_nacks", "Packets that receivers asked for again.", func(s snapshot) uint64 { return s.media.NACKs }),
 	counter("media_retransmitted_packets", "Packets sent again.", func(s snapshot) uint64 { return s.media.Retransmitted }),
 	counter("media_received_plis", "Key frames that receivers asked for.", func(s snapshot) uint64 { return s.media.PLIsIn }),
