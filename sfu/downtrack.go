@@ -46,6 +46,9 @@ type downTrack struct {
 	// for again.
 	mappedAt int64
 	asked    int
+	// asks bounds how often the slot may ask for key frames of what it carries; nil for
+	// no bound.
+	asks *bucket
 	// reportedAt is when the last sender report went out.
 	reportedAt int64
 
@@ -127,7 +130,7 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 		d.phase = behind
 		u.flush()
 	} else {
-		u.requestKeyFrame(now)
+		d.ask(u, now)
 	}
 	u.attach(d)
 }
@@ -140,7 +143,7 @@ func (d *downTrack) await(u *upTrack, now int64) {
 	}
 	d.next, d.mappedAt, d.asked = u, now, 0
 	u.awaited.Store(true)
-	u.requestKeyFrame(now)
+	d.ask(u, now)
 }
 
 // disconnect leaves the slot without a source. The caller holds the room's lock.

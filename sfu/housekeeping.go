@@ -95,8 +95,9 @@ func (d *downTrack) repeatRequest(now int64) {
 	if u == nil || d.asked >= maxRepeats || now-d.mappedAt < int64(repeatInterval)*int64(d.asked+1) {
 		return
 	}
-	d.asked++
-	u.requestKeyFrame(now)
+	if d.ask(u, now) {
+		d.asked++
+	}
 }
 
 // senderReports are those of the slots that are due.

@@ -26,8 +26,8 @@ func (r *room) assign(t *Transport, speakers []speaker) {
 	visible := func(key pubKey) bool {
 		return key.participant != t.participant && !key.source.Audio() && r.isHeard(key)
 	}
-	changed := r.mapSlots(c.audio, assignAudio(keys(c.audio), others), nil)
-	changed = r.mapSlots(c.video, assignVideo(keys(c.video), t.wants, visible), t.wants) || changed
+	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), others), nil)
+	changed = r.mapSlots(t, c.video, assignVideo(keys(c.video), t.wants, visible), t.wants) || changed
 	if changed || !c.reported {
 		c.reported = true
 		t.events.slotsAre(c.number, c.report())
@@ -44,7 +44,7 @@ func keys(slots []*downTrack) []pubKey {
 
 // mapSlots gives each slot its source, and says whether a publication changed. A
 // layer may change without that.
-func (r *room) mapSlots(slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
+func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
 	now := r.node.now()
 	for i, d := range slots {
 		var u *upTrack
@@ -53,6 +53,9 @@ func (r *room) mapSlots(slots []*downTrack, next []pubKey, wants []Want) (change
 		}
 		same := d.key == next[i]
 		d.key, changed = next[i], changed || !same
+		if d.video && !same {
+			d.asks = t.asksFor(d.key, now)
+		}
 		switch {
 		case u == nil:
 			d.disconnect()

@@ -86,7 +86,7 @@ func TestThreeParticipants(t *testing.T) {
 	if got := <-stranger.slots; len(got) != 0 {
 		t.Errorf("the other room sees %v", got)
 	}
-	if s := n.Stats(); s.Rooms != 2 || s.Transports != 3 || s.Publications != 4 || s.Slots != 18 {
+	if s := n.Stats(); s.Rooms != 2 || s.Transports != 3 || s.Publications != 4 || s.Slots != 4 {
 		t.Errorf("%+v", s)
 	}
 }

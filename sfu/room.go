@@ -19,12 +19,14 @@ type room struct {
 	transports   map[string]*Transport
 	publications map[pubKey]*publication
 	arrivals     int
+	mutes        bucket // that are worth a mapping at once
 }
 
 func newRoom(n *Node, id string) *room {
 	r := &room{
 		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1),
 		transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
+		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}
 	n.background.Go(r.keepHouse)
 	return r
@@ -40,6 +42,7 @@ func (r *room) join(participant string, ev Events) (*Transport, bool) {
 	}
 	t := &Transport{
 		room: r, participant: participant, events: newNotifier(ev), negotiating: make(chan struct{}, 1),
+		views: bucket{interval: loudnessInterval, burst: changeBurst}, asks: map[pubKey]*bucket{},
 	}
 	r.transports[participant] = t
 	return t, true
@@ -75,7 +78,8 @@ func (r *room) members() []*Transport {
 	return slices.Collect(maps.Values(r.transports))
 }
 
-// count adds the counters of the streams that are, and counts publications and slots.
+// count adds the counters of the streams that are, and counts publications and the slots
+// that carry something.
 func (r *room) count(sum *counters) (publications, slots int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,19 +90,24 @@ func (r *room) count(sum *counters) (publications, slots int) {
 	}
 	for _, t := range r.transports {
 		if c := t.connection; c != nil {
-			slots += len(c.audio) + len(c.video)
+			slots += len(c.report())
 		}
 	}
 	return len(r.publications), slots
 }
 
+// setView takes effect at once, or at the next round of housekeeping if views come often.
 func (r *room) setView(t *Transport, wants []Want) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t.wants = wants
-	r.assign(t, r.speakers())
+	if t.views.take(r.node.now()) {
+		r.assign(t, r.speakers())
+	}
 }
 
+// setMuted takes effect at once, or at the next round of housekeeping if the room's
+// participants mute and unmute often.
 func (r *room) setMuted(t *Transport, source Source, muted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +117,9 @@ func (r *room) setMuted(t *Transport, source Source, muted bool) {
 		}
 	}
 	t.muted[source] = muted
-	r.assignAll()
+	if r.mutes.take(r.node.now()) {
+		r.assignAll()
+	}
 }
 
 // replaceConnection makes c the connection of t. Publications that c offers too

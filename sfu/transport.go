@@ -23,6 +23,8 @@ type Transport struct {
 	connection *connection // nil for none
 	highest    uint32      // Connection number of the latest offer that was answered
 	wants      []Want
+	views      bucket             // that are worth a mapping at once
+	asks       map[pubKey]*bucket // for key frames, by what is asked for
 	muted      [numSources]bool
 	closed     bool
 }

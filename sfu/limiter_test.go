@@ -1,0 +1,115 @@
+package sfu
+
+import (
+	"testing"
+	"time"
+)
+
+// quietRoom is a room that keeps no house by itself, in which alice's screen can be seen in
+// bob's one slot.
+func quietRoom(t *testing.T) (r *room, bob *Transport, asked *int) {
+	t.Helper()
+	n := startNode(t, nil)
+	r = &room{
+		node: n, id: "r", transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
+		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
+	}
+	for _, name := range []string{"alice", "bob"} {
+		transport, ok := r.join(name, Events{})
+		if !ok {
+			t.Fatal("joined before")
+		}
+		t.Cleanup(transport.events.close)
+	}
+	u, asked := newTestUp(true)
+	key := pubKey{"alice", Screen}
+	r.publications[key] = &publication{key: key, layers: []*layer{{up: u}}}
+	bob = r.transports["bob"]
+	bob.connection = &connection{transport: bob, ready: true, video: []*downTrack{newTestSlot(t, true, &fakeWriter{})}}
+	return r, bob, asked
+}
+
+// TestTogglingAsksLittle: a viewer that takes a publication out of view and in again, twice
+// a second, costs the others a key frame in two seconds and not more.
+func TestTogglingAsksLittle(t *testing.T) {
+	_, bob, asked := quietRoom(t)
+	key, slot := pubKey{"alice", Screen}, bob.connection.video[0]
+	up := bob.room.publications[key].layers[0].up
+	const seconds = 40
+	second := int64(time.Second)
+	for now := second; now < (seconds+1)*second; now += second / 10 {
+		switch now * 10 / second % 5 {
+		case 0:
+			slot.asks = bob.asksFor(key, now)
+			slot.connect(up, now)
+		case 4:
+			slot.disconnect()
+		}
+		slot.repeatRequest(now)
+		up.flushKeyFrame(now)
+	}
+	if most := askBurst + seconds/2; *asked > most || *asked < seconds/4 {
+		t.Errorf("%d key frames asked for in %d s, at most %d", *asked, seconds, most)
+	}
+}
+
+// TestAsksAreForgotten: what a viewer asked for long ago is not kept.
+func TestAsksAreForgotten(t *testing.T) {
+	_, bob, _ := quietRoom(t)
+	for i := range 1000 {
+		now := int64(i) * int64(time.Second)
+		bob.asksFor(pubKey{participant: string(rune('a' + i))}, now).take(now)
+	}
+	if len(bob.asks) > 3 {
+		t.Errorf("%d are kept", len(bob.asks))
+	}
+}
+
+// TestViewsAreFew: views beyond some at once wait for the next round of housekeeping; the
+// latest counts.
+func TestViewsAreFew(t *testing.T) {
+	r, bob, _ := quietRoom(t)
+	wants := []Want{{Participant: "alice", Source: Screen}}
+	slot := bob.connection.video[0]
+	r.setView(bob, wants)
+	if slot.key.participant != "alice" {
+		t.Fatal("the first view has no effect")
+	}
+	bob.views.full = r.node.now() + int64(time.Hour)
+	r.setView(bob, nil)
+	if slot.key.participant != "alice" {
+		t.Error("a view too many has an effect at once")
+	}
+	r.housekeeping(r.node.now(), 0)
+	if slot.key.participant != "" {
+		t.Error("the latest view has no effect")
+	}
+}
+
+// TestMutesAreFew: so do mutes, which concern all slots of the room.
+func TestMutesAreFew(t *testing.T) {
+	r, bob, _ := quietRoom(t)
+	slot := bob.connection.video[0]
+	r.setView(bob, []Want{{Participant: "alice", Source: Screen}})
+	r.mutes.full = r.node.now() + int64(time.Hour)
+	r.setMuted(r.transports["alice"], Screen, true)
+	if slot.key.participant != "alice" {
+		t.Error("a mute too many has an effect at once")
+	}
+	r.housekeeping(r.node.now(), 0)
+	if slot.key.participant != "" {
+		t.Error("the mute has no effect")
+	}
+}
+
+// TestSlotsThatCarry: the count of slots is of those that carry something.
+func TestSlotsThatCarry(t *testing.T) {
+	r, bob, _ := quietRoom(t)
+	if _, slots := r.count(&counters{}); slots != 0 {
+		t.Errorf("%d slots carry something", slots)
+	}
+	r.setView(bob, []Want{{Participant: "alice", Source: Screen}})
+	if _, slots := r.count(&counters{}); slots != 1 {
+		t.Errorf("%d slots carry something, want 1", slots)
+	}
+}
