@@ -18,6 +18,7 @@ type forgery struct {
 	params    CommitParams
 	proposals func([]proposal) []proposal           // what is sent; the path is for the honest ones
 	apply     func([]proposal) []proposal           // what is sent and applied
+	tree      func(*tree)                           // after the proposals, before the path
 	path      func(*newPath)                        // before it is encoded
 	leaf      func(*leafNode)                       // the path's leaf, before it is signed
 	body      func(c *commit, honest []byte) []byte // the encoding of the commit
@@ -44,6 +45,9 @@ func (f forgery) make(t testing.TB, random io.Reader, p party) (msg []byte, welc
 		proposals = f.apply(proposals)
 	}
 	c := g.applyBlindly(proposals)
+	if f.tree != nil {
+		f.tree(c.tree)
+	}
 	path, err := newUpdatePath(random, pathParams{
 		t: c.tree, sender: g.own, signer: g.signer, groupID: g.context.groupID, added: c.added,
 		context: func(treeHash []byte) []byte { return g.provisional(treeHash).encode() },

@@ -206,7 +206,7 @@ func TestParentHashBesideOthers(t *testing.T) {
 	kp := testKeyPackage(t, random, Suite3, "joiner")
 	join := func(change func(*parentNode)) error {
 		f := forgery{params: CommitParams{Adds: []*KeyPackage{kp.KeyPackage()}}}
-		f.groupInfo = editTree(t, func(tree *tree) { editParent(tree, 11, change) })
+		f.tree = func(tree *tree) { editParent(tree, 11, change) }
 		_, welcome := f.make(t, random, parties[0])
 		_, _, _, err := Join(welcome(), kp, JoinParams{PSKs: testPSKs})
 		return err
@@ -218,6 +218,25 @@ func TestParentHashBesideOthers(t *testing.T) {
 	}))
 	if err := join(func(p *parentNode) { p.unmerged = nil }); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "parent hash") {
 		t.Error(err)
+	}
+}
+
+// What an insider can put beside us in a tree whose hashes all fit: no encryption key may be
+// there twice, and our leaf must be our own to the last byte (RFC 9420, Section 12.4.3.1).
+func TestWelcomeWithTwins(t *testing.T) {
+	random := testRandom(23)
+	parties := testGroup(t, random, Suite3, 3)
+	kp := testKeyPackage(t, random, Suite3, "joiner")
+	twin := variant(t, random, Suite3, func(k *KeyPackage) { k.leaf.encryptionKey = kp.kp.leaf.encryptionKey })
+	beside := addOf(twin)
+	instead := forgery{tree: func(tree *tree) { tree.set(LeafIndex(3).node(), node{leaf: twin.leaf}) }}
+	for text, f := range map[string]forgery{"one encryption key": beside, "not in the tree": instead} {
+		f.params = CommitParams{Adds: []*KeyPackage{kp.KeyPackage()}}
+		_, welcome := f.make(t, random, parties[0])
+		_, _, _, err := Join(welcome(), kp, JoinParams{PSKs: testPSKs})
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
