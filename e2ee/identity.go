@@ -31,8 +31,8 @@ type leafIdentity struct {
 }
 
 // CheckName says whether a display name can be used: 1 to [MaxName] bytes of UTF-8
-// without control characters, marks that turn the direction of writing, or spaces at
-// either end. The error wraps [ErrName].
+// without control characters, marks that turn the direction of writing, characters that
+// are not seen, or spaces at either end. The error wraps [ErrName].
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -45,6 +45,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("%w: it starts or ends with a space", ErrName)
 	case strings.ContainsFunc(name, unprintable):
 		return fmt.Errorf("%w: it has control characters", ErrName)
+	case hasUnseen(name):
+		return fmt.Errorf("%w: it has characters that are not seen", ErrName)
 	}
 	return nil
 }
@@ -53,6 +55,53 @@ func CheckName(name string) error {
 // reach beyond its place: controls, line separators, bidirectional overrides.
 func unprintable(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+// hasUnseen says whether a name has characters that are not seen and shape nothing
+// either: with them two names differ and look alike, or a name looks empty.
+func hasUnseen(name string) bool {
+	var before rune
+	for i, r := range name {
+		if isUnseen(r) && !shapes(before, r, name[i+utf8.RuneLen(r):]) {
+			return true
+		}
+		before = r
+	}
+	return false
+}
+
+// isUnseen says whether a character shows nothing by itself: Unicode's
+// Default_Ignorable_Code_Point, the blank of Braille, and annotation marks.
+func isUnseen(r rune) bool {
+	switch {
+	case r == 0x2800, 0xfff9 <= r && r <= 0xfffb:
+		return true
+	case unicode.Is(unicode.Prepended_Concatenation_Mark, r), 0x13430 <= r && r <= 0x1343f:
+		return false // Arabic and Egyptian characters of category Cf that are seen
+	}
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// shapes says whether an unseen character has a use where it stands: a joiner between
+// characters that it shapes, a variation selector after a symbol.
+func shapes(before, r rune, rest string) bool {
+	switch r {
+	case 0x200c, 0x200d: // zero width non-joiner and joiner
+		after, size := utf8.DecodeRuneInString(rest)
+		return size > 0 && isJoined(before) && isJoined(after)
+	case 0xfe0e, 0xfe0f: // as text, as picture
+		return unicode.In(before, unicode.So, unicode.Sm)
+	}
+	return false
+}
+
+// isJoined says whether a joiner beside this character can be seen: emoji, and letters
+// of scripts that join; not those whose letters stand by themselves.
+func isJoined(r rune) bool {
+	if unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hangul) {
+		return false
+	}
+	return unicode.In(r, unicode.L, unicode.M, unicode.So, unicode.Sk)
 }
 
 // leafBinding is what an identity belongs to and cannot be moved from.

@@ -10,8 +10,8 @@ import (
 )
 
 func TestCheckName(t *testing.T) {
-	good := []string{"A", "Ada Lovelace", "Zoë", "李小龙", "👩‍🚀", strings.Repeat("a", MaxName), "a  b"}
-	bad := []string{"", " a", "a ", "\u00a0a", "a\nb", "a\x00", "a\x7f", "\u0085x", "a\u202eb", "a\u2066b", "a\u2028b", "a\xffb", strings.Repeat("a", MaxName+1)}
+	good := []string{"A", "Ada Lovelace", "Zoë", "李小龙", "👩‍🚀", strings.Repeat("a", MaxName), "a  b", "مینا", "می\u200cنا", "ක්\u200dර", "❤\ufe0f\u200d🔥", "👩🏽\u200d🚀"}
+	bad := []string{"", " a", "a ", "\u00a0a", "a\nb", "a\x00", "a\x7f", "\u0085x", "a\u202eb", "a\u2066b", "a\u2028b", "a\xffb", "a\u200bb", "a\u2060", "\u3164", "\u2800", "a\u00adb", "a\u200cb", "a\u200d", "\u200d", "می\u200c", "a\ufe0f", "❤\ufe0f\ufe0f", "a\U000e0041", "a\ufff9b", strings.Repeat("a", MaxName+1)}
 	for _, name := range good {
 		if err := CheckName(name); err != nil {
 			t.Errorf("%q: %v", name, err)

@@ -38,6 +38,17 @@ export function onDeviceChange(handler: () => void): () => void {
   return () => devices?.removeEventListener('devicechange', handler);
 }
 
+/** Why a device that was open gives nothing any more. */
+export async function whyEnded(kind: Kind): Promise<DeviceFault> {
+  try {
+    const name = (kind === 'audio' ? 'microphone' : 'camera') as PermissionName;
+    const { state } = await navigator.permissions.query({ name });
+    return state === 'granted' ? 'missing' : 'denied';
+  } catch {
+    return 'missing'; // a browser that does not tell
+  }
+}
+
 function constraints(kind: Kind, id: string | undefined): MediaStreamConstraints {
   const device = id ? { deviceId: { ideal: id } } : {};
   return kind === 'audio'

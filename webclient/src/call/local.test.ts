@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { levelOf } from './audio';
-import { faultOf, type DeviceFault } from './devices';
+import { faultOf, whyEnded, type DeviceFault } from './devices';
 import { LocalMedia } from './local';
 
 class FakeTrack extends EventTarget {
@@ -29,6 +29,7 @@ function start() {
       new Promise((resolve) => {
         answers.push((answer) => resolve(answer as unknown as MediaStreamTrack));
       }),
+    () => Promise.resolve('missing'),
   );
   const answer = async (i: number, what: FakeTrack | DeviceFault): Promise<void> => {
     answers[i]!(what);
@@ -111,7 +112,21 @@ describe('LocalMedia', () => {
     const voice = new FakeTrack('a');
     await answer(1, voice);
     voice.dispatchEvent(new Event('ended'));
-    expect(local.state.audio).toMatchObject({ on: false, fault: 'missing' });
+    expect(local.state.audio).toEqual({ on: false, opening: false });
+    await Promise.resolve();
+    expect(local.state.audio).toEqual({ on: false, opening: false, fault: 'missing' });
+  });
+
+  it('takes another device also while the first one opens', async () => {
+    const { local, answer, answers } = start();
+    void local.turn('audio', true);
+    void local.choose('audio', 'b');
+    expect(answers).toHaveLength(2);
+    const [first, second] = [new FakeTrack('a'), new FakeTrack('b')];
+    await answer(0, first);
+    await answer(1, second);
+    expect(first.readyState).toBe('ended');
+    expect(local.sending('audio')).toBe(second);
   });
 
   it('closes everything at the end', async () => {
@@ -124,6 +139,26 @@ describe('LocalMedia', () => {
     const late = new FakeTrack('v');
     await answer(1, late);
     expect([voice.readyState, late.readyState]).toEqual(['ended', 'ended']);
+  });
+});
+
+describe('whyEnded', () => {
+  it.each([
+    ['granted', 'missing'],
+    ['denied', 'denied'],
+    ['prompt', 'denied'],
+  ])('with the permission %s: %s', async (state, fault) => {
+    const query = vi.fn(() => Promise.resolve({ state }));
+    vi.stubGlobal('navigator', { permissions: { query } });
+    expect(await whyEnded('video')).toBe(fault);
+    expect(query).toHaveBeenCalledWith({ name: 'camera' });
+    vi.unstubAllGlobals();
+  });
+
+  it('does not know where the browser does not tell', async () => {
+    vi.stubGlobal('navigator', {});
+    expect(await whyEnded('audio')).toBe('missing');
+    vi.unstubAllGlobals();
   });
 });
 

@@ -1,5 +1,5 @@
 import { Emitter } from '../signal/emitter';
-import { type DeviceFault, openDevice } from './devices';
+import { type DeviceFault, openDevice, whyEnded } from './devices';
 import type { Kind } from './ports';
 
 /** How one of our devices stands. */
@@ -22,12 +22,14 @@ const off: LocalDevice = { on: false, opening: false };
 export class LocalMedia {
   readonly #events = new Emitter<{ change: LocalState }>();
   readonly #open: typeof openDevice;
+  readonly #whyEnded: typeof whyEnded;
   readonly #chosen: Partial<Record<Kind, string>> = {};
   readonly #turn: Record<Kind, number> = { audio: 0, video: 0 };
   #state: LocalState = { audio: off, video: off };
 
-  constructor(open: typeof openDevice = openDevice) {
+  constructor(open = openDevice, why = whyEnded) {
     this.#open = open;
+    this.#whyEnded = why;
   }
 
   get state(): LocalState {
@@ -63,8 +65,8 @@ export class LocalMedia {
   /** Uses this device from now on; at once if one of its kind is open. */
   async choose(kind: Kind, id: string): Promise<void> {
     this.#chosen[kind] = id;
-    const { on, track } = this.#state[kind];
-    if (track) await this.#reopen(kind, on);
+    const { on, track, opening } = this.#state[kind];
+    if (track || opening) await this.#reopen(kind, on);
   }
 
   chosen(kind: Kind): string | undefined {
@@ -98,10 +100,17 @@ export class LocalMedia {
     track.enabled = on;
     if (kind === 'video') track.contentHint = 'motion';
     track.addEventListener('ended', () => {
-      if (this.#state[kind].track === track)
-        this.#set(kind, { on: false, opening: false, fault: 'missing' });
+      if (this.#state[kind].track === track) void this.#ended(kind);
     });
     this.#set(kind, { on, track, opening: false });
+  }
+
+  /** The device was unplugged, or the user took it from the page. */
+  async #ended(kind: Kind): Promise<void> {
+    const turn = ++this.#turn[kind];
+    this.#set(kind, off);
+    const fault = await this.#whyEnded(kind);
+    if (turn === this.#turn[kind]) this.#set(kind, { ...off, fault });
   }
 
   #set(kind: Kind, device: LocalDevice): void {

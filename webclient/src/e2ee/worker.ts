@@ -2,6 +2,7 @@
 // the Go core has to say goes out. Any error that is not one frame's is the end: no frame passes
 // afterwards.
 
+import { Audience } from './audience';
 import { Core, type Input, type Output } from './core';
 import type { FromWorker, ToWorker, TransformOptions } from './messages';
 import { Ring } from './ring';
@@ -37,8 +38,7 @@ const ring = new Ring((kid) => core?.keyFor(kid) ?? 'missing_key');
 const transforms = new Map<number, Transform>();
 /** How to ask each video encoder for a key frame. */
 const keyFrames = new Map<number, () => void>();
-/** Who can open what we seal: leaf and pid. */
-let audience = new Set<string>();
+const audience = new Audience();
 const shared: Shared = {
   ring,
   early: 0,
@@ -138,6 +138,7 @@ function startEpoch(started: Output & { type: 'epoch-started' }): void {
   if (!ring.start(epoch, own, leaves, removed)) {
     throw new E2EEError('internal', 'An epoch could not be started.');
   }
+  audience.remove(removed);
   rosters.set(nameOf(epoch), new Map(members.map(({ leaf, pid }) => [leaf, pid])));
   tell({ type: 'epoch', epoch: { epoch, own, members, safetyNumber } });
   for (const transform of transforms.values()) void transform.retry();
@@ -147,16 +148,9 @@ function sendWith(epoch: Epoch): void {
   ring.sendWith(epoch).then((isSending) => {
     if (!isSending || !shared.running) return;
     tell({ type: 'sending', epoch });
-    if (reachesMore(epoch)) for (const ask of keyFrames.values()) ask();
+    if (audience.become(rosters.get(nameOf(epoch)) ?? new Map()))
+      for (const ask of keyFrames.values()) ask();
   }, fail);
-}
-
-/** Whether somebody can open our frames from now on who could not before: a key frame is due. */
-function reachesMore(epoch: Epoch): boolean {
-  const before = audience;
-  const roster = rosters.get(nameOf(epoch)) ?? new Map<number, string>();
-  audience = new Set([...roster].map(([leaf, pid]) => `${leaf} ${pid}`));
-  return [...audience].some((member) => !before.has(member));
 }
 
 function attach(transformer: TransformEvent['transformer']): void {

@@ -211,6 +211,15 @@ describe('Connection', () => {
     expect(transcript).toEqual(['ready', 'closed end left']);
   });
 
+  it('is over for good, also when told that the network is back', () => {
+    const { connection, socket, sockets } = welcomed();
+    socket(0).break();
+    connection.leave();
+    connection.retryNow();
+    vi.runAllTimers();
+    expect(sockets).toHaveLength(1);
+  });
+
   it('ignores frames that are no messages', () => {
     const { socket, transcript } = welcomed();
     socket(0).onmessage?.(new MessageEvent('message', { data: 'garbage' }));

@@ -251,6 +251,7 @@ export class Connection {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
     this.#detach(1000);
     this.#events.emit('closed', closed);
     this.#events.clear();

@@ -68,3 +68,17 @@ describe('what is not a message', () => {
     });
   });
 });
+
+describe('lists that are left out', () => {
+  it.each([
+    ['slots', { connection: 1 }, { connection: 1, slots: [] }],
+    ['participant', { pid: 'p' }, { pid: 'p', publications: [] }],
+    [
+      'ready',
+      { token: '', logId: '', headHash: '', head: 0, now: 0, maxMessage: 0, resumed: false },
+      { here: [] },
+    ],
+  ])('are empty in %s', (type, body, whole) => {
+    expect(decodeServerMessage(JSON.stringify({ type, body }))).toMatchObject({ body: whole });
+  });
+});

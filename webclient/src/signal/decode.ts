@@ -34,19 +34,20 @@ function fields(value: Json | undefined): Fields | undefined {
 
 type Known = ServerMessage['type'];
 
+// Lists that are empty may be left out; they are put in, so that nobody has to ask.
 const shapes: Record<Known, (body: Fields) => boolean> = {
   ready: (b) =>
     hasStrings(b, 'token', 'logId', 'headHash') &&
     hasNumbers(b, 'head', 'now', 'maxMessage') &&
     typeof b['resumed'] === 'boolean' &&
-    every(b['here'] ?? [], (pid) => typeof pid === 'string'),
+    every((b['here'] ??= []), (pid) => typeof pid === 'string'),
   log: (b) => every(b['entries'], isEntry),
-  participant: (b) => hasStrings(b, 'pid') && every(b['publications'] ?? [], isPublication),
+  participant: (b) => hasStrings(b, 'pid') && every((b['publications'] ??= []), isPublication),
   gone: (b) => typeof b['pid'] === 'string',
   message: (b) => typeof b['data'] === 'string',
   appended: (b) => typeof b['position'] === 'number',
   answer: (b) => typeof b['connection'] === 'number' && typeof b['sdp'] === 'string',
-  slots: (b) => hasNumbers(b, 'connection') && every(b['slots'] ?? [], isSlot),
+  slots: (b) => hasNumbers(b, 'connection') && every((b['slots'] ??= []), isSlot),
   'media-down': (b) => typeof b['connection'] === 'number' && typeof b['code'] === 'string',
   error: (b) => typeof b['code'] === 'string',
 };

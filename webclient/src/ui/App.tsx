@@ -27,6 +27,8 @@ export function App(): JSX.Element {
   const [route, setRoute] = createSignal<Route>(routeFor(location.href));
   const [localState, setLocalState] = createSignal<LocalState>(new LocalMedia().state);
 
+  const [beginning, setBeginning] = createSignal(false);
+
   const go = (next: Route): void => {
     const before = route();
     const kept = 'local' in next ? next.local : undefined;
@@ -40,8 +42,11 @@ export function App(): JSX.Element {
     go(routeFor(href));
   };
   const begin = async (): Promise<void> => {
+    if (beginning()) return;
     const at = route();
+    setBeginning(true);
     const suite = await wantedSuite();
+    setBeginning(false);
     if (route() === at) open(newLink(location.origin, suite)); // else the user went elsewhere
   };
   const visit = (href: string): void => {
@@ -63,14 +68,13 @@ export function App(): JSX.Element {
     void call.join();
   };
 
+  // An edited fragment, too, is a popstate.
   const moved = (): void => go(routeFor(location.href));
   onMount(() => {
     window.addEventListener('popstate', moved);
-    window.addEventListener('hashchange', moved);
   });
   onCleanup(() => {
     window.removeEventListener('popstate', moved);
-    window.removeEventListener('hashchange', moved);
   });
   go(route());
 
@@ -79,7 +83,7 @@ export function App(): JSX.Element {
     return now.page === page ? (now as Extract<Route, { page: P }>) : undefined;
   };
   return (
-    <Switch fallback={<Start onNew={() => void begin()} onLink={visit} />}>
+    <Switch fallback={<Start onNew={() => void begin()} beginning={beginning()} onLink={visit} />}>
       <Match when={at('lack')}>
         {(now) => <MessagePage message={lacks[now().lack]} icon={<Lock class="icon" />} />}
       </Match>
@@ -110,7 +114,12 @@ export function App(): JSX.Element {
             >
               Rejoin
             </button>
-            <button type="button" class="button" onClick={() => void begin()}>
+            <button
+              type="button"
+              class="button"
+              disabled={beginning()}
+              onClick={() => void begin()}
+            >
               New meeting
             </button>
           </MessagePage>

@@ -6,12 +6,13 @@ import { joining, keyMark } from '../call/select';
 import type { CallState } from '../call/state';
 import { createCallModel, createToasts, statusLine, type CallModel } from './call-model';
 import { Controls } from './Controls';
-import { Key } from './icons';
+import { takeFocus } from './focus';
+import { Key, Warning } from './icons';
 import { Panel } from './Panel';
 import { SafetyNumber } from './SafetyNumber';
 import { Sound } from './Sound';
 import { Tiles } from './Tiles';
-import { keyReasons } from './words';
+import { deviceFaults, keyReasons } from './words';
 
 interface CallPageProps {
   call: Call;
@@ -27,8 +28,10 @@ export function CallPage(props: CallPageProps): JSX.Element {
   const [panel, setPanel] = createSignal(false);
   const [shown, setShown] = createSignal<EpochStarted>();
   const resting = createResting();
+  let main!: HTMLElement;
   const online = (): void => props.call.retryNow();
   onMount(() => {
+    takeFocus(main);
     window.addEventListener('online', online);
     window.addEventListener('pointerdown', online);
   });
@@ -37,7 +40,7 @@ export function CallPage(props: CallPageProps): JSX.Element {
     window.removeEventListener('pointerdown', online);
   });
   return (
-    <main class="call" classList={{ resting: resting() }}>
+    <main ref={main} tabIndex={-1} class="call" classList={{ resting: resting() }}>
       <div class="stage">
         <Top state={state()} onKey={() => setPanel(!panel())} />
         <Tiles
@@ -54,8 +57,10 @@ export function CallPage(props: CallPageProps): JSX.Element {
           onLeave={() => props.call.leave()}
           onPeople={() => setPanel(!panel())}
           onSafety={() => setShown(state().epoch)}
+          hasNumber={state().epoch !== undefined}
         />
         <Toasts state={state} />
+        <DeviceTrouble state={props.localState()} />
       </div>
       <Show when={panel()}>
         <Panel
@@ -69,11 +74,33 @@ export function CallPage(props: CallPageProps): JSX.Element {
         shown={shown()}
         came={namesBeyond(state().epoch, shown())}
         went={namesBeyond(shown(), state().epoch)}
+        isPast={shown()?.safetyNumber !== state().epoch?.safetyNumber}
         onRefresh={() => setShown(state().epoch)}
         onClose={() => setShown(undefined)}
       />
       <Sound slots={slots()} />
     </main>
+  );
+}
+
+/** Why our microphone or camera gives nothing, though it was turned on. */
+function DeviceTrouble(props: { state: LocalState }): JSX.Element {
+  const lines = (): string[] =>
+    (['audio', 'video'] as const).flatMap((kind) => {
+      const { fault, opening } = props.state[kind];
+      return fault && !opening ? [deviceFaults[kind][fault]] : [];
+    });
+  return (
+    <div class="trouble" role="status">
+      <For each={lines()}>
+        {(line) => (
+          <p class="note">
+            <Warning class="icon" />
+            {line}
+          </p>
+        )}
+      </For>
+    </div>
   );
 }
 

@@ -10,6 +10,8 @@ interface ControlsProps {
   onLeave: () => void;
   onPeople: () => void;
   onSafety: () => void;
+  /** Whether there is a safety number already. */
+  hasNumber: boolean;
 }
 
 /** The one bar at the bottom of the call. */
@@ -31,7 +33,10 @@ export function Controls(props: ControlsProps): JSX.Element {
         type="button"
         class="control"
         aria-label="Safety number"
-        title="Safety number"
+        title={
+          props.hasNumber ? 'Safety number' : 'Safety number: there is one once you are let in'
+        }
+        disabled={!props.hasNumber}
         onClick={() => props.onSafety()}
       >
         <Shield class="icon" />

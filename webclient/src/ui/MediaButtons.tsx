@@ -11,9 +11,10 @@ export function MediaButtons(props: { local: LocalMedia; state: LocalState }): J
       <button
         type="button"
         class="control"
-        classList={{ off: !props.state.audio.on }}
+        classList={{ off: !props.state.audio.on, opening: props.state.audio.opening }}
         aria-label={micLabel()}
-        title={micLabel()}
+        aria-busy={props.state.audio.opening}
+        title={props.state.audio.opening ? 'The microphone is starting' : micLabel()}
         onClick={() => void props.local.turn('audio', !props.state.audio.on)}
       >
         <Show when={props.state.audio.on} fallback={<MicOff class="icon" />}>
@@ -23,9 +24,10 @@ export function MediaButtons(props: { local: LocalMedia; state: LocalState }): J
       <button
         type="button"
         class="control"
-        classList={{ off: !props.state.video.on }}
+        classList={{ off: !props.state.video.on, opening: props.state.video.opening }}
         aria-label={cameraLabel()}
-        title={cameraLabel()}
+        aria-busy={props.state.video.opening}
+        title={props.state.video.opening ? 'The camera is starting' : cameraLabel()}
         onClick={() => void props.local.turn('video', !props.state.video.on)}
       >
         <Show when={props.state.video.on} fallback={<VideoOff class="icon" />}>

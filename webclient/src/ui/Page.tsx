@@ -1,16 +1,21 @@
-import type { JSX, ParentProps } from 'solid-js';
+import { onMount, type JSX, type ParentProps } from 'solid-js';
+import { takeFocus } from './focus';
 import { Logo } from './icons';
 import type { Text } from './words';
 
 /** The frame of all pages but the call. */
 export function Page(props: ParentProps): JSX.Element {
+  let main!: HTMLElement;
+  onMount(() => takeFocus(main));
   return (
     <div class="page">
       <a class="brand" href="/">
         <Logo />
         Conclave
       </a>
-      <main>{props.children}</main>
+      <main ref={main} tabIndex={-1}>
+        {props.children}
+      </main>
       <footer>The server passes on what it cannot open. The key stays in your link.</footer>
     </div>
   );

@@ -1,9 +1,10 @@
-import { For, Show, type JSX } from 'solid-js';
+import { createMemo, For, onMount, Show, type JSX } from 'solid-js';
 import { Dynamic } from 'solid-js/web';
 import { isLeaving, joining, keyMark, members, micOn } from '../call/select';
 import type { CallState } from '../call/state';
 import { Close, Key, MicOff, ShieldAlert } from './icons';
-import { initials } from './name';
+import { initials, namesakes } from './name';
+import { Namesake } from './Namesake';
 import { comingIn, keyReasons, people } from './words';
 
 interface PanelProps {
@@ -15,8 +16,12 @@ interface PanelProps {
 
 /** Who is here, how the encryption stands, and what the server sees. */
 export function Panel(props: PanelProps): JSX.Element {
+  let panel!: HTMLElement;
+  onMount(() => panel.focus());
   return (
     <aside
+      ref={panel}
+      tabIndex={-1}
       class="panel"
       aria-label="People and encryption"
       onKeyDown={(event) => {
@@ -62,6 +67,7 @@ function Persons(props: { state: CallState; ownMuted: boolean }): JSX.Element {
     pid === props.state.pid
       ? props.ownMuted
       : !isLeaving(props.state, pid) && !micOn(props.state, pid);
+  const numbers = createMemo(() => namesakes(members(props.state)));
   const arriving = (): number => joining(props.state).length;
   return (
     <ul class="persons" aria-label="People">
@@ -72,7 +78,7 @@ function Persons(props: { state: CallState; ownMuted: boolean }): JSX.Element {
               {initials(member.name)}
             </span>
             <span class="name" dir="auto">
-              {member.name}
+              {member.name} <Namesake number={numbers().get(member.pid)} />
             </span>
             <Show when={member.pid === props.state.pid}>
               <span class="small soft">you</span>

@@ -9,6 +9,8 @@ interface SafetyNumberProps {
   /** Who has come and gone since. */
   came: string[];
   went: string[];
+  /** The number shown is no longer that of the meeting. */
+  isPast: boolean;
   onRefresh: () => void;
   onClose: () => void;
 }
@@ -42,7 +44,7 @@ export function SafetyNumber(props: SafetyNumberProps): JSX.Element {
           <p class="small soft">
             In it are <Names names={props.shown?.members.map(({ name }) => name) ?? []} />.
           </p>
-          <Show when={props.came.length + props.went.length > 0}>
+          <Show when={props.isPast}>
             <div class="note" role="status">
               <div>
                 <Show when={props.came.length > 0}>

@@ -1,4 +1,4 @@
-import { createSignal, For, onMount, Show, type JSX } from 'solid-js';
+import { createSignal, For, onCleanup, onMount, Show, type JSX } from 'solid-js';
 import type { Slot } from '../call/peer';
 
 /** Plays what the audio slots carry. A browser that wants a gesture first gets a button for it. */
@@ -16,7 +16,11 @@ export function Sound(props: { slots: ReadonlyMap<string, Slot> }): JSX.Element 
   };
   return (
     <>
-      <For each={voices()}>{(slot) => <Voice track={slot.track} onPlay={play} />}</For>
+      <For each={voices()}>
+        {(slot) => (
+          <Voice track={slot.track} onPlay={play} onGone={(player) => players.delete(player)} />
+        )}
+      </For>
       <Show when={blocked()}>
         <button
           type="button"
@@ -35,11 +39,16 @@ export function Sound(props: { slots: ReadonlyMap<string, Slot> }): JSX.Element 
 function Voice(props: {
   track: MediaStreamTrack;
   onPlay: (player: HTMLAudioElement) => void;
+  onGone: (player: HTMLAudioElement) => void;
 }): JSX.Element {
   let player!: HTMLAudioElement;
   onMount(() => {
     player.srcObject = new MediaStream([props.track]);
     props.onPlay(player);
+  });
+  onCleanup(() => {
+    player.srcObject = null;
+    props.onGone(player);
   });
   return <audio ref={player} />;
 }

@@ -5,6 +5,8 @@ import { linkFaults } from './words';
 
 interface StartProps {
   onNew: () => void;
+  /** A new meeting is being made. */
+  beginning: boolean;
   onLink: (href: string) => void;
 }
 
@@ -33,7 +35,12 @@ export function Start(props: StartProps): JSX.Element {
             Video meetings that only the people in them can see and hear. The server has no key.
           </p>
         </div>
-        <button type="button" class="button primary" onClick={() => props.onNew()}>
+        <button
+          type="button"
+          class="button primary"
+          disabled={props.beginning}
+          onClick={() => props.onNew()}
+        >
           New meeting
         </button>
         <div class="or">or come to one</div>

@@ -3,11 +3,14 @@ import { Dynamic } from 'solid-js/web';
 import type { Picture } from '../call/select';
 import { Hourglass, Lock, MicOff, ShieldAlert } from './icons';
 import { initials } from './name';
+import { Namesake } from './Namesake';
 import { TrackVideo } from './TrackVideo';
 import { absences, lockedPictures, type Absence } from './words';
 
 export interface TileProps {
   name: string;
+  /** Which one of several whose names look the same. */
+  namesake: number | undefined;
   own: boolean;
   picture: Picture;
   /** The picture's track while it is live. */
@@ -83,6 +86,7 @@ function Plate(props: TileProps): JSX.Element {
       <span class="name" dir="auto">
         {props.name}
       </span>
+      <Namesake number={props.namesake} />
       <span class={`state ${props.key}`} role="img" aria-label={key().text} title={key().text}>
         <Dynamic component={key().icon} class="icon" />
       </span>

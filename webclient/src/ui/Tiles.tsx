@@ -14,6 +14,7 @@ import { bestGrid, capacity } from '../call/grid';
 import type { LocalState } from '../call/local';
 import { isAway, isLeaving, members, micOn, picture, tileKey } from '../call/select';
 import { createRoster, type CallModel } from './call-model';
+import { namesakes } from './name';
 import { Tile } from './Tile';
 
 interface TilesProps extends CallModel {
@@ -107,6 +108,7 @@ function Participant(props: ParticipantProps): JSX.Element {
   return (
     <Tile
       name={name()}
+      namesake={namesakes(members(props.state())).get(props.pid)}
       own={own()}
       picture={own() ? { kind: 'off' } : shown()}
       track={track()}

@@ -36,7 +36,9 @@ export function createToasts(state: Accessor<CallState>): Accessor<Notice[]> {
   onCleanup(() => clearInterval(timer));
   return createMemo(() => {
     const time = Math.max(now(), Date.now());
-    for (const { id } of state().notices) if (!seen.has(id)) seen.set(id, time);
+    const ids = new Set(state().notices.map(({ id }) => id));
+    for (const id of ids) if (!seen.has(id)) seen.set(id, time);
+    for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id);
     return state().notices.filter(({ id }) => time - (seen.get(id) ?? 0) < toastTime);
   });
 }

@@ -177,6 +177,11 @@ export function comingIn(count: number): string {
   return count === 1 ? 'Someone is coming in' : `${count} people are coming in`;
 }
 
+/** Beside a name that others here have too. */
+export function namesakeText(number: number): string {
+  return `Number ${number} of those with this name`;
+}
+
 /** While we wait to be let in. We know names only if we were in before. */
 export function waitingFor(othersHere: number, known: string | undefined): string {
   if (known !== undefined) return `Waiting for ${known}’s device to let you back in`;
