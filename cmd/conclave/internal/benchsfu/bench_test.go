@@ -172,6 +172,17 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+func TestWithReceivers(t *testing.T) {
+	if got := workloads[0].withReceivers(7); got.participants() != 8 || got.text != "1 to 7" {
+		t.Errorf("%+v", got)
+	}
+	for _, w := range []workload{workloads[0].withReceivers(0), workloads[1].withReceivers(7)} {
+		if w.text == "1 to 7" || w.receivers == 7 {
+			t.Errorf("%+v", w)
+		}
+	}
+}
+
 var small = workload{name: "small", senders: 2, receivers: 2, video: true}
 
 // TestMeeting: a small meeting at a real server, until all have what they came for.

@@ -30,6 +30,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("benchsfu", flag.ContinueOnError)
 	flags.StringVar(&s.server, "server", "bin/conclave", "the server's `program`")
 	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 to run")
+	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500")
 	flags.IntVar(&s.rounds, "rounds", 3, "measurements of each workload; the table shows medians")
 	flags.DurationVar(&s.window, "window", 4*time.Second, "how long each measurement takes")
 	flags.DurationVar(&s.settle, "settle", time.Second, "how long to wait before each")
@@ -48,6 +49,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
+		w = w.withReceivers(*receivers)
 		rounds, err := runWorkload(ctx, w, s, *profiles)
 		if err != nil {
 			return err

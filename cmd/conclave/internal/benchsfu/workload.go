@@ -21,7 +21,7 @@ var workloads = []workload{
 	{"W1", "1 to 50", 1, 50, true, 1.3},
 	{"W2", "8 to 8", 8, 0, true, 1.6},
 	{"W3", "audio, 20 to 20", 20, 0, false, 1.8},
-	{"W4", "1 to 500", 1, 500, true, 1.3},
+	{"W4", "1 to 500", 1, 500, true, 1.3}, // 110,000 packets a second: two slow cores cannot
 }
 
 func workloadNamed(name string) (workload, error) {
@@ -31,6 +31,15 @@ func workloadNamed(name string) (workload, error) {
 		}
 	}
 	return workload{}, fmt.Errorf("no workload %q", name)
+}
+
+// withReceivers changes how many receive, where some only do; 0 changes nothing.
+func (w workload) withReceivers(n int) workload {
+	if n > 0 && w.receivers > 0 {
+		w.receivers = n
+		w.text = fmt.Sprintf("%d to %d", w.senders, n)
+	}
+	return w
 }
 
 func (w workload) participants() int { return w.senders + w.receivers }
