@@ -36,6 +36,8 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		MLSSuite:        c.MLSSuite,
 		MaxRooms:        c.MaxRooms,
 		MaxParticipants: c.MaxParticipants,
+		MaxPerAddress:   c.MaxPerAddress,
+		TrustForwarded:  c.TrustForwardedFor,
 		Version:         buildVersion(),
 		Log:             log,
 		Tap:             tap.packet,

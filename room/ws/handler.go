@@ -6,7 +6,8 @@
 // ping, to take a message, and to end.
 //
 // A request is refused before it becomes a WebSocket with 400 (room name, subprotocol),
-// 403 (origin), 421 (the room lives on another node) or 503 (too many connections, or the
+// 403 (origin), 421 (the room lives on another node), 429 (too many connections from one
+// address) or 503 (too many connections, or the
 // server stops). Afterwards refusals are signal errors and, if fatal, close codes.
 package ws
 
@@ -18,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,6 +47,12 @@ type Config struct {
 	// MaxPerRoom bounds the connections to one room; if 0, the largest room and 64, for
 	// those that are being replaced.
 	MaxPerRoom int
+	// MaxPerAddress bounds the connections from one IPv4 address or IPv6 network of 64 bits;
+	// 256 if 0. Loopback, private and link-local addresses have no bound of their own.
+	MaxPerAddress int
+	// TrustForwardedFor takes the address from the last entry of X-Forwarded-For. It is right
+	// if and only if nobody reaches the server but by a proxy that sets it.
+	TrustForwardedFor bool
 }
 
 // timing holds how long a connection may take.
@@ -86,6 +94,7 @@ type Handler struct {
 	mu      sync.Mutex
 	total   int
 	perRoom map[string]int
+	sources map[netip.Prefix]int
 	idle    chan struct{} // closed when total falls to 0; nil unless somebody waits
 }
 
@@ -95,6 +104,7 @@ func NewHandler(registry *room.Registry, cfg Config) *Handler {
 		cfg.Logger = zap.NewNop()
 	}
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 10000)
+	cfg.MaxPerAddress = cmp.Or(cfg.MaxPerAddress, 256)
 	cfg.MaxPerRoom = cmp.Or(cfg.MaxPerRoom, signal.MaxParticipants+64)
 	h := &Handler{
 		Router:     chi.NewRouter(),
@@ -104,6 +114,7 @@ func NewHandler(registry *room.Registry, cfg Config) *Handler {
 		newLimiter: newLimiter,
 		large:      semaphore.NewWeighted(largeReads),
 		perRoom:    map[string]int{},
+		sources:    map[netip.Prefix]int{},
 	}
 	h.Get("/api/v1/rooms/{room}/ws", h.serve)
 	return h
@@ -116,11 +127,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	if !h.admit(name) {
-		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+	source := h.source(r)
+	if status := h.admit(name, source); status != 0 {
+		http.Error(w, "too many connections", status)
 		return
 	}
-	defer h.release(name)
+	defer h.release(name, source)
 
 	hijacked := &hijacker{ResponseWriter: w}
 	socket, err := websocket.Accept(hijacked, r, &websocket.AcceptOptions{
@@ -194,22 +206,33 @@ func offersSubprotocol(r *http.Request) bool {
 	return false
 }
 
-// admit counts a connection, if there is a place for it.
-func (h *Handler) admit(name string) bool {
+// admit counts a connection, if there is a place for it. Else it gives the HTTP status.
+func (h *Handler) admit(name string, source netip.Prefix) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.total >= h.cfg.MaxConnections || h.perRoom[name] >= h.cfg.MaxPerRoom {
-		return false
+	switch {
+	case source.IsValid() && h.sources[source] >= h.cfg.MaxPerAddress:
+		return http.StatusTooManyRequests
+	case h.total >= h.cfg.MaxConnections || h.perRoom[name] >= h.cfg.MaxPerRoom:
+		return http.StatusServiceUnavailable
 	}
 	h.total++
 	h.perRoom[name]++
-	return true
+	if source.IsValid() {
+		h.sources[source]++
+	}
+	return 0
 }
 
-func (h *Handler) release(name string) {
+func (h *Handler) release(name string, source netip.Prefix) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.total--
+	if source.IsValid() {
+		if h.sources[source]--; h.sources[source] == 0 {
+			delete(h.sources, source)
+		}
+	}
 	if h.perRoom[name]--; h.perRoom[name] == 0 {
 		delete(h.perRoom, name)
 	}

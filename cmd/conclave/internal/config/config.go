@@ -29,6 +29,9 @@ type Serve struct {
 	MaxRooms        int `placeholder:"N" default:"1000" help:"Most rooms at a time (${default})."`
 	MaxParticipants int `placeholder:"N" default:"1000" help:"Most participants in a room, at most 1000 (${default})."`
 
+	MaxPerAddress     int  `placeholder:"N" default:"256" help:"Most connections from one IPv4 address or IPv6 /64 network; private addresses have no such limit (${default})."`
+	TrustForwardedFor bool `help:"Take a connection's address from X-Forwarded-For. Only if nobody reaches the server but by a proxy that sets it."`
+
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least severe level to log: debug, info, warn or error (${default})."`
 	LogFormat string `enum:"console,json" default:"console" help:"Form of the log on standard error: console or json (${default})."`
 }
@@ -63,6 +66,9 @@ func (s *Serve) Validate() error {
 	}
 	if s.MaxParticipants < 1 || s.MaxParticipants > signal.MaxParticipants {
 		return fmt.Errorf("--max-participants %d: must be from 1 to %d", s.MaxParticipants, signal.MaxParticipants)
+	}
+	if s.MaxPerAddress < 1 {
+		return fmt.Errorf("--max-per-address %d: must be at least 1", s.MaxPerAddress)
 	}
 	return s.validateOrigins()
 }

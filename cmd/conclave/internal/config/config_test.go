@@ -15,7 +15,7 @@ import (
 // valid gives flags as the parser would by default.
 func valid() Serve {
 	return Serve{
-		Listen: ":8080", MediaPort: 3478, Grace: 15 * time.Second, MaxRooms: 10, MaxParticipants: 1000,
+		Listen: ":8080", MediaPort: 3478, Grace: 15 * time.Second, MaxRooms: 10, MaxParticipants: 1000, MaxPerAddress: 1,
 		LogLevel: "info", LogFormat: "console",
 	}
 }
@@ -43,6 +43,7 @@ func TestValidate(t *testing.T) {
 		{"no room", func(s *Serve) { s.MaxRooms = 0 }, "--max-rooms 0"},
 		{"nobody", func(s *Serve) { s.MaxParticipants = 0 }, "--max-participants 0"},
 		{"too many", func(s *Serve) { s.MaxParticipants = 1001 }, "from 1 to 1000"},
+		{"nobody from one address", func(s *Serve) { s.MaxPerAddress = 0 }, "--max-per-address 0"},
 		{"public URL", func(s *Serve) { s.PublicURL = "https://meet.example.org/" }, ""},
 		{"public URL without a scheme", func(s *Serve) { s.PublicURL = "meet.example.org" }, "try https://"},
 		{"public URL with a path", func(s *Serve) { s.PublicURL = "https://example.org/meet" }, "root of its host"},

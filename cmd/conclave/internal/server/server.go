@@ -33,6 +33,8 @@ type Config struct {
 	Grace           time.Duration // see room.Config
 	MaxRooms        int           // see room.Config
 	MaxParticipants int           // see room.Config
+	MaxPerAddress   int           // see ws.Config
+	TrustForwarded  bool          // see ws.Config.TrustForwardedFor
 
 	Version string
 	Log     *zap.Logger
@@ -90,7 +92,10 @@ func (s *Server) compose(cfg Config) {
 		},
 	})
 	m.watch(s.rooms.Stats, s.media.Stats)
-	s.sockets = ws.NewHandler(s.rooms, ws.Config{AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws")})
+	s.sockets = ws.NewHandler(s.rooms, ws.Config{
+		AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws"),
+		MaxPerAddress: cfg.MaxPerAddress, TrustForwardedFor: cfg.TrustForwarded,
+	})
 	s.main.server = httpServer(mainRoutes(s.sockets, settings{cfg.MLSSuite}, webclient.Handler()), cfg.Log)
 	if s.admin != nil {
 		s.admin.server = httpServer(adminRoutes(m), cfg.Log)
