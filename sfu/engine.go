@@ -234,10 +234,14 @@ func (m *udpMux) GetListenAddresses() []net.Addr {
 // GetConn gives a PeerConnection its part of the socket. Which address it names
 // for it does not matter, but its family does.
 func (m *udpMux) GetConn(ufrag string, named net.Addr) (net.PacketConn, error) {
-	if m.socket.IP.IsUnspecified() {
-		return m.UDPMuxDefault.GetConn(ufrag, named)
+	if !m.socket.IP.IsUnspecified() {
+		named = m.socket
 	}
-	return m.UDPMuxDefault.GetConn(ufrag, m.socket)
+	conn, err := m.UDPMuxDefault.GetConn(ufrag, named)
+	if err != nil {
+		return nil, err
+	}
+	return newCheckedConn(conn)
 }
 
 // interfaceAddresses are those that packets to the socket may come in by.
