@@ -185,7 +185,7 @@ func (c *connection) fail(cause error) {
 	if !t.room.endConnection(c) {
 		return
 	}
-	t.room.node.log.Info("media down", zap.String("room", t.room.id),
+	t.room.node.log.Debug("media down", zap.String("room", t.room.id),
 		zap.String("participant", t.participant), zap.Uint32("connection", c.number), zap.Error(cause))
 	t.events.isDown(c.number, fmt.Errorf("connection %d: %w: %w", c.number, ErrMediaFailed, cause))
 	c.closeLater()

@@ -17,14 +17,19 @@ func Observer(logger *zap.Logger) func(room.Event) {
 		if e.Err != nil {
 			fields = append(fields, zap.Error(e.Err))
 		}
-		logger.Log(level(e.Kind), string(e.Kind), fields...)
+		logger.Log(level(e), string(e.Kind), fields...)
 	}
 }
 
-func level(kind room.EventKind) zapcore.Level {
-	switch kind {
-	case room.Slow, room.MediaFailed:
+func level(e room.Event) zapcore.Level {
+	switch e.Kind {
+	case room.Slow:
 		return zap.WarnLevel
+	case room.MediaFailed:
+		if e.Err == nil { // the forwarder says why, and clients can cause it at will
+			return zap.DebugLevel
+		}
+		return zap.WarnLevel // it took nobody
 	case room.Broken:
 		return zap.ErrorLevel
 	}

@@ -532,6 +532,15 @@ func TestLogsKeepSecrets(t *testing.T) {
 	}
 }
 
+// TestWhatClientsCause: an operator's log does not warn of what a client can cause at will.
+func TestWhatClientsCause(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	Observer(zap.New(core))(room.Event{Kind: room.MediaFailed, Room: "room", PID: testPID(1)})
+	if all := logs.All(); len(all) != 1 || all[0].Level != zapcore.DebugLevel {
+		t.Errorf("%v", all)
+	}
+}
+
 // TestTornHandshakes closes TCP connections in the midst of all.
 func TestTornHandshakes(t *testing.T) {
 	s := serve(t, nil)

@@ -114,6 +114,32 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// stopped is a clock that does not go on.
+type stopped struct{}
+
+func (stopped) Now() time.Time                       { return time.UnixMilli(1_760_000_000_000) }
+func (stopped) NewTicker(time.Duration) *time.Ticker { return nil }
+
+// TestLogFlood: a message that comes without end is thinned out, others are not; at level
+// debug all are there.
+func TestLogFlood(t *testing.T) {
+	for level, want := range map[string]int{"info": sampleFirst + (1000-sampleFirst)/sampleThen, "debug": 1000} {
+		var out bytes.Buffer
+		log, err := (&Serve{LogLevel: level, LogFormat: "json"}).Logger(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = log.WithOptions(zap.WithClock(stopped{}))
+		for range 1000 {
+			log.Info("joined")
+		}
+		log.Info("stopping")
+		if n := strings.Count(out.String(), "joined"); n != want || !strings.Contains(out.String(), "stopping") {
+			t.Errorf("%s: %d lines of 1000, want %d", level, n, want)
+		}
+	}
+}
+
 func TestLogger(t *testing.T) {
 	for _, format := range []string{"console", "json"} {
 		var out bytes.Buffer
