@@ -111,7 +111,13 @@ export class Call {
     return this.#meters.level(ownMeter);
   }
 
-  /** The network is back, or the user asks. */
+  /** The network was gone and is back: what stood before may be dead without a word. */
+  networkBack(): void {
+    this.#participation?.reconnect();
+    this.#meters.resume();
+  }
+
+  /** The user touches something. */
   retryNow(): void {
     this.#participation?.retryNow();
     this.#meters.resume();

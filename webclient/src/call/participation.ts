@@ -81,6 +81,10 @@ export class Participation {
     this.#connection.tell({ type: 'view', body: { wants } });
   }
 
+  reconnect(): void {
+    this.#connection.reconnect();
+  }
+
   retryNow(): void {
     this.#connection.retryNow();
   }

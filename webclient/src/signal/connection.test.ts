@@ -211,6 +211,21 @@ describe('Connection', () => {
     expect(transcript).toEqual(['ready', 'closed end left']);
   });
 
+  it('takes a fresh socket when the network was gone, since the old one may be dead', () => {
+    const { connection, socket, sockets, transcript } = welcomed();
+    connection.reconnect();
+    expect(socket(0).closed).toBe('without code');
+    expect(sockets).toHaveLength(2);
+    connection.reconnect(); // it is under way
+    expect(sockets).toHaveLength(2);
+    socket(1).accept();
+    expect(socket(1).sent[0]).toMatchObject({ body: { resume: { token: 't1' } } });
+    expect(transcript).toEqual(['ready', 'lost']);
+    connection.leave();
+    connection.reconnect();
+    expect(sockets).toHaveLength(2);
+  });
+
   it('is over for good, also when told that the network is back', () => {
     const { connection, socket, sockets } = welcomed();
     socket(0).break();

@@ -104,6 +104,12 @@ export class Connection {
     socket.onclose = () => this.#drop(socket);
   }
 
+  /** Takes a fresh socket now, in place of one that may be dead: its end is not always heard of. */
+  reconnect(): void {
+    if (this.#socket && this.#ready) this.#drop(this.#socket);
+    this.retryNow();
+  }
+
   /** Tries at once instead of at the end of the pause; for when the network comes back. */
   retryNow(): void {
     if (this.#retryTimer === undefined) return;

@@ -1,13 +1,22 @@
-import { createSignal, For, onCleanup, onMount, Show, type Accessor, type JSX } from 'solid-js';
+import {
+  createSignal,
+  For,
+  onCleanup,
+  onMount,
+  Show,
+  untrack,
+  type Accessor,
+  type JSX,
+} from 'solid-js';
 import type { Call } from '../call/call';
-import type { LocalMedia, LocalState } from '../call/local';
+import type { LocalDevice, LocalMedia, LocalState } from '../call/local';
 import type { EpochStarted } from '../call/ports';
 import { joining, keyMark } from '../call/select';
 import type { CallState } from '../call/state';
 import { createCallModel, createToasts, statusLine, type CallModel } from './call-model';
 import { Controls } from './Controls';
 import { takeFocus } from './focus';
-import { Key, Warning } from './icons';
+import { Close, Key, Warning } from './icons';
 import { Panel } from './Panel';
 import { SafetyNumber } from './SafetyNumber';
 import { Sound } from './Sound';
@@ -29,15 +38,16 @@ export function CallPage(props: CallPageProps): JSX.Element {
   const [shown, setShown] = createSignal<EpochStarted>();
   const resting = createResting();
   let main!: HTMLElement;
-  const online = (): void => props.call.retryNow();
+  const online = (): void => props.call.networkBack();
+  const touched = (): void => props.call.retryNow();
   onMount(() => {
     takeFocus(main);
     window.addEventListener('online', online);
-    window.addEventListener('pointerdown', online);
+    window.addEventListener('pointerdown', touched);
   });
   onCleanup(() => {
     window.removeEventListener('online', online);
-    window.removeEventListener('pointerdown', online);
+    window.removeEventListener('pointerdown', touched);
   });
   return (
     <main ref={main} tabIndex={-1} class="call" classList={{ resting: resting() }}>
@@ -83,21 +93,37 @@ export function CallPage(props: CallPageProps): JSX.Element {
   );
 }
 
-/** Why our microphone or camera gives nothing, though it was turned on. */
+/**
+ * Why our microphone or camera gives nothing. What was so before the call was said before it, and
+ * what was read can be put away.
+ */
 function DeviceTrouble(props: { state: LocalState }): JSX.Element {
+  const kinds = ['audio', 'video'] as const;
+  const current = (): LocalDevice[] => kinds.map((kind) => props.state[kind]);
+  const [read, setRead] = createSignal<LocalDevice[]>(untrack(current));
   const lines = (): string[] =>
-    (['audio', 'video'] as const).flatMap((kind) => {
-      const { fault, opening } = props.state[kind];
-      return fault && !opening ? [deviceFaults[kind][fault]] : [];
+    kinds.flatMap((kind) => {
+      const device = props.state[kind];
+      const { fault, opening } = device;
+      return fault && !opening && !read().includes(device) ? [deviceFaults[kind][fault]] : [];
     });
   return (
     <div class="trouble" role="status">
       <For each={lines()}>
         {(line) => (
-          <p class="note">
+          <div class="note">
             <Warning class="icon" />
-            {line}
-          </p>
+            <p>{line}</p>
+            <button
+              type="button"
+              class="close"
+              aria-label="Dismiss"
+              title="Dismiss"
+              onClick={() => setRead(current())}
+            >
+              <Close class="icon" />
+            </button>
+          </div>
         )}
       </For>
     </div>
