@@ -6,7 +6,7 @@
 //	   <--Next----- Connection <-- frames --------------------------------------------'  |
 //	                                                     Media <-------------------------'
 //
-// state (state.go, entries.go, roster.go, log.go) is pure: a command and the time go
+// state (state.go, entries.go, roster.go, quota.go, log.go) is pure: a command and the time go
 // in, effects come out. room (room.go) runs them. A [Registry] opens a room at its first
 // hello and removes it when nobody is left and every [Connection] is closed.
 //
@@ -36,4 +36,7 @@
 //   - a log, 65,536 entries or 32 MiB of KeyPackages: the room begins a new log (log_full).
 //     The bytes of commits are kept for the last 256 commits or 8 MiB; a resume from before
 //     is refused.
+//
+// What one participation may have the room do is bounded in quota.go: the room cannot tell
+// who has the link.
 package room
