@@ -25,9 +25,9 @@ const (
 
 // Commits, see [state.mayCommit].
 const (
-	commitsASecond   = 1 // of the whole room
-	commitBurst      = 8 // of one participant
-	firstCommits     = 4 // of the burst, for who has just come
+	commitsASecond   = 1  // of the whole room
+	aloneBurst       = 20 // of one participant while no other commits: many join as a meeting begins
+	sharedBurst      = 8  // of each while several do
 	committingFor    = 30 * time.Second
 	createInterval   = 20 * time.Second // of the whole room; whoever waits may create after as long
 	offerInterval    = 2 * time.Second
@@ -45,14 +45,12 @@ type quotas struct {
 }
 
 func newQuotas(now time.Time) quotas {
-	q := quotas{
+	return quotas{
 		joins:     rate.NewLimiter(rate.Every(joinInterval), joinBurst),
 		joinBytes: rate.NewLimiter(joinBytesASecond, joinBytes),
-		commits:   rate.NewLimiter(commitsASecond, commitBurst),
+		commits:   rate.NewLimiter(commitsASecond, aloneBurst),
 		offers:    rate.NewLimiter(rate.Every(offerInterval), offerBurst),
 	}
-	q.commits.AllowN(now, commitBurst-firstCommits)
-	return q
 }
 
 // mayJoin counts a KeyPackage of size bytes.
@@ -80,6 +78,11 @@ func (st *state) mayCommit(now time.Time, p *participant, id uint32) bool {
 			committing++
 		}
 	}
+	burst := aloneBurst
+	if committing > 1 {
+		burst = sharedBurst
+	}
+	p.may.commits.SetBurstAt(now, burst)
 	p.may.commits.SetLimitAt(now, commitsASecond/rate.Limit(committing))
 	if !p.may.commits.AllowN(now, 1) {
 		st.tooOften(p, id, "commits")

@@ -188,7 +188,7 @@ func TestCommitsAreFew(t *testing.T) {
 	c.wants(2, benchJoin(2), "")
 	c.wants(1, c.create(), "")
 	c.wants(1, c.commit(2), "")
-	for range firstCommits - 1 {
+	for range aloneBurst - 1 {
 		c.wants(1, c.commit(), "")
 	}
 	c.wants(1, c.commit(), signal.CodeRateLimited)
@@ -197,7 +197,10 @@ func TestCommitsAreFew(t *testing.T) {
 		c.wants(1, c.commit(), "")
 		c.wants(1, c.commit(), signal.CodeRateLimited)
 	}
-	c.wants(2, c.commit(), "") // with the burst that it came with
+	for range sharedBurst { // for it is not alone
+		c.wants(2, c.commit(), "")
+	}
+	c.wants(2, c.commit(), signal.CodeRateLimited)
 	c.now = c.now.Add(time.Second)
 	c.wants(1, c.commit(), "") // it was alone until then
 	c.now = c.now.Add(time.Second)
