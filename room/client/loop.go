@@ -168,7 +168,7 @@ func (l *loop) run() {
 		case <-l.redial.C:
 			l.dial()
 		case <-l.mediaTimer.C:
-			l.openMedia()
+			l.mediaDue()
 		case <-l.leaveTimer.C:
 			l.finish(ErrClosed)
 		case <-l.stopping():

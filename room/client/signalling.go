@@ -112,6 +112,9 @@ func (l *loop) message(m signal.FromServer) {
 // refused takes an error: of a message that was refused, or of the connection.
 func (l *loop) refused(re uint32, e *signal.Error) {
 	switch {
+	case re != 0 && re == l.offerID && e.Code == signal.CodeRateLimited:
+		l.offerID = 0
+		l.mediaTimer.Reset(offerPause)
 	case re != 0 && re == l.offerID:
 		l.failMedia(fmt.Errorf("offer refused: %s", e.Code))
 	case re != 0 && re == l.viewID:

@@ -14,6 +14,20 @@ import (
 // maxMediaFails is how many PeerConnections in a row may fail before the client ends.
 const maxMediaFails = 5
 
+// offerPause is the time in which a room allows one more offer.
+const offerPause = 2 * time.Second
+
+// mediaDue opens a PeerConnection if there is none, or sends again the offer that came
+// too soon for the room.
+func (l *loop) mediaDue() {
+	switch {
+	case l.media == nil:
+		l.openMedia()
+	case l.media.pending != nil && l.offerID == 0:
+		l.sendOffer()
+	}
+}
+
 // openMedia opens a PeerConnection and offers it.
 func (l *loop) openMedia() {
 	if l.media != nil {

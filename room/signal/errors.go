@@ -24,7 +24,7 @@ const (
 	CodeReplaced       Code = "replaced"         // another connection resumed this one; fatal
 	CodeRoomFull       Code = "room_full"        // no place left; fatal
 	CodeLogFull        Code = "log_full"         // the room's log is at its end; reconnect to a new one; fatal
-	CodeTooManyWaiting Code = "too_many_waiting" // 128 KeyPackages wait already; try again
+	CodeTooManyWaiting Code = "too_many_waiting" // reserved: participants alone judge how many may wait
 	CodeNotJoined      Code = "not_joined"       // create, commit or message before join
 	CodeStale          Code = "stale"            // another create or commit came first
 	CodeRateLimited    Code = "rate_limited"     // too many messages; fatal when it goes on

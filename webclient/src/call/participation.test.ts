@@ -180,6 +180,26 @@ describe('Participation', () => {
     expect(peers[0]?.transcript).not.toContain('close');
   });
 
+  it('offers again, later, what came too soon for the room', async () => {
+    const { participation, peers, connect, news } = start();
+    participation.setView([], { video: 1, audio: 1 });
+    await participation.begin();
+    const socket = await connect();
+    news();
+    socket.say({
+      type: 'error',
+      re: 1,
+      body: { code: 'rate_limited', message: 'too many offers' },
+    });
+    await settle();
+    expect(news()).toEqual([]);
+    vi.advanceTimersByTime(2_000);
+    await settle();
+    expect(news()).toEqual(['> offer #2']);
+    expect(peers).toHaveLength(1);
+    expect(peers[0]?.transcript).not.toContain('close');
+  });
+
   it('offers nothing again for a PeerConnection that was given up meanwhile', async () => {
     const { participation, peers, connect, news } = start();
     participation.setView([], { video: 1, audio: 1 });

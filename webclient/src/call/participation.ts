@@ -23,6 +23,7 @@ export interface ParticipationOptions {
 
 const firstPause = 500; // ms before a PeerConnection that failed is made anew, doubled each time
 const longestPause = 8_000; // ms
+const offerPause = 2_000; // ms, in which the room allows one more offer
 
 /** All that belongs to one pid: its connection, its worker, its PeerConnection. */
 export class Participation {
@@ -40,7 +41,7 @@ export class Participation {
   #over = false;
   #held: Post[] = []; // for the room, once we are connected
   #lost: number[] = []; // posts whose answer was lost with the socket
-  #heldOffers: (() => void)[] = []; // go on once we are connected again
+  #heldOffers: (() => void)[] = []; // go on once we are connected again, or may offer again
 
   constructor(options: ParticipationOptions) {
     this.#options = options;
@@ -146,7 +147,7 @@ export class Participation {
     if (this.#wants.length > 0)
       this.#connection.tell({ type: 'view', body: { wants: this.#wants } });
     for (const source of this.#muted.keys()) this.#tellMute(source);
-    for (const goOn of this.#heldOffers.splice(0)) goOn();
+    this.#resumeOffers();
     if (!this.#peer) this.#openPeer();
   }
 
@@ -197,17 +198,25 @@ export class Participation {
     for (const source of this.#tracks.keys()) this.#send(source);
   }
 
-  /** A lost WebSocket does not end media: the same offer is sent again over the next one. */
+  /**
+   * A lost WebSocket does not end media: the same offer is sent again over the next one. Nor does a
+   * room in which so many come at once that it wants fewer offers: the same one is sent later.
+   */
   async #offer(offer: Offer): Promise<Answer> {
     for (;;) {
       try {
         return (await this.#connection.request({ type: 'offer', body: offer })) as Answer;
       } catch (error) {
-        if (!isLost(error)) throw error;
+        if (isRateLimited(error)) setTimeout(() => this.#resumeOffers(), offerPause);
+        else if (!isLost(error)) throw error;
       }
       await new Promise<void>((resolve) => this.#heldOffers.push(resolve));
       if (offer.connection !== this.#peers || !this.#peer) throw new SignalError('closed', 'offer');
     }
+  }
+
+  #resumeOffers(): void {
+    for (const goOn of this.#heldOffers.splice(0)) goOn();
   }
 
   #peerUp(): void {
@@ -260,7 +269,7 @@ export class Participation {
     if (this.#over) return;
     this.#over = true;
     this.#closePeer();
-    for (const goOn of this.#heldOffers.splice(0)) goOn(); // to find that it is over
+    this.#resumeOffers(); // to find that it is over
     this.#connection.leave();
     this.#options.encryption.stop();
     this.#options.onOver(how);
@@ -275,6 +284,10 @@ function isSignalError(error: unknown): error is SignalError {
 function isLost(error: unknown): boolean {
   const code = isSignalError(error) ? error.code : undefined;
   return code === 'connection_lost' || code === 'timeout' || code === 'closed';
+}
+
+function isRateLimited(error: unknown): boolean {
+  return isSignalError(error) && error.code === 'rate_limited';
 }
 
 function isEndReason(code: string): code is 'left' | 'replaced' | 'room_full' {
