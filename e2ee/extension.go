@@ -118,18 +118,9 @@ func decodeWelcomeExtension(b []byte) (welcomeExtension, error) {
 	return e, d.done()
 }
 
-// requiredCapabilities is the GroupContext extension of RFC 9420, Section 11.1: every
-// leaf knows conclave_group and conclave_identity; nothing else beyond the defaults,
-// and basic credentials.
-var requiredCapabilities = mls.Extension{
-	Type: 3,
-	Data: []byte{
-		4, byte(mls.ExtensionConclaveGroup >> 8), byte(mls.ExtensionConclaveGroup & 0xff),
-		byte(mls.ExtensionConclaveIdentity >> 8), byte(mls.ExtensionConclaveIdentity & 0xff),
-		0,
-		2, 0, 1,
-	},
-}
+// requiredCapabilities says that every leaf knows conclave_group and conclave_identity,
+// and basic credentials; nothing else beyond the defaults.
+var requiredCapabilities = mls.RequiredCapabilities(mls.ExtensionConclaveGroup, mls.ExtensionConclaveIdentity)
 
 // groupContextExtensions are all extensions of a GroupContext, in order.
 func groupContextExtensions(e groupExtension) []mls.Extension {
