@@ -450,3 +450,15 @@ func byPosition(a, b *announcement) int {
 	}
 	return 1
 }
+
+// lookupWaiting looks up, by reference (RFC 9420, Section 5.2), the KeyPackages of those
+// who wait, whose signatures were verified at joining.
+func (l *ledger) lookupWaiting() func(ref []byte) *mls.KeyPackage {
+	waiting := make(map[string]*mls.KeyPackage, l.waiting)
+	for _, a := range l.present {
+		if a.named == 0 {
+			waiting[string(a.keyPackage.Ref())] = a.keyPackage
+		}
+	}
+	return func(ref []byte) *mls.KeyPackage { return waiting[string(ref)] }
+}

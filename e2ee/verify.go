@@ -164,7 +164,7 @@ func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 	}
 	// The ledger has compared the lifetimes of all that can be added with the time of their
 	// joined entries.
-	p, err := s.process(s.member.group, commit, mls.ProcessParams{PSKs: s.lookupPSK})
+	p, err := s.process(s.member.group, commit, mls.ProcessParams{PSKs: s.lookupPSK, KeyPackages: s.ledger.lookupWaiting()})
 	switch {
 	case p != nil:
 	case errors.Is(err, mls.ErrUnknownPSK):
