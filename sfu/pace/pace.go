@@ -1,0 +1,82 @@
+// Package pace keeps a burst of video, a key frame above all, from overflowing a thin
+// line. While there is budget a packet goes straight through:
+//
+//	if queue.Len() == 0 && bucket.Take(now, size) {
+//		send(p)
+//	} else if !queue.Push(now, p, size) {
+//		drop to the end of the frame, ask for a key frame
+//	}
+//
+// and a timer of each few milliseconds sends what waits:
+//
+//	for p, size, ok := queue.Front(); ok && bucket.Take(now, size); p, size, ok = queue.Front() {
+//		queue.Pop()
+//		send(p)
+//	}
+//
+// Audio and retransmissions never wait: [Bucket.Charge] lets video pay for them.
+package pace
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Factor is how much faster than the estimate a burst may go, and Burst how much of it
+// at once.
+const (
+	Factor = 2.5
+	Burst  = 40 * time.Millisecond
+)
+
+// Bucket is the budget of one connection: a token bucket that is one word, for any number
+// of goroutines. The zero value is without a limit.
+type Bucket struct {
+	perByte atomic.Int64 // picoseconds; 0 for no limit
+	full    atomic.Int64 // when the budget is whole again, in nanoseconds
+}
+
+// SetRate sets what the path is held to take in bits a second, [Factor] not counted; 0
+// or less lifts the limit.
+func (b *Bucket) SetRate(bits int64) {
+	if bits <= 0 {
+		b.perByte.Store(0)
+		return
+	}
+	b.perByte.Store(int64(8e12 / (Factor * float64(bits))))
+}
+
+// Take says whether size bytes may go now, and charges them if so. Times do not go back
+// by more than what goroutines differ.
+func (b *Bucket) Take(now int64, size int) bool {
+	perByte := b.perByte.Load()
+	if perByte == 0 {
+		return true
+	}
+	cost := int64(size) * perByte / 1000
+	for {
+		full := b.full.Load()
+		if full-now > int64(Burst) {
+			return false
+		}
+		if b.full.CompareAndSwap(full, max(full, now)+cost) {
+			return true
+		}
+	}
+}
+
+// Charge counts bytes that go in any case. A connection that sends nothing else falls
+// behind by [Burst] at most, so that video is not locked out for long.
+func (b *Bucket) Charge(now int64, size int) {
+	perByte := b.perByte.Load()
+	if perByte == 0 {
+		return
+	}
+	full := b.full.Load()
+	b.full.CompareAndSwap(full, min(max(full, now)+int64(size)*perByte/1000, now+2*int64(Burst)))
+}
+
+// Short says whether a packet would have to wait now.
+func (b *Bucket) Short(now int64) bool {
+	return b.perByte.Load() != 0 && b.full.Load()-now > int64(Burst)
+}
