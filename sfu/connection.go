@@ -228,8 +228,8 @@ func (c *connection) trackBegins(track *webrtc.TrackRemote, receiver *webrtc.RTP
 }
 
 func (c *connection) newUpTrack(track *webrtc.TrackRemote, s section) *upTrack {
-	u := newUpTrack(s.kind == webrtc.RTPCodecTypeVideo, uint32(track.SSRC()))
-	u.rid, u.levelExtension = track.RID(), s.levelExtension
+	u := newUpTrack(s.kind == videoKind, uint32(track.SSRC()))
+	u.rid, u.levelExtension = track.RID(), s.extensions.level
 	u.vp8 = strings.EqualFold(track.Codec().MimeType, webrtc.MimeTypeVP8)
 	u.askKeyFrame, u.wake = c.askKeyFrame, c.transport.room.wake
 	u.flush = c.transport.room.node.mux.conn.Flush

@@ -2,26 +2,33 @@ package sfu
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
-	"github.com/pion/webrtc/v4"
 )
 
 // Limits of an offer.
 const (
-	maxSDP      = 256 << 10 // bytes; 100 video and 16 audio slots take 151 kB
-	maxSections = 128       // media sections, also those no longer in use: one takes most of a millisecond
-	maxSources  = 8         // sendonly media sections
-	maxMID      = 32        // characters
-	maxRIDs     = 3         // encodings of one media section
+	maxSDP        = 256 << 10 // bytes; 100 video and 16 audio slots take 151 kB
+	maxSections   = 128       // media sections, also those no longer in use
+	maxSources    = 8         // sendonly media sections
+	maxMID        = 32        // characters
+	maxRIDs       = 3         // encodings of one media section
+	maxSSRCs      = 16        // of one media section
+	maxPayloads   = 128       // payload types of one media section: there are no more
+	maxExtensions = 64        // header extensions of one media section
 )
 
 // The header extensions that the forwarder knows.
 const (
-	uriMID   = sdp.SDESMidURI
-	uriLevel = sdp.AudioLevelURI
+	uriMID         = sdp.SDESMidURI
+	uriRID         = sdp.SDESRTPStreamIDURI
+	uriRepairedRID = sdp.SDESRepairRTPStreamIDURI
+	uriLevel       = sdp.AudioLevelURI
+	uriTransportCC = sdp.TransportCCURI
+	uriDependency  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 )
 
 // plan is what an offer asks for.
@@ -36,13 +43,32 @@ type plan struct {
 // section is one media section of an offer.
 type section struct {
 	mid       string
-	kind      webrtc.RTPCodecType
+	kind      kind
 	direction direction
 	// source is what a sendonly section carries.
 	source Source
-	// midExtension is the id of the header extension for the mid, levelExtension that
-	// of the audio level; 0 if it was not offered.
-	midExtension, levelExtension uint8
+	// extensions are the ids of the header extensions that were offered.
+	extensions extensions
+	// payloads are the codecs that are forwarded, as the offer prefers them.
+	payloads []payload
+	// rids are the encodings of a simulcast (RFC 8853), in the offer's order.
+	rids []string
+	// ssrcs are the streams that a sendonly section names (RFC 5576); none where the
+	// encodings have rids only.
+	ssrcs []ssrcPair
+}
+
+// kind is the medium of a section.
+type kind uint8
+
+const (
+	audioKind kind = iota + 1
+	videoKind
+)
+
+// String gives the word of the m line.
+func (k kind) String() string {
+	return map[kind]string{audioKind: "audio", videoKind: "video"}[k]
 }
 
 type direction uint8
@@ -52,6 +78,92 @@ const (
 	sendonly           // an uplink
 	recvonly           // a slot
 )
+
+// extensions are the ids of the header extensions that the forwarder knows (RFC
+// 8285); 0 for what was not offered. From 15 on an id needs two-byte headers.
+type extensions struct {
+	mid, rid, repairedRID, level, transportCC uint8
+	// dependency is that of the Dependency Descriptor (AV1 RTP specification,
+	// appendix A).
+	dependency uint8
+}
+
+// byURI gives the place of an extension's id; nil for one that is not known.
+func (e *extensions) byURI(uri string) *uint8 {
+	switch uri {
+	case uriMID:
+		return &e.mid
+	case uriRID:
+		return &e.rid
+	case uriRepairedRID:
+		return &e.repairedRID
+	case uriLevel:
+		return &e.level
+	case uriTransportCC:
+		return &e.transportCC
+	case uriDependency:
+		return &e.dependency
+	}
+	return nil
+}
+
+// codec is a format of frames.
+type codec uint8
+
+const (
+	codecNone codec = iota
+	codecOpus
+	codecVP8
+	codecVP9  // profile 0
+	codecAV1  // profile 0
+	codecH264 // packetization mode 1 (RFC 6184, Section 6.3)
+)
+
+// codecNames are those of rtpmap attributes.
+var codecNames = [...]string{"", "opus", "VP8", "VP9", "AV1", "H264"}
+
+// String gives the name that an rtpmap attribute has.
+func (c codec) String() string { return codecNames[c] }
+
+// payload is one payload type of a section.
+type payload struct {
+	codec codec
+	// payloadType is the codec's, rtx that of its retransmissions (RFC 4588); 0 for
+	// none.
+	payloadType, rtx uint8
+	// parameters are those of the fmtp attribute, as offered; rtpmap is what follows the
+	// payload type there.
+	parameters, rtpmap string
+	// transportCC and remb say which congestion feedback was offered.
+	transportCC, remb bool
+}
+
+// payloadFor finds the section's payload type of a codec. It is false if there is
+// none; of several the first counts.
+func (s *section) payloadFor(c codec) (payload, bool) {
+	at := slices.IndexFunc(s.payloads, func(p payload) bool { return p.codec == c })
+	if at < 0 {
+		return payload{}, false
+	}
+	return s.payloads[at], true
+}
+
+// payloadOf finds what a packet's payload type means: its codec, and whether it is a
+// retransmission.
+func (s *section) payloadOf(payloadType uint8) (p payload, repair, ok bool) {
+	for _, p := range s.payloads {
+		if p.payloadType == payloadType {
+			return p, false, true
+		}
+		if p.rtx == payloadType && p.rtx != 0 {
+			return p, true, true
+		}
+	}
+	return payload{}, false, false
+}
+
+// ssrcPair is a stream, and that of its retransmissions; 0 for none.
+type ssrcPair struct{ media, rtx uint32 }
 
 // parseOffer checks an offer. Errors wrap [ErrBadOffer].
 func parseOffer(o Offer) (plan, error) {
@@ -94,8 +206,13 @@ func readOffer(o Offer) (plan, error) {
 }
 
 func readSection(media *sdp.MediaDescription, sources map[string]Source) (section, error) {
-	s := section{kind: webrtc.NewRTPCodecType(media.MediaName.Media)}
-	if s.kind == 0 {
+	var s section
+	switch media.MediaName.Media {
+	case "audio":
+		s.kind = audioKind
+	case "video":
+		s.kind = videoKind
+	default:
 		return s, fmt.Errorf("unknown medium %q", clip(media.MediaName.Media))
 	}
 	s.mid, _ = media.Attribute("mid")
@@ -106,26 +223,18 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source) (sectio
 	if s.direction, err = readDirection(media); err != nil {
 		return s, err
 	}
-	rids := 0
-	for _, a := range media.Attributes {
-		switch a.Key {
-		case "rid":
-			rids++
-		case "extmap":
-			if err := s.readExtension(a.Value); err != nil {
-				return s, err
-			}
-		}
+	if err := s.readStreams(media); err != nil {
+		return s, err
 	}
-	if rids > maxRIDs {
-		return s, fmt.Errorf("%d encodings, at most %d", rids, maxRIDs)
+	if s.payloads, err = readPayloads(media, s.kind); err != nil {
+		return s, err
 	}
 	if s.direction == sendonly {
 		source, ok := sources[s.mid]
 		if !ok || source >= numSources {
 			return s, fmt.Errorf("sendonly, but no source for mid %q", s.mid)
 		}
-		if source.Audio() != (s.kind == webrtc.RTPCodecTypeAudio) {
+		if source.Audio() != (s.kind == audioKind) {
 			return s, fmt.Errorf("%s for source %s", s.kind, source)
 		}
 		s.source = source
@@ -153,6 +262,37 @@ func readDirection(media *sdp.MediaDescription) (direction, error) {
 	return inactive, fmt.Errorf("neither sendonly nor recvonly nor inactive")
 }
 
+// readStreams takes the header extensions, encodings and SSRCs.
+func (s *section) readStreams(media *sdp.MediaDescription) error {
+	extensions := 0
+	for _, a := range media.Attributes {
+		var err error
+		switch a.Key {
+		case "rid":
+			id, _, _ := strings.Cut(a.Value, " ")
+			s.rids = append(s.rids, id)
+		case "extmap":
+			extensions++
+			err = s.readExtension(a.Value)
+		case "ssrc":
+			err = s.readSSRC(a.Value)
+		case "ssrc-group":
+			err = s.readGroup(a.Value)
+		}
+		switch {
+		case err != nil:
+			return err
+		case len(s.rids) > maxRIDs:
+			return fmt.Errorf("%d encodings, at most %d", len(s.rids), maxRIDs)
+		case len(s.ssrcs) > maxSSRCs:
+			return fmt.Errorf("more than %d SSRCs", maxSSRCs)
+		case extensions > maxExtensions:
+			return fmt.Errorf("more than %d header extensions", maxExtensions)
+		}
+	}
+	return nil
+}
+
 // readExtension takes the value of an extmap attribute (RFC 8285, Section 5):
 // "id[/direction] URI [attributes]".
 func (s *section) readExtension(value string) error {
@@ -165,13 +305,153 @@ func (s *section) readExtension(value string) error {
 	if err != nil || id == 0 {
 		return fmt.Errorf("extmap id %q", clip(number))
 	}
-	switch fields[1] {
-	case uriMID:
-		s.midExtension = uint8(id)
-	case uriLevel:
-		s.levelExtension = uint8(id)
+	if place := s.extensions.byURI(fields[1]); place != nil {
+		*place = uint8(id)
 	}
 	return nil
+}
+
+// readSSRC takes the value of an ssrc attribute (RFC 5576, Section 4.1): "ssrc
+// attribute".
+func (s *section) readSSRC(value string) error {
+	number, _, _ := strings.Cut(value, " ")
+	ssrc, err := parseSSRC(number)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(s.ssrcs, func(p ssrcPair) bool { return p.media == ssrc || p.rtx == ssrc }) {
+		s.ssrcs = append(s.ssrcs, ssrcPair{media: ssrc})
+	}
+	return nil
+}
+
+// readGroup takes the value of an ssrc-group attribute (RFC 5576, Section 4.2), if it
+// pairs a stream with its retransmissions (RFC 4588, Section 8.7).
+func (s *section) readGroup(value string) error {
+	fields := strings.Fields(value)
+	if len(fields) != 3 || fields[0] != "FID" {
+		return nil
+	}
+	media, err := parseSSRC(fields[1])
+	if err != nil {
+		return err
+	}
+	rtx, err := parseSSRC(fields[2])
+	if err != nil {
+		return err
+	}
+	s.ssrcs = slices.DeleteFunc(s.ssrcs, func(p ssrcPair) bool { return p.media == media || p.media == rtx })
+	s.ssrcs = append(s.ssrcs, ssrcPair{media, rtx})
+	return nil
+}
+
+func parseSSRC(text string) (uint32, error) {
+	ssrc, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("SSRC %q", clip(text))
+	}
+	return uint32(ssrc), nil
+}
+
+// readPayloads finds the codecs that are forwarded.
+func readPayloads(media *sdp.MediaDescription, k kind) ([]payload, error) {
+	if n := len(media.MediaName.Formats); n > maxPayloads {
+		return nil, fmt.Errorf("%d payload types, at most %d", n, maxPayloads)
+	}
+	rtpmaps, parameters := byPayloadType(media, "rtpmap"), byPayloadType(media, "fmtp")
+	var list []payload
+	repairs := map[string]uint8{} // payload types of RTX, by the one they are for
+	for _, format := range media.MediaName.Formats {
+		payloadType, err := strconv.ParseUint(format, 10, 7)
+		if err != nil {
+			continue // not RTP's
+		}
+		name, rest, _ := strings.Cut(rtpmaps[format], "/")
+		if strings.EqualFold(name, "rtx") {
+			if apt, ok := parameter(parameters[format], "apt"); ok {
+				repairs[apt] = uint8(payloadType)
+			}
+			continue
+		}
+		c := codecOf(k, name, rest, parameters[format])
+		if c == codecNone {
+			continue
+		}
+		list = append(list, payload{
+			codec: c, payloadType: uint8(payloadType), parameters: parameters[format], rtpmap: rtpmaps[format],
+		})
+	}
+	for i := range list {
+		p := &list[i]
+		p.rtx = repairs[strconv.Itoa(int(p.payloadType))]
+		p.transportCC, p.remb = hasFeedback(media, p.payloadType, "transport-cc"), hasFeedback(media, p.payloadType, "goog-remb")
+	}
+	return list, nil
+}
+
+// byPayloadType sorts the values of attributes of the form "payload-type rest".
+func byPayloadType(media *sdp.MediaDescription, key string) map[string]string {
+	values := map[string]string{}
+	for _, a := range media.Attributes {
+		if a.Key != key {
+			continue
+		}
+		if payloadType, rest, ok := strings.Cut(a.Value, " "); ok {
+			values[payloadType] = rest
+		}
+	}
+	return values
+}
+
+// codecOf knows the codecs that are forwarded: by name, clock rate and channels of
+// their rtpmap attribute, and their parameters.
+func codecOf(k kind, name, rate, parameters string) codec {
+	if k == audioKind {
+		if strings.EqualFold(name, "opus") && rate == "48000/2" {
+			return codecOpus
+		}
+		return codecNone
+	}
+	if rate != "90000" {
+		return codecNone
+	}
+	switch strings.ToUpper(name) {
+	case "VP8":
+		return codecVP8
+	case "VP9":
+		if profile, ok := parameter(parameters, "profile-id"); !ok || profile == "0" {
+			return codecVP9
+		}
+	case "AV1":
+		if profile, ok := parameter(parameters, "profile"); !ok || profile == "0" {
+			return codecAV1
+		}
+	case "H264":
+		if mode, _ := parameter(parameters, "packetization-mode"); mode == "1" {
+			return codecH264
+		}
+	}
+	return codecNone
+}
+
+// parameter finds one of an fmtp attribute: "a=1;b=2".
+func parameter(parameters, name string) (string, bool) {
+	for part := range strings.SplitSeq(parameters, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if strings.EqualFold(key, name) {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// hasFeedback says whether a kind of RTCP feedback was offered for a payload type, or
+// for all (RFC 4585, Section 4.2).
+func hasFeedback(media *sdp.MediaDescription, payloadType uint8, what string) bool {
+	return slices.ContainsFunc(media.Attributes, func(a sdp.Attribute) bool {
+		of, kind, _ := strings.Cut(a.Value, " ")
+		return a.Key == "rtcp-fb" && kind == what && (of == "*" || of == strconv.Itoa(int(payloadType)))
+	})
 }
 
 // check looks at the sections together.

@@ -83,10 +83,10 @@ func TestParsedSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := p.sections[0]; s.direction != sendonly || s.source != Mic || s.levelExtension != 14 || s.midExtension != 4 {
+	if s := p.sections[0]; s.direction != sendonly || s.source != Mic || s.extensions.level != 14 || s.extensions.mid != 4 {
 		t.Errorf("%+v", s)
 	}
-	if s := p.sections[1]; s.direction != recvonly || s.mid != "slot" || s.midExtension != 9 {
+	if s := p.sections[1]; s.direction != recvonly || s.mid != "slot" || s.extensions.mid != 9 {
 		t.Errorf("%+v", s)
 	}
 	if strings.Contains(p.sdp, "candidate") {

@@ -16,9 +16,9 @@ type slotTrack struct {
 }
 
 func newSlotTrack(s section) *slotTrack {
-	t := &slotTrack{kind: s.kind, codec: webrtc.MimeTypeOpus}
-	t.down = &downTrack{mid: s.mid, midExtension: s.midExtension}
-	if s.kind == webrtc.RTPCodecTypeVideo {
+	t := &slotTrack{kind: webrtc.NewRTPCodecType(s.kind.String()), codec: webrtc.MimeTypeOpus}
+	t.down = &downTrack{mid: s.mid, midExtension: s.extensions.mid}
+	if s.kind == videoKind {
 		t.codec, t.down.video = webrtc.MimeTypeVP8, true
 	}
 	return t
