@@ -1,0 +1,45 @@
+package fail
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+)
+
+var errRule = errors.New("the rule")
+
+// What this package writes is what fmt would, and what it wraps is found.
+func TestAsFmtDoes(t *testing.T) {
+	cause := fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
+	for _, c := range []struct {
+		got, want error
+		wraps     []error
+	}{
+		{With(errRule, "parent hash"), fmt.Errorf("%w: %s", errRule, "parent hash"), []error{errRule}},
+		{With(errRule, ""), fmt.Errorf("%w: %s", errRule, ""), []error{errRule}},
+		{At("commit", cause), fmt.Errorf("%s: %w", "commit", cause), []error{cause, io.ErrUnexpectedEOF}},
+		{Both(errRule, cause), fmt.Errorf("%w: %w", errRule, cause), []error{errRule, cause, io.ErrUnexpectedEOF}},
+		{At("outer", With(Both(errRule, cause), "inner")), fmt.Errorf("%s: %w", "outer", fmt.Errorf("%w: %s", fmt.Errorf("%w: %w", errRule, cause), "inner")), []error{errRule, io.ErrUnexpectedEOF}},
+	} {
+		if c.got.Error() != c.want.Error() {
+			t.Errorf("%q, fmt says %q", c.got, c.want)
+		}
+		for _, err := range c.wraps {
+			if !errors.Is(c.got, err) || !errors.Is(c.want, err) {
+				t.Errorf("%q does not wrap %q", c.got, err)
+			}
+		}
+		if errors.Is(c.got, io.EOF) {
+			t.Errorf("%q wraps what it should not", c.got)
+		}
+	}
+}
+
+func TestHex(t *testing.T) {
+	for n := range 1 << 16 {
+		if got, want := Hex(uint16(n)), fmt.Sprintf("0x%04X", n); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
