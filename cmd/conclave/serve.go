@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"net/netip"
 
+	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/certs"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/config"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/server"
 )
@@ -26,8 +31,16 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer tap.close()
+	secure, err := c.certificates(log)
+	if err != nil {
+		return err
+	}
 	srv, err := server.New(server.Config{
-		Listen:          c.Listen,
+		Listen:          c.ListenAddr(),
+		TLS:             secure.tls,
+		HTTP:            c.HTTPAddr(),
+		PublicURL:       c.PublicURL,
+		Challenge:       secure.challenge,
 		Admin:           c.Admin,
 		Media:           netip.AddrPortFrom(netip.IPv6Unspecified(), c.MediaPort),
 		NodeIPs:         c.NodeIP,
@@ -49,4 +62,31 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		log.Warn("the URL could not be printed: " + err.Error())
 	}
 	return srv.Serve(ctx)
+}
+
+// certificates are what HTTPS needs; zero for plain HTTP.
+type certificates struct {
+	tls       *tls.Config
+	challenge func(http.Handler) http.Handler
+}
+
+func (c *serveCmd) certificates(log *zap.Logger) (certificates, error) {
+	log = log.Named("tls")
+	switch {
+	case len(c.ACMEDomain) > 0:
+		a, err := certs.FromACME(certs.ACME{
+			Domains: c.ACMEDomain, Cache: c.ACMECache, Email: c.ACMEEmail, Directory: c.ACMEDirectory,
+		}, log)
+		if err != nil {
+			return certificates{}, err
+		}
+		return certificates{a.TLS(), a.Handler}, nil
+	case c.TLSCert != "":
+		f, err := certs.FromFiles(c.TLSCert, c.TLSKey, log)
+		if err != nil {
+			return certificates{}, err
+		}
+		return certificates{tls: f.TLS()}, nil
+	}
+	return certificates{}, nil
 }

@@ -15,10 +15,12 @@ import (
 
 // Serve holds the flags of `conclave serve`.
 type Serve struct {
-	Listen    string       `placeholder:"ADDR" default:":8080" help:"Address for HTTP and WebSocket, as host:port (${default})."`
+	Listen    string       `placeholder:"ADDR" help:"Address for pages and WebSockets, as host:port (default: :443 with HTTPS, :8080 without)."`
 	MediaPort uint16       `placeholder:"N" default:"3478" help:"UDP port for all media; 0 lets the kernel choose (${default})."`
 	NodeIP    []netip.Addr `placeholder:"IP" sep:"," help:"Address at which browsers reach the media port; repeat for several (default: the addresses of this machine)."`
 	Admin     string       `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof (default: none). Keep it private."`
+
+	HTTPS `embed:""`
 
 	PublicURL   string        `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, as https://host (default: from --listen)."`
 	AllowOrigin []string      `placeholder:"ORIGIN" sep:"," help:"Further origin whose pages may open WebSockets, as https://host; repeat for several."`
@@ -45,7 +47,10 @@ const (
 // Validate checks the flags against each other and themselves; the parser calls it.
 // Its errors name the flag, its value and a value that would do.
 func (s *Serve) Validate() error {
-	if _, err := parseAddr("--listen", s.Listen); err != nil {
+	if _, err := parseAddr("--listen", s.ListenAddr()); err != nil {
+		return err
+	}
+	if err := s.HTTPS.validate(); err != nil {
 		return err
 	}
 	if s.Admin != "" {
@@ -99,20 +104,30 @@ func (s *Serve) Origins() []string {
 	return origins
 }
 
+// ListenAddr is the address of pages and WebSockets.
+func (s *Serve) ListenAddr() string { return ListenAddr(s.Listen, s.Enabled()) }
+
 // URL is where a browser finds the server that listens on addr.
 func (s *Serve) URL(addr net.Addr) string {
 	if origin, err := parseOrigin("", s.PublicURL); err == nil {
 		return origin
 	}
-	base, err := browserURL(addr.String())
+	base, err := s.browserURL(addr.String())
 	if err != nil {
-		return "http://" + addr.String()
+		return s.scheme() + "://" + addr.String()
 	}
 	return base
 }
 
+func (s *Serve) scheme() string {
+	if s.Enabled() {
+		return "https"
+	}
+	return "http"
+}
+
 // LocalURL is where a program on this machine finds a server that listens on addr.
-func LocalURL(addr string) (string, error) {
+func LocalURL(addr string, https bool) (string, error) {
 	hp, err := parseAddr("--listen", addr)
 	if err != nil {
 		return "", err
@@ -120,19 +135,31 @@ func LocalURL(addr string) (string, error) {
 	if hp.unspecified() {
 		hp.host = "127.0.0.1"
 	}
-	return "http://" + hp.String(), nil
+	scheme := "http"
+	if https {
+		scheme = "https"
+	}
+	return scheme + "://" + hp.String(), nil
 }
 
-// browserURL prefers the name localhost, which browsers hold for a secure context.
-func browserURL(addr string) (string, error) {
+// browserURL prefers names: localhost, which browsers hold for a secure context, and those
+// of the certificate.
+func (s *Serve) browserURL(addr string) (string, error) {
 	hp, err := parseAddr("--listen", addr)
 	if err != nil {
 		return "", err
 	}
-	if ip, err := netip.ParseAddr(hp.host); hp.unspecified() || (err == nil && ip.IsLoopback()) {
+	ip, err := netip.ParseAddr(hp.host)
+	switch {
+	case len(s.ACMEDomain) > 0:
+		hp.host = s.ACMEDomain[0]
+	case hp.unspecified() || (err == nil && ip.IsLoopback()):
 		hp.host = "localhost"
 	}
-	return "http://" + hp.String(), nil
+	if s.Enabled() && hp.port == 443 {
+		return "https://" + hp.host, nil
+	}
+	return s.scheme() + "://" + hp.String(), nil
 }
 
 // hostPort is an address to listen on.

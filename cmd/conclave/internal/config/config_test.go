@@ -33,6 +33,23 @@ func TestValidate(t *testing.T) {
 		{"named port", func(s *Serve) { s.Listen = ":http" }, "must be a number"},
 		{"IPv6", func(s *Serve) { s.Listen = "[::1]:0" }, ""},
 		{"IPv6 without brackets", func(s *Serve) { s.Listen = "::1:80" }, "not host:port"},
+		{"files", func(s *Serve) { s.TLSCert, s.TLSKey = "c", "k" }, ""},
+		{"a certificate without a key", func(s *Serve) { s.TLSCert = "c" }, "give both"},
+		{"a key without a certificate", func(s *Serve) { s.TLSKey = "k" }, "give both"},
+		{"ACME", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"meet.example.org"}, "d" }, ""},
+		{"ACME without a cache", func(s *Serve) { s.ACMEDomain = []string{"meet.example.org"} }, "--acme-cache"},
+		{"ACME for localhost", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"localhost"}, "d" }, "full host name"},
+		{"ACME for an address", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"203.0.113.7"}, "d" }, "full host name"},
+		{"ACME for a wildcard", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"*.example.org"}, "d" }, "full host name"},
+		{"ACME for a URL", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"https://example.org"}, "d" }, "full host name"},
+		{"ACME and files", func(s *Serve) { s.ACMEDomain, s.TLSCert, s.TLSKey = []string{"meet.example.org"}, "c", "k" }, "one of them"},
+		{"a cache alone", func(s *Serve) { s.ACMECache = "d" }, "without --acme-domain"},
+		{"plain authority", func(s *Serve) {
+			s.ACMEDomain, s.ACMECache, s.ACMEDirectory = []string{"meet.example.org"}, "d", "http://ca.example"
+		}, "https://"},
+		{"redirect without HTTPS", func(s *Serve) { s.HTTP = ":80" }, "without --tls-cert"},
+		{"redirect off", func(s *Serve) { s.HTTP = "off" }, ""},
+		{"bad redirect", func(s *Serve) { s.TLSCert, s.TLSKey, s.HTTP = "c", "k", "80" }, `--http "80"`},
 		{"admin", func(s *Serve) { s.Admin = "127.0.0.1:9090" }, ""},
 		{"bad admin", func(s *Serve) { s.Admin = "yes" }, `--admin "yes"`},
 		{"node address", func(s *Serve) { s.NodeIP = []netip.Addr{netip.MustParseAddr("203.0.113.7")} }, ""},
@@ -87,19 +104,57 @@ func TestURL(t *testing.T) {
 	}
 }
 
-func TestLocalURL(t *testing.T) {
-	tests := []struct{ listen, want string }{
-		{":8080", "http://127.0.0.1:8080"},
-		{"0.0.0.0:8080", "http://127.0.0.1:8080"},
-		{"[::]:8080", "http://127.0.0.1:8080"},
-		{"192.0.2.1:80", "http://192.0.2.1:80"},
-		{"localhost:80", "http://localhost:80"},
-		{"8080", ""},
+// TestHTTPSAddresses: what follows from the flags of HTTPS for listening and links.
+func TestHTTPSAddresses(t *testing.T) {
+	files, acme := HTTPS{TLSCert: "c", TLSKey: "k"}, HTTPS{ACMEDomain: []string{"meet.example.org"}}
+	redirected := files
+	redirected.HTTP = "127.0.0.1:8081"
+	quiet := acme
+	quiet.HTTP = "off"
+	tests := []struct {
+		flags              Serve
+		listen, http, link string
+	}{
+		{Serve{}, ":8080", "", "http://localhost:8080"},
+		{Serve{HTTPS: files}, ":443", ":80", "https://localhost"},
+		{Serve{HTTPS: files, Listen: ":8443"}, ":8443", "", "https://localhost:8443"},
+		{Serve{HTTPS: redirected, Listen: ":8443"}, ":8443", "127.0.0.1:8081", "https://localhost:8443"},
+		{Serve{HTTPS: acme}, ":443", ":80", "https://meet.example.org"},
+		{Serve{HTTPS: quiet}, ":443", "", "https://meet.example.org"},
+		{Serve{HTTPS: acme, PublicURL: "https://other.example.org"}, ":443", ":80", "https://other.example.org"},
 	}
 	for _, tt := range tests {
-		got, err := LocalURL(tt.listen)
+		addr, err := net.ResolveTCPAddr("tcp", tt.flags.ListenAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if addr.IP == nil {
+			addr.IP = net.IPv6unspecified
+		}
+		if listen, http, link := tt.flags.ListenAddr(), tt.flags.HTTPAddr(), tt.flags.URL(addr); listen != tt.listen || http != tt.http || link != tt.link {
+			t.Errorf("%+v: listens on %q and %q, links to %s; want %q, %q, %s", tt.flags, listen, http, link, tt.listen, tt.http, tt.link)
+		}
+	}
+}
+
+func TestLocalURL(t *testing.T) {
+	tests := []struct {
+		listen string
+		https  bool
+		want   string
+	}{
+		{":8080", false, "http://127.0.0.1:8080"},
+		{":443", true, "https://127.0.0.1:443"},
+		{"0.0.0.0:8080", false, "http://127.0.0.1:8080"},
+		{"[::]:8080", false, "http://127.0.0.1:8080"},
+		{"192.0.2.1:80", false, "http://192.0.2.1:80"},
+		{"localhost:80", false, "http://localhost:80"},
+		{"8080", false, ""},
+	}
+	for _, tt := range tests {
+		got, err := LocalURL(tt.listen, tt.https)
 		if got != tt.want || (err == nil) != (tt.want != "") {
-			t.Errorf("LocalURL(%q) = %q, %v, want %q", tt.listen, got, err, tt.want)
+			t.Errorf("LocalURL(%q, %t) = %q, %v, want %q", tt.listen, tt.https, got, err, tt.want)
 		}
 	}
 }

@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,11 +25,19 @@ const stopTimeout = 4 * time.Second
 
 // Config says what a [Server] serves and where.
 type Config struct {
-	Listen  string         // host:port of HTTP and WebSocket
+	Listen  string         // host:port of pages and WebSockets
+	TLS     *tls.Config    // of Listen; nil: plain HTTP
+	HTTP    string         // host:port that sends browsers on to HTTPS; empty: none
 	Admin   string         // host:port of metrics; empty: none
 	Media   netip.AddrPort // UDP address of all media
 	NodeIPs []netip.Addr   // see sfu.Config
 	Origins []string       // see ws.Config.AllowedOrigins
+
+	// PublicURL is where browsers reach pages, if it does not follow from Listen.
+	PublicURL string
+	// Challenge answers an ACME authority on HTTP and leaves the rest to the handler that it
+	// is given; nil if there is no authority.
+	Challenge func(http.Handler) http.Handler
 
 	MLSSuite        string        // of new links, as in [settings]; empty: the page's own choice
 	Grace           time.Duration // see room.Config
@@ -49,6 +59,7 @@ type Server struct {
 	rooms   *room.Registry
 	sockets *ws.Handler
 	main    *endpoint
+	plain   *endpoint // leads to HTTPS; nil: none
 	admin   *endpoint // nil: none
 }
 
@@ -63,6 +74,14 @@ func New(cfg Config) (_ *Server, err error) {
 	}()
 	if s.main, err = listen("--listen", cfg.Listen); err != nil {
 		return nil, err
+	}
+	if cfg.TLS != nil {
+		s.main.listener = tls.NewListener(s.main.listener, cfg.TLS)
+	}
+	if cfg.HTTP != "" {
+		if s.plain, err = listen("--http", cfg.HTTP); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Admin != "" {
 		if s.admin, err = listen("--admin", cfg.Admin); err != nil {
@@ -96,24 +115,39 @@ func (s *Server) compose(cfg Config) {
 		AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws"),
 		MaxPerAddress: cfg.MaxPerAddress, TrustForwardedFor: cfg.TrustForwarded,
 	})
-	s.main.server = httpServer(mainRoutes(s.sockets, settings{cfg.MLSSuite}, webclient.Handler()), cfg.Log)
+	s.main.server = httpServer(s.mainHandler(cfg), cfg.Log)
+	s.main.server.TLSConfig = cfg.TLS // says that it may be HTTP/2
+	if s.plain != nil {
+		s.plain.server = httpServer(plainHandler(publicPort(cfg.PublicURL, s.Addr()), cfg.Challenge), cfg.Log)
+	}
 	if s.admin != nil {
 		s.admin.server = httpServer(adminRoutes(m), cfg.Log)
 	}
 }
 
-// Addr is the address of HTTP and WebSocket.
+func (s *Server) mainHandler(cfg Config) http.Handler {
+	h := mainRoutes(s.sockets, settings{cfg.MLSSuite}, webclient.Handler())
+	if cfg.TLS != nil {
+		h = strictTransport(h)
+	}
+	return h
+}
+
+// PlainAddr is the address that leads to HTTPS, or nil.
+func (s *Server) PlainAddr() net.Addr { return s.plain.addr() }
+
+// Addr is the address of pages and WebSockets.
 func (s *Server) Addr() net.Addr { return s.main.listener.Addr() }
 
 // MediaAddr is the UDP address of all media.
 func (s *Server) MediaAddr() netip.AddrPort { return s.media.Addr() }
 
 // AdminAddr is the address of metrics, or nil.
-func (s *Server) AdminAddr() net.Addr {
-	if s.admin == nil {
-		return nil
-	}
-	return s.admin.listener.Addr()
+func (s *Server) AdminAddr() net.Addr { return s.admin.addr() }
+
+// endpoints are those that there are.
+func (s *Server) endpoints() []*endpoint {
+	return slices.DeleteFunc([]*endpoint{s.main, s.plain, s.admin}, func(e *endpoint) bool { return e == nil })
 }
 
 // Serve serves until ctx ends, then stops within a few seconds, and gives nil; or
@@ -121,13 +155,10 @@ func (s *Server) AdminAddr() net.Addr {
 // when it returns.
 func (s *Server) Serve(ctx context.Context) error {
 	s.logStart()
-	failed := make(chan error, 2)
-	running := 0
-	for _, e := range []*endpoint{s.main, s.admin} {
-		if e != nil {
-			running++
-			go func() { failed <- e.serve() }()
-		}
+	running := len(s.endpoints())
+	failed := make(chan error, running)
+	for _, e := range s.endpoints() {
+		go func() { failed <- e.serve() }()
 	}
 	var err error
 	select {
@@ -145,7 +176,10 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func (s *Server) logStart() {
-	fields := []zap.Field{zap.Stringer("http", s.Addr()), zap.Stringer("media", s.MediaAddr())}
+	fields := []zap.Field{zap.Stringer("pages", s.Addr()), zap.Stringer("media", s.MediaAddr())}
+	if s.plain != nil {
+		fields = append(fields, zap.Stringer("http", s.PlainAddr()))
+	}
 	if s.admin != nil {
 		fields = append(fields, zap.Stringer("admin", s.AdminAddr()))
 	}
@@ -167,7 +201,10 @@ func (s *Server) stop() {
 	}
 	late("rooms", s.rooms.Close(ctx))
 	late("websockets", s.sockets.Wait(ctx))
-	late("http", s.main.stop(ctx))
+	late("pages", s.main.stop(ctx))
+	if s.plain != nil {
+		late("http", s.plain.stop(ctx))
+	}
 	late("media", within(ctx, s.media.Close))
 	if s.admin != nil {
 		late("admin", s.admin.stop(ctx))
@@ -188,10 +225,8 @@ func within(ctx context.Context, f func() error) error {
 
 // cut closes what an unfinished New has opened.
 func (s *Server) cut() {
-	for _, e := range []*endpoint{s.main, s.admin} {
-		if e != nil {
-			e.listener.Close()
-		}
+	for _, e := range s.endpoints() {
+		e.listener.Close()
 	}
 }
 
@@ -207,6 +242,14 @@ func listen(flag, addr string) (*endpoint, error) {
 		return nil, listenError(flag, addr, "tcp", err)
 	}
 	return &endpoint{listener: l}, nil
+}
+
+// addr is nil if there is no endpoint.
+func (e *endpoint) addr() net.Addr {
+	if e == nil {
+		return nil
+	}
+	return e.listener.Addr()
 }
 
 // serve ends with nil after stop.

@@ -18,7 +18,12 @@ import (
 // start runs a server on ports that the kernel chooses, and ends it with the test.
 func start(t *testing.T) *Server {
 	t.Helper()
-	s, err := New(testConfig())
+	return startWith(t, testConfig())
+}
+
+func startWith(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
