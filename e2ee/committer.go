@@ -1,14 +1,12 @@
 package e2ee
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 	"time"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
@@ -26,7 +24,7 @@ type stagedGroup struct {
 func readFull(r io.Reader, b []byte) (int, error) {
 	n, err := io.ReadFull(r, b)
 	if err != nil {
-		return n, fmt.Errorf("read randomness: %w", err)
+		return n, fail.At("read randomness", err)
 	}
 	return n, nil
 }
@@ -57,7 +55,7 @@ func (s *Session) presentMembers() []PID {
 		}
 	}
 	leaves := s.member.leaves
-	slices.SortFunc(list, func(a, b PID) int { return cmp.Compare(leaves[a], leaves[b]) })
+	sortBy(list, func(a, b PID) bool { return leaves[a] < leaves[b] })
 	return list
 }
 
@@ -136,7 +134,7 @@ func (s *Session) commit() error {
 		// ours that lost the race. The turn passes.
 		return nil
 	case err != nil:
-		return fmt.Errorf("commit: %w", err)
+		return fail.At("commit", err)
 	}
 	if len(s.staged) >= maxStaged {
 		clear(s.staged)
@@ -194,7 +192,7 @@ func (s *Session) create() error {
 	var err error
 	g.group, g.sender, err = mls.CreateFrom(s.cfg.Rand, own.secrets, g.id[:], extensions)
 	if err != nil {
-		return fmt.Errorf("create a group: %w", err)
+		return fail.At("create a group", err)
 	}
 	s.created = g
 	s.turnPost = s.post(PostCreate{

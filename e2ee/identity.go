@@ -4,11 +4,13 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ed25519"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // MaxName is the longest display name in bytes of UTF-8.
@@ -36,17 +38,17 @@ type leafIdentity struct {
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("%w: it is empty", ErrName)
+		return fail.With(ErrName, "it is empty")
 	case len(name) > MaxName:
-		return fmt.Errorf("%w: it has more than %d bytes", ErrName, MaxName)
+		return fail.With(ErrName, "it has more than "+strconv.Itoa(MaxName)+" bytes")
 	case !utf8.ValidString(name):
-		return fmt.Errorf("%w: it is not UTF-8", ErrName)
+		return fail.With(ErrName, "it is not UTF-8")
 	case strings.TrimSpace(name) != name:
-		return fmt.Errorf("%w: it starts or ends with a space", ErrName)
+		return fail.With(ErrName, "it starts or ends with a space")
 	case strings.ContainsFunc(name, unprintable):
-		return fmt.Errorf("%w: it has control characters", ErrName)
+		return fail.With(ErrName, "it has control characters")
 	case hasUnseen(name):
-		return fmt.Errorf("%w: it has characters that are not seen", ErrName)
+		return fail.With(ErrName, "it has characters that are not seen")
 	}
 	return nil
 }
@@ -152,7 +154,7 @@ func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id leafIdentity,
 	}
 	data := make([]byte, identitySalt, identitySealed)
 	if _, err := io.ReadFull(rand, data); err != nil {
-		return nil, fmt.Errorf("make an identity's salt: %w", err)
+		return nil, fail.At("make an identity's salt", err)
 	}
 	plain := make([]byte, 0, identityPlain)
 	plain = append(plain, identityVersion)

@@ -3,9 +3,9 @@ package e2ee
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"fmt"
 	"time"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
@@ -84,7 +84,7 @@ func (s *Session) leafBinding() leafBinding {
 // passed over.
 func (s *Session) deviceSigned(in DeviceSigned) error {
 	if s.joiner.signing == 0 {
-		return fmt.Errorf("%w: a device signature that was not asked for", ErrInput)
+		return fail.With(ErrInput, "a device signature that was not asked for")
 	}
 	if s.joiner.signing--; s.joiner.signing > 0 {
 		return nil
@@ -92,7 +92,7 @@ func (s *Session) deviceSigned(in DeviceSigned) error {
 	b := s.leafBinding()
 	if !ed25519.Verify(in.Public[:], b.message(), in.Signature[:]) {
 		s.joiner.signing++
-		return fmt.Errorf("%w: the device signature is wrong", ErrInput)
+		return fail.With(ErrInput, "the device signature is wrong")
 	}
 	sealed, err := sealIdentity(s.cfg.Rand, s.keys, b, leafIdentity{Name: s.cfg.Name, Device: in.Public}, in.Signature)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Session) announce() error {
 	s.joiner.seq++
 	secrets, err := mls.NewKeyPackage(s.cfg.Rand, s.keyPackageParams())
 	if err != nil {
-		return fmt.Errorf("make a KeyPackage: %w", err)
+		return fail.At("make a KeyPackage", err)
 	}
 	raw := secrets.KeyPackage().Raw()
 	s.joiner.offer(offer{digest: sha256.Sum256(raw), secrets: secrets})
@@ -220,16 +220,16 @@ func (s *Session) tryWelcome(e Entry, c Committed) bool {
 
 func (s *Session) welcome(e Entry, c Committed, own *offer) error {
 	if sha256.Sum256(c.Welcome) != c.WelcomeDigest {
-		return fmt.Errorf("%w: its digest is another", errWelcome)
+		return fail.With(errWelcome, "its digest is another")
 	}
 	g, sender, info, err := mls.Join(c.Welcome, own.secrets, mls.JoinParams{
 		PSKs: s.lookupPSK, RequiredPSKs: [][]byte{pskID(s.cfg.Link.Version)},
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errWelcome, err)
+		return fail.Both(errWelcome, err)
 	}
 	if next := s.epochOf(g); !s.newest.Less(next) {
-		return fmt.Errorf("%w: epoch %v after %v", errWelcome, next, s.newest)
+		return fail.With(errWelcome, "epoch "+next.String()+" after "+s.newest.String())
 	}
 	x, roster, err := s.judgeWelcome(e, c, g, info, own.digest)
 	if err != nil {

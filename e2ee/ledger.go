@@ -440,16 +440,11 @@ func (l *ledger) queue() []*announcement {
 			list = append(list, a)
 		}
 	}
-	slices.SortFunc(list, byPosition)
+	sortBy(list, byPosition)
 	return list
 }
 
-func byPosition(a, b *announcement) int {
-	if a.position < b.position {
-		return -1
-	}
-	return 1
-}
+func byPosition(a, b *announcement) bool { return a.position < b.position }
 
 // lookupWaiting looks up, by reference (RFC 9420, Section 5.2), the KeyPackages of those
 // who wait, whose signatures were verified at joining.

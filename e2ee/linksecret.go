@@ -7,10 +7,11 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
@@ -41,9 +42,6 @@ type LinkSecret [16]byte
 
 // String keeps the secret out of logs.
 func (LinkSecret) String() string { return "[secret]" }
-
-// Format keeps the secret out of logs, whatever the verb.
-func (LinkSecret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
 
 // MarshalText keeps the secret out of JSON.
 func (LinkSecret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
@@ -80,7 +78,7 @@ type Link struct {
 func NewLink(rand io.Reader, host, room string) (Link, error) {
 	l := Link{Host: strings.TrimSuffix(host, "/"), Room: room, Format: DefaultFormat, Version: 1}
 	if _, err := io.ReadFull(rand, l.Secret[:]); err != nil {
-		return Link{}, fmt.Errorf("make a link secret: %w", err)
+		return Link{}, fail.At("make a link secret", err)
 	}
 	if err := l.check(); err != nil {
 		return Link{}, err
@@ -92,16 +90,16 @@ func NewLink(rand io.Reader, host, room string) (Link, error) {
 func ParseLink(s string) (Link, error) {
 	page, fragment, _ := strings.Cut(s, "#")
 	if fragment == "" {
-		return Link{}, fmt.Errorf("%w: it has no secret after '#'", ErrLink)
+		return Link{}, fail.With(ErrLink, "it has no secret after '#'")
 	}
 	host, room, ok := strings.Cut(page, "/r/")
 	if !ok {
-		return Link{}, fmt.Errorf("%w: its path is not /r/<room>", ErrLink)
+		return Link{}, fail.With(ErrLink, "its path is not /r/<room>")
 	}
 	l := Link{Host: host, Room: room}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(fragment)
 	if err != nil || len(raw) != fragmentSize || len(fragment) != base64.RawURLEncoding.EncodedLen(fragmentSize) {
-		return Link{}, fmt.Errorf("%w: the part after '#' is damaged", ErrLink)
+		return Link{}, fail.With(ErrLink, "the part after '#' is damaged")
 	}
 	d := decoder{rest: raw}
 	l.Format, l.Version = d.uint8(), d.uint16()
@@ -131,15 +129,15 @@ func (l Link) String() string { return l.Page() }
 func (l Link) check() error {
 	switch {
 	case !validHost(l.Host):
-		return fmt.Errorf("%w: it does not start with https://host or http://host", ErrLink)
+		return fail.With(ErrLink, "it does not start with https://host or http://host")
 	case !validRoom(l.Room):
-		return fmt.Errorf("%w: the room name is not 1 to %d of A-Z a-z 0-9 _ -", ErrLink, maxRoomName)
+		return fail.With(ErrLink, "the room name is not 1 to "+strconv.Itoa(maxRoomName)+" of A-Z a-z 0-9 _ -")
 	case l.suite() == 0:
-		return fmt.Errorf("%w: format %d is not known; a newer version may know it", ErrLink, l.Format)
+		return fail.With(ErrLink, "format "+strconv.Itoa(int(l.Format))+" is not known; a newer version may know it")
 	case l.Version == 0:
-		return fmt.Errorf("%w: version 0", ErrLink)
+		return fail.With(ErrLink, "version 0")
 	case l.Secret == LinkSecret{}:
-		return fmt.Errorf("%w: it has no secret", ErrLink)
+		return fail.With(ErrLink, "it has no secret")
 	}
 	return nil
 }
@@ -198,9 +196,6 @@ type linkKeys struct {
 	join []byte // authenticates joined, create and commit entries
 	name []byte // seals identities
 }
-
-// Format keeps the keys out of logs, whatever the verb.
-func (linkKeys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
 
 func deriveLinkKeys(l Link) linkKeys {
 	salt := sha256.Sum256([]byte("conclave/1" + l.Room))

@@ -2,11 +2,12 @@ package e2ee
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
@@ -83,16 +84,16 @@ type Session struct {
 // [ErrLink] or [ErrName].
 func New(cfg Config) (*Session, error) {
 	if cfg.Rand == nil {
-		return nil, fmt.Errorf("%w: no source of randomness", ErrConfig)
+		return nil, fail.With(ErrConfig, "no source of randomness")
 	}
 	if cfg.PID == (PID{}) {
-		return nil, fmt.Errorf("%w: no participant id", ErrConfig)
+		return nil, fail.With(ErrConfig, "no participant id")
 	}
 	if err := cfg.Link.check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, fail.Both(ErrConfig, err)
 	}
 	if err := CheckName(cfg.Name); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, fail.Both(ErrConfig, err)
 	}
 	s := &Session{cfg: cfg, keys: deriveLinkKeys(cfg.Link), process: (*mls.Group).Process}
 	s.epochs.emit = s.emit
@@ -121,7 +122,7 @@ func (s *Session) reset() {
 // The slices in the input are kept and must not be changed.
 func (s *Session) Step(now time.Time, in Input) error {
 	if len(s.out) > maxOutputs {
-		return fmt.Errorf("%w: %d outputs wait for Poll", ErrInput, len(s.out))
+		return fail.With(ErrInput, strconv.Itoa(len(s.out))+" outputs wait for Poll")
 	}
 	s.now = later(s.now, now)
 	err := s.take(in)
@@ -146,7 +147,7 @@ func (s *Session) take(in Input) error {
 	case Tick:
 		return nil
 	}
-	return fmt.Errorf("%w: unknown input %T", ErrInput, in)
+	return fail.With(ErrInput, "an unknown one")
 }
 
 // Poll returns the next output. Call it after each Step until ok is false; more appears
@@ -180,8 +181,10 @@ func (s *Session) Head() uint64 {
 	return s.ledger.chain.head()
 }
 
-// Format prints where the session stands and none of its secrets.
-func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "session %v", s.told) }
+// String says where the session stands and none of its secrets.
+func (s *Session) String() string {
+	return "session {" + string(s.told.State) + " " + string(s.told.Code) + "}"
+}
 
 func (s *Session) emit(out Output) { s.out = append(s.out, out) }
 
@@ -222,12 +225,12 @@ func (s *Session) caughtUp() bool { return s.ledger.chain.head() >= s.target }
 // logEntry judges the next entry and follows it.
 func (s *Session) logEntry(e Entry) error {
 	if s.ledger == nil {
-		return fmt.Errorf("%w: a log entry before LogOpened", ErrInput)
+		return fail.With(ErrInput, "a log entry before LogOpened")
 	}
 	switch e.Body.(type) {
 	case Joined, Left, Created, Committed:
 	default:
-		return fmt.Errorf("%w: a log entry with the body %T", ErrInput, e.Body)
+		return fail.With(ErrInput, "a log entry without a body")
 	}
 	if s.ended != "" {
 		return nil

@@ -2,17 +2,16 @@ package e2ee
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
@@ -66,7 +65,7 @@ func (m *membership) members() []Member {
 		id := m.announced[pid].identity
 		list = append(list, Member{Leaf: framecrypt.Leaf(leaf), PID: pid, Name: id.Name, Device: id.Device})
 	}
-	slices.SortFunc(list, func(a, b Member) int { return cmp.Compare(a.Leaf, b.Leaf) })
+	sortBy(list, func(a, b Member) bool { return a.Leaf < b.Leaf })
 	return list
 }
 
@@ -78,7 +77,7 @@ func (m seats) gone(next seats) []framecrypt.Leaf {
 			list = append(list, framecrypt.Leaf(leaf))
 		}
 	}
-	slices.Sort(list)
+	sortBy(list, ascending)
 	return list
 }
 
@@ -103,8 +102,8 @@ func (m *membership) plan(roster map[PID]*announcement) plan {
 			p.adds = append(p.adds, a)
 		}
 	}
-	slices.Sort(p.removes)
-	slices.SortFunc(p.adds, byPosition)
+	sortBy(p.removes, ascending)
+	sortBy(p.adds, byPosition)
 	return p
 }
 
@@ -264,16 +263,16 @@ func judgePlan(want plan, c Committed, p *mls.Processed) Code {
 		removes = append(removes, m.Leaf)
 	}
 	expected := want.digests()
-	slices.SortFunc(adds, compareHashes)
-	slices.SortFunc(expected, compareHashes)
-	slices.Sort(removes)
+	sortBy(adds, hashLess)
+	sortBy(expected, hashLess)
+	sortBy(removes, ascending)
 	if !slices.Equal(adds, expected) || !slices.Equal(removes, want.removes) {
 		return CodeRosterWrong
 	}
 	return ""
 }
 
-func compareHashes(a, b Hash) int { return bytes.Compare(a[:], b[:]) }
+func hashLess(a, b Hash) bool { return bytes.Compare(a[:], b[:]) < 0 }
 
 // judgeRefresh judges a commit that changes nobody.
 func (s *Session) judgeRefresh(e Entry, author PID) Code {
@@ -305,24 +304,24 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 	data, ok := find(info.Extensions, mls.ExtensionConclaveCommit)
 	w, err := decodeWelcomeExtension(data)
 	if !ok || err != nil || w.commit != c.CommitDigest {
-		return 0, nil, fmt.Errorf("%w: it is not this commit's", errWelcome)
+		return 0, nil, fail.With(errWelcome, "it is not this commit's")
 	}
 	if err := s.judgeWelcomeCommit(c, g, w.place); err != nil {
 		return 0, nil, err
 	}
 	if code := s.ledger.judgePlace(w.place, e.Position); code != "" || !s.ledger.isTurn(w.place.parent) {
-		return 0, nil, fmt.Errorf("%w: it does not fit the log", errWelcome)
+		return 0, nil, fail.With(errWelcome, "it does not fit the log")
 	}
 	if !bytes.Equal(g.GroupID(), s.ledger.groupID[:]) || g.Suite() != s.cfg.Link.suite() ||
 		!sameExtensions(g.Extensions(), groupContextExtensions(s.groupExtension(c.Generation))) {
-		return 0, nil, fmt.Errorf("%w: it is another group's", errWelcome)
+		return 0, nil, fail.With(errWelcome, "it is another group's")
 	}
 	roster, ok := s.ledger.rosterAt(w.place.x)
 	if !ok || roster[s.cfg.PID] == nil || roster[s.cfg.PID].digest != own {
-		return 0, nil, fmt.Errorf("%w: our KeyPackage was not announced at its position", errWelcome)
+		return 0, nil, fail.With(errWelcome, "our KeyPackage was not announced at its position")
 	}
 	if signer, _ := g.Member(info.Signer); string(signer.Identity) != string(e.PID[:]) {
-		return 0, nil, fmt.Errorf("%w: its signer is not the entry's participant", errWelcome)
+		return 0, nil, fail.With(errWelcome, "its signer is not the entry's participant")
 	}
 	return w.place.x, roster, s.judgeTree(g, roster)
 }
@@ -333,14 +332,14 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 func (s *Session) judgeWelcomeCommit(c Committed, g *mls.Group, at place) error {
 	v, err := mls.PeekPrivateMessage(c.Commit)
 	if err != nil || v.ContentType != contentCommit || sha256.Sum256(c.Commit) != c.CommitDigest {
-		return fmt.Errorf("%w: without its commit", errWelcome)
+		return fail.With(errWelcome, "without its commit")
 	}
 	a, err := decodeCommitAAD(v.AAD)
 	if err != nil || a != (commitAAD{c.Generation, at, s.cfg.Link.Version}) {
-		return fmt.Errorf("%w: its commit says another place", errWelcome)
+		return fail.With(errWelcome, "its commit says another place")
 	}
 	if !bytes.Equal(v.GroupID, g.GroupID()) || v.Epoch+1 != g.Epoch() || g.Epoch() >= uint64(len(s.ledger.turns)) {
-		return fmt.Errorf("%w: epoch %d by a commit of epoch %d", errWelcome, g.Epoch(), v.Epoch)
+		return fail.With(errWelcome, "epoch "+strconv.FormatUint(g.Epoch(), 10)+" by a commit of epoch "+strconv.FormatUint(v.Epoch, 10))
 	}
 	return nil
 }
@@ -353,16 +352,16 @@ func (s *Session) judgeTree(g *mls.Group, roster map[PID]*announcement) error {
 		pid, ok := pidOf(m.Identity)
 		a := roster[pid]
 		if !ok || a == nil || seen[pid] || !bytes.Equal(m.SignatureKey, a.key[:]) {
-			return fmt.Errorf("%w: a member was not present", errWelcome)
+			return fail.With(errWelcome, "a member was not present")
 		}
 		data, ok := only(m.Extensions, mls.ExtensionConclaveIdentity)
 		if !ok || sha256.Sum256(data) != a.sealed {
-			return fmt.Errorf("%w: a member's identity is not the announced one", errWelcome)
+			return fail.With(errWelcome, "a member's identity is not the announced one")
 		}
 		seen[pid] = true
 	}
 	if len(seen) != len(roster) {
-		return fmt.Errorf("%w: somebody present is not a member", errWelcome)
+		return fail.With(errWelcome, "somebody present is not a member")
 	}
 	return nil
 }
@@ -383,10 +382,19 @@ func find(list []mls.Extension, t uint16) (data []byte, ok bool) {
 // endian, mod 10^5.
 func SafetyNumber(epochAuthenticator []byte) string {
 	sum := sha512.Sum512(append([]byte("conclave/1 safety"), epochAuthenticator...))
-	groups := make([]string, 6)
-	for i := range groups {
+	var text []byte
+	for i := range 6 {
 		v := append(make([]byte, 3, 8), sum[5*i:5*i+5]...)
-		groups[i] = fmt.Sprintf("%05d", binary.BigEndian.Uint64(v)%100000)
+		text = appendGroup(text, binary.BigEndian.Uint64(v)%100000)
 	}
-	return strings.Join(groups, " ")
+	return string(text[1:])
+}
+
+// appendGroup appends a space and the 5 decimal digits of n.
+func appendGroup(dst []byte, n uint64) []byte {
+	dst = append(dst, ' ')
+	for unit := uint64(10000); unit > 0; unit /= 10 {
+		dst = append(dst, '0'+byte(n/unit%10))
+	}
+	return dst
 }

@@ -1,6 +1,10 @@
 package framecrypt
 
-import "fmt"
+import (
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
+)
 
 // Codec says how a frame is encoded. Its number is authenticated with each frame
 // and not sent.
@@ -36,7 +40,7 @@ func ClearPrefix(c Codec, frame []byte) (int, error) {
 	case VP8:
 		n = vp8Clear(frame)
 	default:
-		return 0, fmt.Errorf("%w %d", ErrCodec, uint8(c))
+		return 0, fail.With(ErrCodec, strconv.Itoa(int(c)))
 	}
 	if len(frame) < n {
 		return 0, ErrShortFrame

@@ -1,9 +1,10 @@
 package framecrypt
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/sframe"
 )
 
@@ -39,7 +40,7 @@ func NewRing() *Ring { return &Ring{} }
 // The error is [ErrEpoch]; nothing has changed then.
 func (r *Ring) Start(id Epoch, own Leaf, members, removed []Leaf, key BaseKey) error {
 	if err := r.startable(id, own, members, key); err != nil {
-		return fmt.Errorf("start epoch %v: %w", id, err)
+		return fail.At("start epoch "+id.String(), err)
 	}
 	r.endIf(func(e *epoch) bool {
 		return e.id.Generation != id.Generation || !e.id.Less(id) || residue(e.id) == residue(id)
@@ -64,17 +65,17 @@ func (r *Ring) Start(id Epoch, own Leaf, members, removed []Leaf, key BaseKey) e
 
 func (r *Ring) startable(id Epoch, own Leaf, members []Leaf, key BaseKey) error {
 	if len(key.bytes()) != suite.KeySize() {
-		return fmt.Errorf("%w: base key of %d bytes", ErrEpoch, len(key.bytes()))
+		return fail.With(ErrEpoch, "base key of "+strconv.Itoa(len(key.bytes()))+" bytes")
 	}
 	if len(members) == 0 || max(own, slices.Max(members)) > MaxLeaf || !slices.Contains(members, own) {
-		return fmt.Errorf("%w: own leaf %d among %d members", ErrEpoch, own, len(members))
+		return fail.With(ErrEpoch, "own leaf "+strconv.Itoa(int(own))+" among "+strconv.Itoa(len(members))+" members")
 	}
 	if r.started && id.Generation < r.newest.Generation {
-		return fmt.Errorf("%w: an old generation", ErrEpoch)
+		return fail.With(ErrEpoch, "an old generation")
 	}
 	for _, e := range r.live {
 		if e.key.Equal(key) {
-			return fmt.Errorf("%w: the key of epoch %v", ErrEpoch, e.id)
+			return fail.With(ErrEpoch, "the key of epoch "+e.id.String())
 		}
 	}
 	return nil
@@ -86,10 +87,10 @@ func (r *Ring) startable(id Epoch, own Leaf, members []Leaf, key BaseKey) error 
 func (r *Ring) SendWith(id Epoch) error {
 	e := r.find(id)
 	if e == nil {
-		return fmt.Errorf("send with epoch %v: %w: not live", id, ErrEpoch)
+		return fail.At("send with epoch "+id.String(), fail.With(ErrEpoch, "not live"))
 	}
 	if r.sending != nil && id.Less(r.sending.id) {
-		return fmt.Errorf("send with epoch %v after %v: %w", id, r.sending.id, ErrEpoch)
+		return fail.At("send with epoch "+id.String()+" after "+r.sending.id.String(), ErrEpoch)
 	}
 	r.sending = e
 	return nil

@@ -2,7 +2,7 @@ package framecrypt
 
 import (
 	"crypto/subtle"
-	"fmt"
+	"strconv"
 
 	"github.com/conclave-sfu/conclave/e2ee/sframe"
 )
@@ -28,7 +28,9 @@ func (e Epoch) Less(o Epoch) bool {
 }
 
 // String is "generation.number".
-func (e Epoch) String() string { return fmt.Sprintf("%d.%d", e.Generation, e.Number) }
+func (e Epoch) String() string {
+	return strconv.FormatUint(uint64(e.Generation), 10) + "." + strconv.FormatUint(e.Number, 10)
+}
 
 // BaseKey is an epoch's SFrame base_key (RFC 9605, Section 5.2). Copies share the
 // secret: erasing one erases all. The zero BaseKey has none.
@@ -99,7 +101,7 @@ func (c Context) String() string {
 	case ScreenAudio:
 		return "screen-audio"
 	}
-	return fmt.Sprintf("context %d", uint8(c))
+	return "context " + strconv.Itoa(int(c))
 }
 
 // The layout of a KID: context, leaf index, epoch mod 64 (RFC 9605, Section 5.2).

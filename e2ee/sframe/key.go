@@ -8,8 +8,9 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // Suite is an SFrame cipher suite (RFC 9605, Section 4.5).
@@ -60,21 +61,21 @@ func (s Suite) Derive(baseKey []byte, kid KID) (key, salt []byte, err error) {
 	case AES256GCMSHA512:
 		return derive(sha512.New, s, baseKey, kid)
 	}
-	return nil, nil, fmt.Errorf("%w %#04x", ErrSuite, uint16(s))
+	return nil, nil, fail.With(ErrSuite, fail.Hex(uint16(s)))
 }
 
 func derive[H hash.Hash](h func() H, s Suite, baseKey []byte, kid KID) (key, salt []byte, err error) {
 	secret, err := hkdf.Extract(h, baseKey, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sframe: extract the secret: %w", err)
+		return nil, nil, fail.At("sframe: extract the secret", err)
 	}
 	defer clear(secret)
 	if key, err = hkdf.Expand(h, secret, label("key ", kid, s), s.KeySize()); err != nil {
-		return nil, nil, fmt.Errorf("sframe: expand the key: %w", err)
+		return nil, nil, fail.At("sframe: expand the key", err)
 	}
 	if salt, err = hkdf.Expand(h, secret, label("salt ", kid, s), NonceSize); err != nil {
 		clear(key)
-		return nil, nil, fmt.Errorf("sframe: expand the salt: %w", err)
+		return nil, nil, fail.At("sframe: expand the salt", err)
 	}
 	return key, salt, nil
 }
@@ -110,11 +111,11 @@ func NewKey(s Suite, baseKey []byte, kid KID) (*Key, error) {
 	defer clear(salt)
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("sframe: %w", err)
+		return nil, fail.At("sframe", err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, fmt.Errorf("sframe: %w", err)
+		return nil, fail.At("sframe", err)
 	}
 	k := &Key{kid: kid, aead: aead, aad: make([]byte, 0, 64)}
 	copy(k.salt[:], salt)
