@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -63,6 +64,9 @@ type Config struct {
 	// OnRoster, if set, is told each epoch that begins. It is called by the client's loop
 	// and must not block.
 	OnRoster func(Roster)
+	// Route, if set, leads media through a relay: it is told where the server's media is,
+	// and gives where to send instead. It is called by the client's loop.
+	Route func(server netip.AddrPort) (netip.AddrPort, error)
 	// Logger takes joins, losses and what is odd. Nil logs nothing.
 	Logger *zap.Logger
 }
@@ -80,6 +84,19 @@ type Track struct {
 	// Sent, if set, is told under which KID and CTR the last sample was sealed, before
 	// it is written to the network.
 	Sent func(Sealed)
+	// Layers, if there are any, are the encodings of a video's simulcast, lowest first;
+	// Next and Sent of the track are not used then. Upper layers are not sent, nor asked
+	// for key frames, while the path does not bear them.
+	Layers []Layer
+}
+
+// Layer is one encoding of a simulcast. Its functions are called by a goroutine of the
+// layer.
+type Layer struct {
+	// RID names the layer (RFC 8851).
+	RID  string
+	Next func(keyFrame bool) Sample
+	Sent func(Sealed)
 }
 
 // Sample is one encoded frame.
@@ -88,6 +105,9 @@ type Sample struct {
 	Data []byte
 	// Ticks is the duration on the codec's RTP clock: 90 kHz for video, 48 kHz for Opus.
 	Ticks uint32
+	// Loudness of audio in dB above the lowest that a header extension can say (RFC 6464),
+	// 0 for silence, to 127.
+	Loudness uint8
 }
 
 // Sealed says what a frame was sealed under.
@@ -110,6 +130,9 @@ type Frame struct {
 	MID string
 	// Received is when the frame was complete and open.
 	Received time.Time
+	// Key says that it is a key frame. Decodable, that a decoder could show it: nothing is
+	// missing since the last key frame. Of audio both are true.
+	Key, Decodable bool
 	// Data is valid until OnFrame returns.
 	Data []byte
 }
@@ -150,14 +173,30 @@ func checkTracks(tracks []Track) error {
 		switch {
 		case !ok || seen[t.Source]:
 			return fmt.Errorf("%w: source %q unknown or given twice", ErrConfig, t.Source)
-		case t.Next == nil:
+		case t.Next == nil && len(t.Layers) == 0:
 			return fmt.Errorf("%w: %s has no Next", ErrConfig, t.Source)
+		case !layersFit(t):
+			return fmt.Errorf("%w: %s has %d layers, not all of them with a RID and Next of their own", ErrConfig, t.Source, len(t.Layers))
 		case t.Codec != codecFor(ctx):
 			return fmt.Errorf("%w: %s with codec %d", ErrConfig, t.Source, t.Codec)
 		}
 		seen[t.Source] = true
 	}
 	return nil
+}
+
+// maxLayers is how many encodings browsers send.
+const maxLayers = 3
+
+func layersFit(t Track) bool {
+	rids := make(map[string]bool)
+	for _, l := range t.Layers {
+		if l.RID == "" || l.Next == nil || rids[l.RID] {
+			return false
+		}
+		rids[l.RID] = true
+	}
+	return len(t.Layers) == 0 || !t.Codec.Audio() && len(t.Layers) <= maxLayers
 }
 
 // contextOf is the SFrame context of a source.

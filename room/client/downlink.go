@@ -40,12 +40,12 @@ type downlink struct {
 	*receiver
 	mid   string
 	codec framecrypt.Codec
-	// ask sends a NACK for the sequence numbers; nil for audio.
-	ask func([]uint16)
+	ask   asker
 
 	order   reorder
 	frames  assembler
 	waiting earlyQueue
+	picture picture
 	opened  []byte
 	free    []*packet
 	lost    []uint16
@@ -54,9 +54,15 @@ type downlink struct {
 	timed   bool         // a read deadline is set
 }
 
-func newDownlink(r *receiver, mid string, audio bool, ask func([]uint16)) *downlink {
+// asker asks the forwarder; its functions are nil for audio.
+type asker struct {
+	lost     func([]uint16) // a NACK for the sequence numbers
+	keyFrame func()         // a PLI
+}
+
+func newDownlink(r *receiver, mid string, audio bool, ask asker) *downlink {
 	d := &downlink{receiver: r, mid: mid, codec: framecrypt.VP8, ask: ask, frames: &vp8Assembler{}}
-	d.order = reorder{wait: videoWait, nack: ask != nil}
+	d.order = reorder{wait: videoWait, nack: ask.lost != nil}
 	d.waiting.held = r.early
 	if audio {
 		d.codec, d.frames, d.order.wait = framecrypt.Opus, opusAssembler{}, audioWait
@@ -71,6 +77,14 @@ func nackSender(pc *webrtc.PeerConnection, track *webrtc.TrackRemote) func([]uin
 		_ = pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
 			MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(lost),
 		}})
+	}
+}
+
+// pliSender gives the function that asks for a key frame of a track (RFC 4585, 6.3.1).
+func pliSender(pc *webrtc.PeerConnection, track *webrtc.TrackRemote) func() {
+	ssrc := uint32(track.SSRC())
+	return func() {
+		_ = pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}})
 	}
 }
 
@@ -130,14 +144,22 @@ func (d *downlink) drain(now time.Time) {
 		if !ok {
 			break
 		}
-		if frame, ok := d.frames.push(p, gap); ok {
+		frame, ok := d.frames.push(p, gap)
+		if gap || d.frames.broken() != d.broken {
+			d.picture.damage()
+		}
+		if ok {
 			d.open(frame, p.Timestamp, now, false)
 		}
 		d.free = append(d.free, p)
 	}
 	d.waiting.expire(now, func(f earlyFrame) { d.giveUp(f.sealed, now) })
 	if d.lost = d.order.nacks(now, d.lost[:0]); len(d.lost) > 0 {
-		d.ask(d.lost)
+		d.ask.lost(d.lost)
+	}
+	if d.ask.keyFrame != nil && d.picture.wants(now) {
+		d.count.keyFramesWanted.Add(1)
+		d.ask.keyFrame()
 	}
 	d.report()
 }
@@ -165,6 +187,11 @@ func (d *downlink) open(sealed []byte, timestamp uint32, now time.Time, waited b
 }
 
 func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member, timestamp uint32) {
+	key := d.codec.Audio() || vp8Key(frame)
+	decodable := d.codec.Audio() || d.picture.take(info.KID, key)
+	if decodable {
+		d.count.decodable.Add(1)
+	}
 	if d.onFrame == nil {
 		return
 	}
@@ -176,6 +203,8 @@ func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member,
 		Timestamp: timestamp,
 		MID:       d.mid,
 		Received:  time.Now(),
+		Key:       key,
+		Decodable: decodable,
 		Data:      frame,
 	})
 }
@@ -192,6 +221,7 @@ func (d *downlink) giveUp(sealed []byte, now time.Time) {
 
 // refuse counts a frame that was not opened.
 func (d *downlink) refuse(info framecrypt.Info, err error, now time.Time) {
+	d.picture.damage()
 	switch {
 	case errors.Is(err, framecrypt.ErrRemoved):
 		d.count.refused.Add(1)

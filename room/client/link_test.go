@@ -35,7 +35,7 @@ func clipOf(size int) (next func(bool) Sample, keys *int) {
 }
 
 // wire is an uplink whose packets go to a slice.
-func wire(t *testing.T, source signal.Source, codec framecrypt.Codec, keys *keyring, size int) (*uplink, *[]*rtp.Packet, *counters) {
+func wire(t *testing.T, source signal.Source, codec framecrypt.Codec, keys *keyring, size int) (*encoding, *[]*rtp.Packet, *counters) {
 	t.Helper()
 	next, _ := clipOf(size)
 	count := &counters{}
@@ -44,11 +44,12 @@ func wire(t *testing.T, source signal.Source, codec framecrypt.Codec, keys *keyr
 		t.Fatal(err)
 	}
 	var sent []*rtp.Packet
-	u.write = func(p *rtp.Packet) error { sent = append(sent, p); return nil }
-	return u, &sent, count
+	e := u.layers[0]
+	e.write = func(p *rtp.Packet) error { sent = append(sent, p); return nil }
+	return e, &sent, count
 }
 
-func (u *uplink) sendNext() { u.send(u.track.Next(u.wantKey.Swap(false))) }
+func (e *encoding) sendNext() { e.send(e.Next(e.wantKey.Swap(false))) }
 
 func TestUplinkSendsNothingUnsealed(t *testing.T) {
 	keys := newKeyring()
@@ -83,7 +84,7 @@ func TestUplinkSendsNothingUnsealed(t *testing.T) {
 func TestUplinkKeyFrames(t *testing.T) {
 	u, _, count := wire(t, signal.SourceCamera, framecrypt.VP8, keyringWith(t, epochOf(1, 1, 0, 2)), 50)
 	next, keys := clipOf(50)
-	u.track.Next = next
+	u.Next = next
 	for i, step := range []struct {
 		feedback rtcp.Packet
 		muted    bool
@@ -115,18 +116,24 @@ func TestUplinkKeyFrames(t *testing.T) {
 // slot is a downlink under test, with what it delivered.
 type slot struct {
 	*downlink
-	frames []string
-	asked  []uint16
+	frames    []string
+	shown     []bool // whether each of frames is decodable
+	asked     []uint16
+	keyFrames int // asked for
 }
 
 func newSlot(keys *keyring, audio bool) *slot {
 	s := &slot{}
 	r := &receiver{keys: keys, count: &counters{}, early: new(atomic.Int64), onFrame: func(f Frame) {
 		s.frames = append(s.frames, fmt.Sprintf("%s %s %d %v %d", f.From.Name, f.Source, f.CTR, f.Epoch, len(f.Data)))
+		s.shown = append(s.shown, f.Decodable)
 	}}
-	ask := func(lost []uint16) { s.asked = append(s.asked, lost...) }
+	ask := asker{
+		lost:     func(lost []uint16) { s.asked = append(s.asked, lost...) },
+		keyFrame: func() { s.keyFrames++ },
+	}
 	if audio {
-		ask = nil
+		ask = asker{}
 	}
 	s.downlink = newDownlink(r, "3", audio, ask)
 	return s

@@ -153,7 +153,9 @@ func (l *loop) run() {
 	defer close(l.done)
 	defer l.tearDown()
 	for _, u := range l.uplinks {
-		l.running.Go(func() { u.run(l.ctx, l.sending) })
+		for _, e := range u.layers {
+			l.running.Go(func() { e.run(l.ctx, l.sending) })
+		}
 	}
 	l.lostSince = time.Now()
 	l.dial()

@@ -10,7 +10,9 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/transport/v4"
 	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
@@ -54,9 +56,28 @@ func capabilityOf(c framecrypt.Codec) webrtc.RTPCodecCapability {
 	return vp8Capability
 }
 
-// newAPI builds what PeerConnections are made from: VP8 with retransmission, Opus,
-// AES-GCM first, loopback allowed. The process needs one.
-var newAPI = sync.OnceValues(func() (*webrtc.API, error) {
+// newAPI builds what a PeerConnection is made from. What it finds out of its uplink goes
+// to c.
+func newAPI(c *congestion) (*webrtc.API, error) {
+	codecs, err := newCodecs()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := newSettings()
+	if err != nil {
+		return nil, err
+	}
+	interceptors, err := newInterceptors(c)
+	if err != nil {
+		return nil, err
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(interceptors),
+		webrtc.WithSettingEngine(settings)), nil
+}
+
+// newCodecs knows VP8 with retransmission, Opus, and the header extensions of both. The
+// process needs one: each PeerConnection has a copy.
+var newCodecs = sync.OnceValues(func() (*webrtc.MediaEngine, error) {
 	codecs := &webrtc.MediaEngine{}
 	for _, c := range []struct {
 		webrtc.RTPCodecParameters
@@ -70,22 +91,33 @@ var newAPI = sync.OnceValues(func() (*webrtc.API, error) {
 			return nil, fmt.Errorf("register %s: %w", c.MimeType, err)
 		}
 	}
-	interceptors, err := newInterceptors()
-	if err != nil {
-		return nil, err
+	audio, video := webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo
+	for _, kind := range []webrtc.RTPCodecType{audio, video} {
+		codecs.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, kind)
 	}
-	settings, err := newSettings()
-	if err != nil {
-		return nil, err
+	for _, e := range []struct {
+		uri   string
+		kinds []webrtc.RTPCodecType
+	}{
+		{sdp.SDESMidURI, []webrtc.RTPCodecType{audio, video}},
+		{sdp.TransportCCURI, []webrtc.RTPCodecType{audio, video}},
+		{sdp.AudioLevelURI, []webrtc.RTPCodecType{audio}},
+		{sdp.SDESRTPStreamIDURI, []webrtc.RTPCodecType{video}},
+		{sdp.SDESRepairRTPStreamIDURI, []webrtc.RTPCodecType{video}},
+	} {
+		for _, kind := range e.kinds {
+			if err := codecs.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: e.uri}, kind); err != nil {
+				return nil, fmt.Errorf("register %s: %w", e.uri, err)
+			}
+		}
 	}
-	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(interceptors),
-		webrtc.WithSettingEngine(settings)), nil
+	return codecs, nil
 })
 
-// newInterceptors gives sender and receiver reports, and answers to NACKs on the
-// uplink. What a slot lacks, its downlink asks for itself: it alone knows what was
-// repaired.
-func newInterceptors() (*interceptor.Registry, error) {
+// newInterceptors gives sender and receiver reports, transport-wide feedback of both
+// directions, and answers to NACKs on the uplink. What a slot lacks, its downlink asks
+// for itself: it alone knows what was repaired.
+func newInterceptors(c *congestion) (*interceptor.Registry, error) {
 	r := &interceptor.Registry{}
 	senders, err := report.NewSenderInterceptor()
 	if err != nil {
@@ -99,13 +131,18 @@ func newInterceptors() (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a NACK responder: %w", err)
 	}
-	for _, f := range []interceptor.Factory{senders, receivers, responder} {
+	feedback, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("make transport-wide feedback: %w", err)
+	}
+	// What is added first is nearest to the network.
+	for _, f := range []interceptor.Factory{&transportCC{congestion: c}, senders, receivers, feedback, responder} {
 		r.Add(f)
 	}
 	return r, nil
 }
 
-func newSettings() (webrtc.SettingEngine, error) {
+var newSettings = sync.OnceValues(func() (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	std, err := stdnet.NewNet()
 	if err != nil {
@@ -118,7 +155,7 @@ func newSettings() (webrtc.SettingEngine, error) {
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.LoggerFactory = quiet{}
 	return s, nil
-}
+})
 
 // bufferedNet gives its UDP sockets a larger receive buffer.
 type bufferedNet struct{ transport.Net }
@@ -141,10 +178,11 @@ func (quiet) NewLogger(string) logging.LeveledLogger {
 // media is one PeerConnection: sendonly for each uplink, and a pool of slots.
 type media struct {
 	// Immutable.
-	number uint32 // signal.Offer.Connection
-	pc     *webrtc.PeerConnection
-	tracks []*webrtc.RTPTransceiver // of the uplinks
-	source []signal.Source          // of each of tracks
+	number     uint32 // signal.Offer.Connection
+	pc         *webrtc.PeerConnection
+	uplinks    []*uplink
+	tracks     []*webrtc.RTPTransceiver // of the uplinks
+	congestion *congestion
 
 	// Owned by the loop.
 	video, audio int           // slots
@@ -153,9 +191,10 @@ type media struct {
 
 // newMedia opens a PeerConnection. onState and onTrack are called from Pion's
 // goroutines.
-func newMedia(number uint32, uplinks []*uplink, onState func(webrtc.PeerConnectionState),
+func newMedia(number uint32, uplinks []*uplink, count *counters, onState func(webrtc.PeerConnectionState),
 	onTrack func(*webrtc.PeerConnection, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
-	api, err := newAPI()
+	c := newCongestion(mostLayers(uplinks), count)
+	api, err := newAPI(c)
 	if err != nil {
 		return nil, err
 	}
@@ -163,18 +202,38 @@ func newMedia(number uint32, uplinks []*uplink, onState func(webrtc.PeerConnecti
 	if err != nil {
 		return nil, fmt.Errorf("open a PeerConnection: %w", err)
 	}
-	m := &media{number: number, pc: pc}
+	m := &media{number: number, pc: pc, uplinks: uplinks, congestion: c}
 	pc.OnConnectionStateChange(onState)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
 	for _, u := range uplinks {
-		t, err := pc.AddTransceiverFromTrack(u.local, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		t, err := addUplink(pc, u)
 		if err != nil {
 			_ = pc.Close()
 			return nil, fmt.Errorf("add %s to the PeerConnection: %w", u.track.Source, err)
 		}
-		m.tracks, m.source = append(m.tracks, t), append(m.source, u.track.Source)
+		m.tracks = append(m.tracks, t)
 	}
 	return m, nil
+}
+
+// addUplink adds a sendonly section, with all encodings.
+func addUplink(pc *webrtc.PeerConnection, u *uplink) (*webrtc.RTPTransceiver, error) {
+	init := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}
+	t, err := pc.AddTransceiverFromTrack(u.layers[0].local, init)
+	for _, e := range u.layers[1:] {
+		if err == nil {
+			err = t.Sender().AddEncoding(e.local)
+		}
+	}
+	return t, err
+}
+
+func mostLayers(uplinks []*uplink) int {
+	most := 1
+	for _, u := range uplinks {
+		most = max(most, len(u.layers))
+	}
+	return most
 }
 
 // grow makes the pool at least as large as said.
@@ -212,7 +271,7 @@ func (m *media) offer() error {
 	}
 	offer := &signal.Offer{Connection: m.number, SDP: sdp.SDP}
 	for i, t := range m.tracks {
-		offer.Tracks = append(offer.Tracks, signal.OfferTrack{MID: t.Mid(), Source: m.source[i]})
+		offer.Tracks = append(offer.Tracks, signal.OfferTrack{MID: t.Mid(), Source: m.uplinks[i].track.Source})
 	}
 	m.pending = offer
 	return nil
@@ -224,6 +283,9 @@ func (m *media) answer(sdp string) error {
 		return fmt.Errorf("take the answer: %w", err)
 	}
 	m.pending = nil
+	for i, t := range m.tracks {
+		m.uplinks[i].labels.Store(labelsOf(t))
+	}
 	return nil
 }
 

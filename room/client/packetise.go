@@ -8,9 +8,9 @@ import (
 )
 
 // maxRTP bounds an RTP packet in bytes, header included: with the header extensions,
-// the SRTP tag and the headers below it a packet stays within 1,280 bytes, IPv6's
-// smallest MTU.
-const maxRTP = 1200
+// the SRTP tag and the headers below it a packet, and its retransmission, stay within
+// 1,280 bytes, IPv6's smallest MTU.
+const maxRTP = 1180
 
 // packetiser cuts sealed frames into RTP packets. To it a frame is opaque bytes.
 // Payload type and SSRC are set by the track that the packets are written to.

@@ -94,7 +94,7 @@ func (l *loop) sendEpoch(o e2ee.SendEpoch) {
 	}
 	l.canSend = true
 	for _, u := range l.uplinks {
-		u.wantKey.Store(true) // who was added in this epoch can decode from here on
+		u.askKeyFrames() // who was added in this epoch can decode from here on
 	}
 	l.checkJoined()
 }

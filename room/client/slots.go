@@ -35,7 +35,7 @@ func (l *loop) openMedia() {
 	}
 	l.mediaNumber++
 	number := l.mediaNumber
-	m, err := newMedia(number, l.uplinks, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
+	m, err := newMedia(number, l.uplinks, &l.count, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
 	if err != nil {
 		l.finish(err)
 		return
@@ -43,7 +43,9 @@ func (l *loop) openMedia() {
 	l.count.peerConnections.Add(1)
 	l.media = m
 	for i, t := range m.tracks {
-		l.running.Go(func() { l.uplinks[i].feedback(t.Sender()) })
+		for _, e := range l.uplinks[i].layers {
+			l.running.Go(func() { e.feedback(t.Sender(), m.congestion) })
+		}
 	}
 	video, audio := l.needed()
 	l.grow(max(video, l.cfg.VideoSlots), max(audio, l.cfg.AudioSlots))
@@ -71,20 +73,30 @@ func (l *loop) answer(re uint32, a *signal.Answer) {
 		return // of a PeerConnection or an offer that was replaced
 	}
 	l.offerID = 0
-	if err := l.media.answer(a.SDP); err != nil {
+	if err := l.takeAnswer(a.SDP); err != nil {
 		l.failMedia(err)
 		return
 	}
 	l.unsettle(settleTime) // the pool may have to grow again
 }
 
+func (l *loop) takeAnswer(sdp string) error {
+	if l.cfg.Route != nil {
+		var err error
+		if sdp, err = reroute(sdp, l.cfg.Route); err != nil {
+			return err
+		}
+	}
+	return l.media.answer(sdp)
+}
+
 // receive receives a slot, in a goroutine of Pion's: it is called when the slot's
 // first packet is there.
 func (l *loop) receive(pc *webrtc.PeerConnection, t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 	audio := t.Kind() == webrtc.RTPCodecTypeAudio
-	var ask func([]uint16)
+	var ask asker
 	if !audio {
-		ask = nackSender(pc, t)
+		ask = asker{lost: nackSender(pc, t), keyFrame: pliSender(pc, t)}
 	}
 	d := newDownlink(l.receiver, midOf(pc, r), audio, ask)
 	l.running.Go(func() { d.run(remote{t}) })

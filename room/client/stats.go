@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Stats are counters since [Join].
@@ -29,11 +30,25 @@ type Stats struct {
 	// FramesSent were sealed and written. FramesUnsent came before there was a key to
 	// seal them with, and were dropped.
 	FramesSent, FramesUnsent uint64
-	// KeyFramesAsked are requests of viewers for a key frame.
-	KeyFramesAsked uint64
+	// FramesDecodable are those of FramesOpened that a decoder could show.
+	FramesDecodable uint64
+	// KeyFramesAsked are requests of viewers for a key frame, KeyFramesWanted those that
+	// this participant made since its picture was damaged.
+	KeyFramesAsked, KeyFramesWanted uint64
+	// Uplink is what the forwarder says of the path to it.
+	Uplink Uplink
 	// Resumed counts connections that were lost and resumed, Rejoined those that ended in
 	// joining anew, Connections the PeerConnections.
 	Resumed, Rejoined, Connections uint64
+}
+
+// Uplink is what transport-wide feedback says of what was sent.
+type Uplink struct {
+	Acknowledged, Lost uint64 // packets
+	// Rate of what arrived, in bits a second, and Delay that the path added to its
+	// shortest, over the last second that there was feedback for.
+	Rate  uint64
+	Delay time.Duration
 }
 
 // Failed is the sum of FramesFailed.
@@ -49,8 +64,12 @@ func (s Stats) Failed() uint64 {
 type counters struct {
 	received, lost, recovered          atomic.Uint64
 	opened, early, refused, broken     atomic.Uint64
+	decodable, keyFramesWanted         atomic.Uint64
 	sent, unsent, keyFramesAsked       atomic.Uint64
 	resumed, rejoined, peerConnections atomic.Uint64
+	acknowledged, uplinkLost           atomic.Uint64
+	uplinkRate                         atomic.Uint64
+	uplinkDelay                        atomic.Int64
 
 	mu     sync.Mutex
 	failed map[string]uint64 // Guarded by mu. Keys are stable codes, so few.
@@ -80,9 +99,15 @@ func (c *counters) snapshot() Stats {
 		FramesBroken:     c.broken.Load(),
 		FramesSent:       c.sent.Load(),
 		FramesUnsent:     c.unsent.Load(),
+		FramesDecodable:  c.decodable.Load(),
 		KeyFramesAsked:   c.keyFramesAsked.Load(),
-		Resumed:          c.resumed.Load(),
-		Rejoined:         c.rejoined.Load(),
-		Connections:      c.peerConnections.Load(),
+		KeyFramesWanted:  c.keyFramesWanted.Load(),
+		Uplink: Uplink{
+			Acknowledged: c.acknowledged.Load(), Lost: c.uplinkLost.Load(),
+			Rate: c.uplinkRate.Load(), Delay: time.Duration(c.uplinkDelay.Load()),
+		},
+		Resumed:     c.resumed.Load(),
+		Rejoined:    c.rejoined.Load(),
+		Connections: c.peerConnections.Load(),
 	}
 }

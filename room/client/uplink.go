@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
@@ -17,19 +18,33 @@ import (
 // rather than sending a burst.
 const maxBehind = 500 * time.Millisecond
 
-// uplink sends one track: it takes samples at their time, seals and packetises them.
-// It outlives a PeerConnection.
+// uplink sends one track, in one encoding or in several. It outlives a PeerConnection.
 type uplink struct {
 	// Immutable.
 	track   Track
 	context framecrypt.Context
-	local   *webrtc.TrackLocalStaticRTP
 	keys    *keyring
 	count   *counters
-	write   func(*rtp.Packet) error // to local; its error says that nobody is bound
+	layers  []*encoding // lowest first
+
+	muted atomic.Bool
+	// allowed is how many of the layers the path bears.
+	allowed atomic.Int32
+	// labels are those of the PeerConnection that there is.
+	labels atomic.Pointer[labels]
+}
+
+// encoding is one layer of a track: it takes samples at their time, seals and packetises
+// them.
+type encoding struct {
+	// Immutable.
+	*uplink
+	Layer
+	place int // among the layers
+	local *webrtc.TrackLocalStaticRTP
+	write func(*rtp.Packet) error // to local; its error says that nobody is bound
 
 	wantKey atomic.Bool // a key frame was asked for
-	muted   atomic.Bool
 
 	// Owned by run.
 	packets *packetiser
@@ -38,27 +53,47 @@ type uplink struct {
 
 func newUplink(t Track, keys *keyring, count *counters) (*uplink, error) {
 	ctx, _ := contextOf(t.Source)
-	local, err := webrtc.NewTrackLocalStaticRTP(capabilityOf(t.Codec), string(t.Source), "conclave")
-	if err != nil {
-		return nil, fmt.Errorf("make a track for %s: %w", t.Source, err)
+	u := &uplink{track: t, context: ctx, keys: keys, count: count}
+	layers := t.Layers
+	if len(layers) == 0 {
+		layers = []Layer{{Next: t.Next, Sent: t.Sent}}
 	}
-	u := &uplink{
-		track: t, context: ctx, local: local, keys: keys, count: count,
-		write:   local.WriteRTP,
-		packets: newPacketiser(!ctx.Audio()),
+	u.allowed.Store(int32(len(layers)))
+	for i, l := range layers {
+		e, err := newEncoding(u, i, l)
+		if err != nil {
+			return nil, err
+		}
+		u.layers = append(u.layers, e)
 	}
-	u.wantKey.Store(true)
 	return u, nil
 }
 
+func newEncoding(u *uplink, place int, l Layer) (*encoding, error) {
+	var options []func(*webrtc.TrackLocalStaticRTP)
+	if l.RID != "" {
+		options = append(options, webrtc.WithRTPStreamID(l.RID))
+	}
+	local, err := webrtc.NewTrackLocalStaticRTP(capabilityOf(u.track.Codec), string(u.track.Source), "conclave", options...)
+	if err != nil {
+		return nil, fmt.Errorf("make a track for %s: %w", u.track.Source, err)
+	}
+	e := &encoding{
+		uplink: u, Layer: l, place: place, local: local, write: local.WriteRTP,
+		packets: newPacketiser(!u.context.Audio()),
+	}
+	e.wantKey.Store(true)
+	return e, nil
+}
+
 // run sends until ctx is done or the track ends. It waits for start first.
-func (u *uplink) run(ctx context.Context, start <-chan struct{}) {
+func (e *encoding) run(ctx context.Context, start <-chan struct{}) {
 	select {
 	case <-start:
 	case <-ctx.Done():
 		return
 	}
-	rate := time.Duration(u.local.Codec().ClockRate)
+	rate := time.Duration(e.local.Codec().ClockRate)
 	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -68,11 +103,11 @@ func (u *uplink) run(ctx context.Context, start <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		sample := u.track.Next(u.wantKey.Swap(false))
+		sample := e.Next(e.wantKey.Swap(false))
 		if sample.Ticks == 0 {
 			return
 		}
-		u.send(sample)
+		e.send(sample)
 		due = due.Add(time.Duration(sample.Ticks) * time.Second / rate)
 		if now := time.Now(); now.Sub(due) > maxBehind {
 			due = now
@@ -81,48 +116,115 @@ func (u *uplink) run(ctx context.Context, start <-chan struct{}) {
 	}
 }
 
-// send seals a sample and writes its packets. Without a key it is dropped, and the
-// next one has to be a key frame.
-func (u *uplink) send(sample Sample) {
-	defer u.packets.advance(sample.Ticks)
-	if u.muted.Load() {
-		u.wantKey.Store(true)
-		return
+// askKeyFrames has every layer go on with a key frame.
+func (u *uplink) askKeyFrames() {
+	for _, e := range u.layers {
+		e.wantKey.Store(true)
 	}
-	sealed, by, err := u.keys.seal(u.sealed[:0], u.context, u.track.Codec, sample.Data)
-	if err != nil {
-		u.count.unsent.Add(1)
-		u.wantKey.Store(true)
-		return
-	}
-	u.sealed = sealed
-	if u.track.Sent != nil && len(sealed) > 0 {
-		u.track.Sent(by)
-	}
-	for _, p := range u.packets.packets(sealed) {
-		_ = u.write(p) // fails only where a PeerConnection has just closed
-	}
-	u.count.sent.Add(1)
 }
 
-// feedback reads what the forwarder says of the track, until the sender ends. The
-// interceptors below answer the NACKs.
-func (u *uplink) feedback(sender *webrtc.RTPSender) {
+// silent says whether the layer is not sent for now.
+func (e *encoding) silent() bool {
+	return e.muted.Load() || e.place >= int(e.allowed.Load())
+}
+
+// send seals a sample and writes its packets. Without a key it is dropped, and the
+// next one has to be a key frame.
+func (e *encoding) send(sample Sample) {
+	defer e.packets.advance(sample.Ticks)
+	if e.silent() {
+		e.wantKey.Store(true)
+		return
+	}
+	sealed, by, err := e.keys.seal(e.sealed[:0], e.context, e.track.Codec, sample.Data)
+	if err != nil {
+		e.count.unsent.Add(1)
+		e.wantKey.Store(true)
+		return
+	}
+	e.sealed = sealed
+	if e.Sent != nil && len(sealed) > 0 {
+		e.Sent(by)
+	}
+	l := e.labels.Load()
+	for _, p := range e.packets.packets(sealed) {
+		l.put(&p.Header, e.RID, sample.Loudness, e.context.Audio())
+		_ = e.write(p) // fails only where a PeerConnection has just closed
+	}
+	e.count.sent.Add(1)
+}
+
+// feedback reads what the forwarder says of the layer, until the sender ends. The
+// interceptors below answer the NACKs, and c takes the rest.
+func (e *encoding) feedback(sender *webrtc.RTPSender, c *congestion) {
 	for {
-		packets, _, err := sender.ReadRTCP()
+		packets, _, err := sender.ReadSimulcastRTCP(e.RID)
 		if err != nil {
 			return
 		}
-		u.answer(packets)
+		e.answer(packets)
+		if len(e.layers) > 1 {
+			e.allowed.Store(int32(min(c.allowed(), len(e.layers))))
+		}
 	}
 }
 
-func (u *uplink) answer(packets []rtcp.Packet) {
+func (e *encoding) answer(packets []rtcp.Packet) {
 	for _, p := range packets {
 		switch p.(type) {
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-			u.count.keyFramesAsked.Add(1)
-			u.wantKey.Store(true)
+			e.count.keyFramesAsked.Add(1)
+			e.wantKey.Store(true)
 		}
 	}
+}
+
+// labels are the header extensions (RFC 8285) that say what a packet belongs to, and how
+// loud it is. An id of 0 was not negotiated.
+type labels struct {
+	midID, ridID, levelID uint8
+	mid                   string
+}
+
+// labelsOf reads what was negotiated for a transceiver.
+func labelsOf(t *webrtc.RTPTransceiver) *labels {
+	l := &labels{mid: t.Mid()}
+	for _, e := range t.Sender().GetParameters().HeaderExtensions {
+		switch e.URI {
+		case sdp.SDESMidURI:
+			l.midID = uint8(e.ID)
+		case sdp.SDESRTPStreamIDURI:
+			l.ridID = uint8(e.ID)
+		case sdp.AudioLevelURI:
+			l.levelID = uint8(e.ID)
+		}
+	}
+	return l
+}
+
+// put labels a packet; nil puts nothing.
+func (l *labels) put(h *rtp.Header, rid string, loudness uint8, audio bool) {
+	if l == nil {
+		return
+	}
+	set := func(id uint8, value []byte) {
+		if id != 0 && len(value) > 0 {
+			_ = h.SetExtension(id, value) // fails for values longer than the form bears
+		}
+	}
+	set(l.midID, []byte(l.mid))
+	if audio {
+		set(l.levelID, []byte{levelOf(loudness)})
+		return
+	}
+	set(l.ridID, []byte(rid))
+}
+
+// levelOf is the octet of an audio level (RFC 6464, Section 3): the top bit says that
+// it is speech, the others how far below the loudest it is, in dB.
+func levelOf(loudness uint8) byte {
+	if loudness == 0 {
+		return 127
+	}
+	return 0x80 | 127 - min(loudness, 127)
 }

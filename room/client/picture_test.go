@@ -1,0 +1,125 @@
+package client
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
+)
+
+func TestPicture(t *testing.T) {
+	alice, bob := framecrypt.MakeKID(framecrypt.Camera, 1, 3), framecrypt.MakeKID(framecrypt.Camera, 2, 3)
+	next := framecrypt.MakeKID(framecrypt.Camera, 1, 4)
+	var p picture
+	if p.take(alice, false) || p.wants(at(0)) {
+		t.Error("a picture begins without a key frame, or asks for its first")
+	}
+	if !p.take(alice, true) || !p.take(next, false) || p.wants(at(0)) {
+		t.Error("not whole after a key frame, into the next epoch")
+	}
+	p.damage()
+	if p.take(next, false) || !p.wants(at(0)) || p.wants(at(200)) || !p.wants(at(300)) {
+		t.Error("does not ask for a key frame each interval while it is damaged")
+	}
+	if !p.take(next, true) || p.wants(at(900)) {
+		t.Error("a key frame does not mend it")
+	}
+	if p.take(bob, false) || p.take(bob, false) || !p.take(bob, true) {
+		t.Error("another's frames are decodable before their key frame")
+	}
+}
+
+// TestDownlinkAsksForAKeyFrame loses a packet for good.
+func TestDownlinkAsksForAKeyFrame(t *testing.T) {
+	u, sent, _ := wire(t, signal.SourceCamera, framecrypt.VP8, keyringWith(t, epochOf(1, 1, 0, 2)), 3000)
+	s := newSlot(keyringWith(t, epochOf(1, 1, 1, 2)), false)
+	for range 3 {
+		u.sendNext()
+	}
+	for i, p := range *sent {
+		if i != 4 {
+			s.arrive(at(0), p)
+		}
+	}
+	if s.keyFrames != 0 {
+		t.Error("asks for a key frame while the packet may still come")
+	}
+	s.drain(at(0).Add(videoWait))
+	if s.keyFrames != 1 || !slices.Equal(s.shown, []bool{true, false}) {
+		t.Errorf("asked for %d key frames, frames decodable: %v", s.keyFrames, s.shown)
+	}
+	u.answer(nil)
+	u.wantKey.Store(true)
+	*sent = nil
+	u.sendNext()
+	for _, p := range *sent {
+		s.arrive(at(0).Add(videoWait), p)
+	}
+	if stats := s.count.snapshot(); !s.shown[2] || stats.FramesDecodable != 2 || stats.KeyFramesWanted != 1 {
+		t.Errorf("after the key frame: decodable %v, %+v", s.shown, stats)
+	}
+}
+
+func TestLabels(t *testing.T) {
+	l := &labels{midID: 1, ridID: 2, levelID: 3, mid: "5"}
+	for _, test := range []struct {
+		name            string
+		audio           bool
+		rid             string
+		loudness        uint8
+		mid, ridV, lvel string
+	}{
+		{"video", false, "", 9, "5", "", ""},
+		{"layer", false, "h", 0, "5", "h", ""},
+		{"silence", true, "", 0, "5", "", "\x7f"},
+		{"speech", true, "", 100, "5", "", "\x9b"},
+		{"loudest", true, "", 200, "5", "", "\x80"},
+	} {
+		var h rtp.Header
+		l.put(&h, test.rid, test.loudness, test.audio)
+		if got := [3]string{string(h.GetExtension(1)), string(h.GetExtension(2)), string(h.GetExtension(3))}; got != [3]string{test.mid, test.ridV, test.lvel} {
+			t.Errorf("%s: %q", test.name, got)
+		}
+	}
+	var h rtp.Header
+	(*labels)(nil).put(&h, "h", 1, true)
+	if h.Extension {
+		t.Error("labels before anything was negotiated")
+	}
+}
+
+func TestRepairOfALayer(t *testing.T) {
+	var h rtp.Header
+	if err := h.SetExtension(2, []byte("h")); err != nil {
+		t.Fatal(err)
+	}
+	asRepair(&h, 2, 4)
+	if h.GetExtension(2) != nil || string(h.GetExtension(4)) != "h" {
+		t.Errorf("extensions %v", h.GetExtensionIDs())
+	}
+}
+
+func TestLayersFit(t *testing.T) {
+	next, _ := clipOf(10)
+	layer := func(rid string) Layer { return Layer{RID: rid, Next: next} }
+	for name, test := range map[string]struct {
+		codec  framecrypt.Codec
+		layers []Layer
+		fit    bool
+	}{
+		"none":     {framecrypt.VP8, nil, true},
+		"three":    {framecrypt.VP8, []Layer{layer("q"), layer("h"), layer("f")}, true},
+		"four":     {framecrypt.VP8, []Layer{layer("a"), layer("b"), layer("c"), layer("d")}, false},
+		"twice":    {framecrypt.VP8, []Layer{layer("q"), layer("q")}, false},
+		"no name":  {framecrypt.VP8, []Layer{layer("")}, false},
+		"no Next":  {framecrypt.VP8, []Layer{{RID: "q"}}, false},
+		"of sound": {framecrypt.Opus, []Layer{layer("q")}, false},
+	} {
+		if got := layersFit(Track{Codec: test.codec, Layers: test.layers}); got != test.fit {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
