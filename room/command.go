@@ -22,6 +22,8 @@ type helloed struct {
 	hello *signal.Hello
 	token string
 	logID logID
+	// iceServers are told to the client; their credentials are its own.
+	iceServers []signal.ICEServer
 }
 
 // received says that a connection sent a further message, decoded and valid.

@@ -38,6 +38,9 @@ type Config struct {
 	Now func() time.Time
 	// Rand gives tokens and log ids; crypto/rand if nil.
 	Rand io.Reader
+	// ICEServers gives the relays for a participant, with fresh credentials; none if nil. It
+	// must not block, and takes calls at the same time.
+	ICEServers func(signal.PID) []signal.ICEServer
 	// Grace is how long a lost connection can be resumed; 15 s if 0.
 	Grace time.Duration
 	// MaxRooms bounds the rooms; 1000 if 0.
@@ -108,6 +111,9 @@ func (g *Registry) Connect(ctx context.Context, name string, id uint32, hello *s
 		return nil, fmt.Errorf("connect to room %.80q: %w", name, ErrRoomName)
 	}
 	cmd := helloed{id: id, hello: hello}
+	if g.cfg.ICEServers != nil {
+		cmd.iceServers = g.cfg.ICEServers(hello.PID)
+	}
 	c, err := g.open(name, &cmd)
 	if err != nil {
 		return nil, fmt.Errorf("connect to room %q: %w", name, err)

@@ -513,3 +513,31 @@ func TestOutboxOrder(t *testing.T) {
 		t.Fatal("no end")
 	}
 }
+
+// TestICEServers: each connection is told of the relays, with credentials of its own.
+func TestICEServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made := 0
+		w := newWorld(t, func(c *Config) {
+			c.ICEServers = func(p signal.PID) []signal.ICEServer {
+				made++
+				return []signal.ICEServer{{URLs: []string{"turn:h"}, Username: string(p), Credential: fmt.Sprint(made)}}
+			}
+		})
+		bob := w.connect("bob", nil)
+		ready := next[signal.Ready](t, bob)
+		bob.Close(false)
+		again := w.connect("bob", &signal.Resume{Token: ready.Token, LogID: ready.LogID})
+		resumed := next[signal.Ready](t, again)
+		for i, r := range []*signal.Ready{ready, resumed} {
+			if len(r.ICEServers) != 1 || r.ICEServers[0].Username != string(pid("bob")) || r.ICEServers[0].Credential != fmt.Sprint(i+1) {
+				t.Errorf("connection %d: %+v", i, r.ICEServers)
+			}
+			if text := fmt.Sprint(r.ICEServers); text != "[[turn:h]]" {
+				t.Errorf("printed as %s", text)
+			}
+		}
+		again.Close(true)
+		w.close()
+	})
+}

@@ -160,7 +160,7 @@ func (st *state) enter(now time.Time, cmd helloed) {
 	st.members = append(st.members, p)
 	st.byPID[p.pid], st.byConn[p.conn] = p, p
 	st.emit(attach{p.seat, p.pid})
-	st.welcome(now, p, cmd.id, 0, false)
+	st.welcome(now, p, cmd, 0, false)
 	st.announce(p)
 	st.observe(Arrived, p.pid)
 }
@@ -181,7 +181,7 @@ func (st *state) resume(now time.Time, cmd helloed, p *participant) {
 	}
 	p.conn, p.expires, p.next = cmd.conn, time.Time{}, nil
 	st.byConn[p.conn] = p
-	st.welcome(now, p, cmd.id, proof.After, true)
+	st.welcome(now, p, cmd, proof.After, true)
 	if away {
 		st.announce(p)
 	}
@@ -192,7 +192,7 @@ func (st *state) resume(now time.Time, cmd helloed, p *participant) {
 func sameToken(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // welcome tells a new connection all that it has not seen.
-func (st *state) welcome(now time.Time, p *participant, id uint32, after uint64, resumed bool) {
+func (st *state) welcome(now time.Time, p *participant, cmd helloed, after uint64, resumed bool) {
 	roster := make([]signal.Participant, 0, len(st.members))
 	here := make([]signal.PID, 0, len(st.members))
 	for _, other := range st.members {
@@ -200,7 +200,7 @@ func (st *state) welcome(now time.Time, p *participant, id uint32, after uint64,
 			roster, here = append(roster, other.info()), append(here, other.pid)
 		}
 	}
-	st.emit(send{to: []connID{p.conn}, re: id, body: &signal.Ready{
+	st.emit(send{to: []connID{p.conn}, re: cmd.id, body: &signal.Ready{
 		Token:      p.token,
 		LogID:      slices.Clone(st.log.id[:]),
 		Head:       st.log.position(),
@@ -209,6 +209,7 @@ func (st *state) welcome(now time.Time, p *participant, id uint32, after uint64,
 		Resumed:    resumed,
 		Here:       here,
 		MaxMessage: signal.MaxMessage(len(st.members)),
+		ICEServers: cmd.iceServers,
 	}})
 	st.emit(catchUp{conn: p.conn, pid: p.pid, joinedAt: p.joinedAt,
 		records: st.log.since(after), roster: roster, media: p.media()})

@@ -39,7 +39,9 @@ var goldenClient = map[string]ClientBody{
 // goldenServer has each message of the server once or more, by file name.
 var goldenServer = map[string]any{
 	"server-ready": &Ready{Token: "dG9rZW4", LogID: filled(9, LogIDSize), Head: 41, HeadHash: filled(7, DigestSize),
-		Now: 1760000000000, Resumed: true, Here: []PID{testPID(2)}, MaxMessage: MaxMessage(2)},
+		Now: 1760000000000, Resumed: true, Here: []PID{testPID(2)}, MaxMessage: MaxMessage(2),
+		ICEServers: []ICEServer{{URLs: []string{"turns:meet.example.org:443?transport=tcp"},
+			Username: "1760043200:AgICAgICAgICAgICAgICAg", Credential: "c2VjcmV0"}}},
 	"server-log": &Log{Entries: []Entry{
 		{Position: 1, Time: 1760000000000, Kind: EntryJoined, PID: testPID(1),
 			Joined: &Join{KeyPackage: []byte("key package"), MAC: filled(2, MACSize)}},

@@ -1,5 +1,7 @@
 package signal
 
+import "fmt"
+
 // PID is a participant id: 16 random bytes of the client's choice, as 22
 // characters of base64url without padding (RFC 4648, Section 5).
 type PID string
@@ -52,7 +54,21 @@ type Ready struct {
 	Here []PID `json:"here"`
 	// MaxMessage is the size in bytes of the largest message taken now.
 	MaxMessage int64 `json:"maxMessage"`
+	// ICEServers relay media to the server for clients whose network lets no UDP through.
+	ICEServers []ICEServer `json:"iceServers,omitempty"`
 }
+
+// ICEServer is an RTCIceServer of WebRTC 1.0 (Section 4.2.4).
+type ICEServer struct {
+	// URLs are of the schemes of RFC 7064 and RFC 7065.
+	URLs     []string `json:"urls"`
+	Username string   `json:"username"`
+	// Credential goes with Username for some hours. It is a secret.
+	Credential string `json:"credential"`
+}
+
+// String keeps the credential out of logs.
+func (s ICEServer) String() string { return fmt.Sprint(s.URLs) }
 
 // Join asks for a `joined` entry: add me by this KeyPackage.
 type Join struct {

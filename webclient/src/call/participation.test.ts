@@ -41,8 +41,11 @@ const ready = (resumed = false, head = 0): ServerMessage => ({
     resumed,
     here: [],
     maxMessage: 1000,
+    iceServers: resumed ? [relay('later')] : [relay('first')],
   },
 });
+
+const relay = (username: string) => ({ urls: ['turns:meet.example'], username, credential: 'c' });
 
 function start() {
   const transcript: Transcript = [];
@@ -70,8 +73,9 @@ function start() {
         },
       });
     },
-    createPeer: () => {
+    createPeer: (iceServers) => {
       const peer = new FakePeerConnection([]);
+      peer.setConfiguration({ iceServers });
       peers.push(peer);
       return peer as unknown as RTCPeerConnection;
     },
@@ -103,6 +107,17 @@ afterEach(() => {
 });
 
 describe('Participation', () => {
+  it('reaches the server by its relays, and has fresh credentials after a resume', async () => {
+    const { participation, connect, peers } = start();
+    await participation.begin();
+    const socket = await connect();
+    expect(peers[0]?.transcript[0]).toBe('relay as first');
+    socket.break();
+    vi.advanceTimersByTime(200);
+    await connect(true);
+    expect(peers[0]?.transcript.at(-1)).toBe('relay as later');
+  });
+
   it('configures the worker, connects, opens the log, then offers media', async () => {
     const { participation, connect, news } = start();
     participation.setView([], { video: 1, audio: 1 });

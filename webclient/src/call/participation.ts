@@ -1,7 +1,16 @@
 import { peerConnectionConfig } from '../e2ee/support';
 import { Connection, roomSocketURL } from '../signal/connection';
 import { SignalError } from '../signal/errors';
-import type { Answer, Offer, PID, Ready, Slots, Source, Want } from '../signal/generated';
+import type {
+  Answer,
+  ICEServer,
+  Offer,
+  PID,
+  Ready,
+  Slots,
+  Source,
+  Want,
+} from '../signal/generated';
 import { Peer, type Slot } from './peer';
 import type { Encryption, Post } from './ports';
 import type { CallEvent, EndReason } from './state';
@@ -14,7 +23,7 @@ export interface ParticipationOptions {
   href: string;
   encryption: Encryption;
   openConnection?: (url: string, pid: PID) => Connection;
-  createPeer?: () => RTCPeerConnection;
+  createPeer?: (iceServers: ICEServer[]) => RTCPeerConnection;
   dispatch: (event: CallEvent) => void;
   onSlot: (slot: Slot) => void;
   /** The participation is over. `renew`: begin another one, with a fresh pid. */
@@ -38,6 +47,7 @@ export class Participation {
   #failures = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
   #connected = false;
+  #iceServers: ICEServer[] = [];
   #over = false;
   #held: Post[] = []; // for the room, once we are connected
   #lost: number[] = []; // posts whose answer was lost with the socket
@@ -140,6 +150,8 @@ export class Participation {
   #ready(ready: Ready): void {
     const { dispatch, encryption } = this.#options;
     this.#connected = true;
+    this.#iceServers = ready.iceServers ?? [];
+    this.#peer?.setIceServers(this.#iceServers);
     dispatch({ type: 'connected', here: ready.here });
     encryption.logOpened(ready.logId, ready.head);
     for (const seq of this.#lost.splice(0)) encryption.posted(seq, 'connection_lost');
@@ -177,7 +189,7 @@ export class Participation {
       peer = new Peer({
         connection: ++this.#peers,
         encryption,
-        create: () => (made.pc = createPeer()),
+        create: () => (made.pc = createPeer(this.#iceServers)),
         offer: (offer) => this.#offer(offer),
         onSlot,
         onState: (state) => {
@@ -294,6 +306,6 @@ function isEndReason(code: string): code is 'left' | 'replaced' | 'room_full' {
   return code === 'left' || code === 'replaced' || code === 'room_full';
 }
 
-function openPeer(): RTCPeerConnection {
-  return new RTCPeerConnection(peerConnectionConfig());
+function openPeer(iceServers: ICEServer[]): RTCPeerConnection {
+  return new RTCPeerConnection(peerConnectionConfig(iceServers));
 }

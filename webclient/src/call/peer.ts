@@ -1,4 +1,5 @@
-import type { Answer, Offer, OfferTrack, Source } from '../signal/generated';
+import { peerConnectionConfig } from '../e2ee/support';
+import type { Answer, ICEServer, Offer, OfferTrack, Source } from '../signal/generated';
 import type { Encryption, Kind } from './ports';
 import { SendCheck, sentBy } from './sendcheck';
 
@@ -69,6 +70,11 @@ export class Peer {
 
   has(slot: string): boolean {
     return this.#slots.has(slot);
+  }
+
+  /** The relays with fresh credentials, for when ICE restarts. */
+  setIceServers(iceServers: ICEServer[]): void {
+    if (!this.#over) this.#pc.setConfiguration(peerConnectionConfig(iceServers));
   }
 
   /** Sends this track as that source, or nothing. The last call counts, whenever the earlier ones finish. */

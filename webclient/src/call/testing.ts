@@ -95,6 +95,10 @@ export class FakePeerConnection {
     return transceiver;
   }
 
+  setConfiguration({ iceServers = [] }: RTCConfiguration): void {
+    for (const { username } of iceServers) this.transcript.push(`relay as ${username}`);
+  }
+
   setLocalDescription(): Promise<void> {
     this.#transceivers.forEach((transceiver, i) => (transceiver.mid = `${i}`));
     this.localDescription = { sdp: `offer of ${this.#kinds.length}` };

@@ -61,7 +61,7 @@ afterEach(() => {
 describe('supported', () => {
   it('knows the two ways, and that there is no third', () => {
     expect(supported()).toBe('script-transform');
-    expect(peerConnectionConfig()).toEqual({});
+    expect(peerConnectionConfig([])).toEqual({ iceServers: [] });
     vi.stubGlobal('RTCRtpScriptTransform', undefined);
     expect(supported()).toBeUndefined();
     class Older extends FakeTarget {
@@ -71,7 +71,7 @@ describe('supported', () => {
     }
     vi.stubGlobal('RTCRtpSender', Older);
     expect(supported()).toBe('encoded-streams');
-    expect(peerConnectionConfig()).toEqual({ encodedInsertableStreams: true });
+    expect(peerConnectionConfig([])).toEqual({ iceServers: [], encodedInsertableStreams: true });
   });
 
   it('is asked before there is a worker', async () => {

@@ -29,8 +29,8 @@ export function supported(): Support | undefined {
  * What an RTCPeerConnection of an encrypted call is made with, beside its own settings. The
  * older API works only on a connection that was made for it.
  */
-export function peerConnectionConfig(): RTCConfiguration {
-  const config: RTCConfiguration & { encodedInsertableStreams?: boolean } = {};
+export function peerConnectionConfig(iceServers: RTCIceServer[]): RTCConfiguration {
+  const config: RTCConfiguration & { encodedInsertableStreams?: boolean } = { iceServers };
   if (supported() === 'encoded-streams') config.encodedInsertableStreams = true;
   return config;
 }

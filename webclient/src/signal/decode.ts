@@ -40,7 +40,8 @@ const shapes: Record<Known, (body: Fields) => boolean> = {
     hasStrings(b, 'token', 'logId', 'headHash') &&
     hasNumbers(b, 'head', 'now', 'maxMessage') &&
     typeof b['resumed'] === 'boolean' &&
-    every((b['here'] ??= []), (pid) => typeof pid === 'string'),
+    every((b['here'] ??= []), (pid) => typeof pid === 'string') &&
+    every((b['iceServers'] ??= []), isICEServer),
   log: (b) => every(b['entries'], isEntry),
   participant: (b) => hasStrings(b, 'pid') && every((b['publications'] ??= []), isPublication),
   gone: (b) => typeof b['pid'] === 'string',
@@ -51,6 +52,16 @@ const shapes: Record<Known, (body: Fields) => boolean> = {
   'media-down': (b) => typeof b['connection'] === 'number' && typeof b['code'] === 'string',
   error: (b) => typeof b['code'] === 'string',
 };
+
+/** What an RTCPeerConnection would refuse is refused here. */
+function isICEServer(value: Json): boolean {
+  const server = fields(value);
+  return (
+    server !== undefined &&
+    hasStrings(server, 'username', 'credential') &&
+    every(server['urls'], (url) => typeof url === 'string' && /^turns?:\S+$/.test(url))
+  );
+}
 
 function isKnown(type: string): type is Known {
   return Object.hasOwn(shapes, type);

@@ -272,6 +272,24 @@ export interface Ready {
    * MaxMessage is the size in bytes of the largest message taken now.
    */
   maxMessage: number /* int64 */;
+  /**
+   * ICEServers relay media to the server for clients whose network lets no UDP through.
+   */
+  iceServers?: ICEServer[];
+}
+/**
+ * ICEServer is an RTCIceServer of WebRTC 1.0 (Section 4.2.4).
+ */
+export interface ICEServer {
+  /**
+   * URLs are of the schemes of RFC 7064 and RFC 7065.
+   */
+  urls: string[];
+  username: string;
+  /**
+   * Credential goes with Username for some hours. It is a secret.
+   */
+  credential: string;
 }
 /**
  * Join asks for a `joined` entry: add me by this KeyPackage.
