@@ -1,0 +1,200 @@
+package icelite
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/pion/stun/v4"
+)
+
+var (
+	ours = Credentials{"ourfrag", "ourpassword0123456789012"}
+	next = Credentials{"nextfrag", "nextpassword012345678901"}
+	four = netip.MustParseAddrPort("192.0.2.7:4321")
+	six  = netip.MustParseAddrPort("[2001:db8::7]:4321")
+)
+
+// checkOf is a check as others make it.
+func checkOf(t testing.TB, local Credentials, remote string, more ...stun.Setter) []byte {
+	t.Helper()
+	setters := append([]stun.Setter{
+		stun.TransactionID, stun.BindingRequest, stun.NewUsername(local.Ufrag + ":" + remote),
+		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x6e, 0, 0x1e, 0xff}},
+	}, more...)
+	m, err := stun.Build(append(setters, stun.NewShortTermIntegrity(string(local.Password)), stun.Fingerprint)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+func controlling() stun.Setter {
+	return stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}}
+}
+
+func nominating() stun.Setter { return stun.RawAttribute{Type: stun.AttrUseCandidate} }
+
+// answer gives what an agent says to a packet, and Pion's reading of it.
+func answer(t testing.TB, a *Agent, packet []byte, from netip.AddrPort, password Password) (*stun.Message, Verdict, string) {
+	t.Helper()
+	check, ok := Parse(packet)
+	if !ok {
+		return nil, Ignored, ""
+	}
+	raw, verdict, retired := a.Answer(&check, from)
+	if raw == nil {
+		return nil, verdict, retired
+	}
+	m := stun.New()
+	if err := stun.Decode(raw, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := stun.NewShortTermIntegrity(string(password)).Check(m); err != nil {
+		t.Fatalf("integrity of the answer: %v", err)
+	}
+	if err := stun.Fingerprint.Check(m); err != nil {
+		t.Fatalf("fingerprint of the answer: %v", err)
+	}
+	if !bytes.Equal(m.TransactionID[:], packet[8:20]) {
+		t.Error("another transaction is answered")
+	}
+	return m, verdict, retired
+}
+
+func newAgent() *Agent {
+	a := &Agent{}
+	a.Restart(ours, "peer")
+	return a
+}
+
+func TestAnswer(t *testing.T) {
+	for _, from := range []netip.AddrPort{four, six, netip.AddrPortFrom(netip.AddrFrom16(four.Addr().As16()), 9)} {
+		for _, nominate := range []bool{false, true} {
+			more, want := []stun.Setter{controlling()}, Checked
+			if nominate {
+				more, want = append(more, nominating()), Nominated
+			}
+			m, verdict, _ := answer(t, newAgent(), checkOf(t, ours, "peer", more...), from, ours.Password)
+			if verdict != want || m.Type != stun.BindingSuccess {
+				t.Fatalf("verdict %d, %v", verdict, m)
+			}
+			var mapped stun.XORMappedAddress
+			if err := mapped.GetFrom(m); err != nil {
+				t.Fatal(err)
+			}
+			if got := netip.MustParseAddrPort(mapped.String()); got != netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) {
+				t.Errorf("mapped address %s, want %s", got, from)
+			}
+		}
+	}
+}
+
+// TestErrors: the role conflict and unknown attributes are told, to who knows the
+// password.
+func TestErrors(t *testing.T) {
+	for _, test := range []struct {
+		more stun.Setter
+		code stun.ErrorCode
+	}{
+		{stun.RawAttribute{Type: stun.AttrICEControlled, Value: make([]byte, 8)}, stun.CodeRoleConflict},
+		{stun.RawAttribute{Type: 0x7f01, Value: []byte("?")}, stun.CodeUnknownAttribute},
+	} {
+		m, verdict, _ := answer(t, newAgent(), checkOf(t, ours, "peer", test.more), four, ours.Password)
+		var code stun.ErrorCodeAttribute
+		if verdict != Refused || m.Type != stun.BindingError || code.GetFrom(m) != nil || code.Code != test.code {
+			t.Errorf("verdict %d, %v, want %d", verdict, m, test.code)
+		}
+	}
+	m, verdict, _ := answer(t, newAgent(), checkOf(t, ours, "peer", stun.RawAttribute{Type: 0xc057, Value: make([]byte, 4)}), four, ours.Password)
+	if verdict != Checked || m == nil {
+		t.Error("an optional attribute is refused")
+	}
+}
+
+// TestUnauthentic: what proves nothing is not answered.
+func TestUnauthentic(t *testing.T) {
+	stranger := Credentials{"ourfrag", "somebodyelse's"}
+	good := checkOf(t, ours, "peer", controlling())
+	without, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("ourfrag:peer"), stun.Fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, packet := range map[string][]byte{
+		"wrong password": checkOf(t, stranger, "peer"), "wrong peer": checkOf(t, ours, "other"),
+		"another agent": checkOf(t, next, "peer"), "no integrity": without.Raw, "empty": nil,
+		"an indication": append([]byte{0, 0x11}, good[2:]...), "a response": append([]byte{1, 1}, good[2:]...),
+	} {
+		if m, verdict, _ := answer(t, newAgent(), packet, four, ours.Password); m != nil || verdict != Ignored {
+			t.Errorf("%s: %v, verdict %d", name, m, verdict)
+		}
+	}
+	for n := range len(good) {
+		if _, ok := Parse(good[:n]); ok {
+			t.Errorf("%d of %d bytes are a check", n, len(good))
+		}
+		changed := bytes.Clone(good)
+		changed[n] ^= 0x10
+		if m, verdict, _ := answer(t, newAgent(), changed, four, ours.Password); m != nil || verdict != Ignored {
+			t.Errorf("byte %d changed: verdict %d", n, verdict)
+		}
+	}
+	if m, _, _ := answer(t, &Agent{}, checkOf(t, Credentials{}, ""), four, ""); m != nil {
+		t.Error("an agent without session answers")
+	}
+}
+
+// TestRestart: the former credentials hold until the first check under the new ones.
+func TestRestart(t *testing.T) {
+	a := newAgent()
+	a.Restart(next, "peer2")
+	if got := fmt.Sprint(a.Ufrags()); got != "[nextfrag ourfrag]" || a.Local() != next {
+		t.Error(got)
+	}
+	if _, verdict, retired := answer(t, a, checkOf(t, ours, "peer"), four, ours.Password); verdict != Checked || retired != "" {
+		t.Errorf("before the restart is known: verdict %d", verdict)
+	}
+	if _, verdict, retired := answer(t, a, checkOf(t, next, "peer2"), four, next.Password); verdict != Checked || retired != "ourfrag" {
+		t.Errorf("the first check: verdict %d, retired %q", verdict, retired)
+	}
+	if _, verdict, _ := answer(t, a, checkOf(t, ours, "peer"), four, ours.Password); verdict != Ignored {
+		t.Errorf("the former credentials: verdict %d", verdict)
+	}
+	if got := fmt.Sprint(a.Ufrags()); got != "[nextfrag]" {
+		t.Error(got)
+	}
+}
+
+func TestPasswordsDoNotPrint(t *testing.T) {
+	if got := fmt.Sprintf("%v %+v %#v %s", ours, ours, ours.Password, ours.Password); bytes.Contains([]byte(got), []byte("ourpassword")) {
+		t.Error(got)
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	good := checkOf(f, ours, "peer", controlling(), nominating())
+	f.Add(good)
+	for i := 0; i < len(good); i += 11 {
+		f.Add(good[:i])
+	}
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		before := bytes.Clone(packet)
+		m, verdict, _ := answer(t, newAgent(), packet, six, ours.Password)
+		if (m == nil) != (verdict == Ignored) {
+			t.Fatalf("verdict %d", verdict)
+		}
+		if !bytes.Equal(before, packet) {
+			t.Fatal("the packet has changed")
+		}
+	})
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	packet, a := checkOf(b, ours, "peer", controlling(), nominating()), newAgent()
+	b.ReportAllocs()
+	for b.Loop() {
+		check, _ := Parse(packet)
+		a.Answer(&check, four)
+	}
+}

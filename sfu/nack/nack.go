@@ -1,0 +1,119 @@
+// Package nack finds out which packets of a received stream are missing, and when to
+// ask for them again (RFC 4585, Section 6.2.1).
+//
+//	g.Received(number, now)            // for each packet, also repaired ones
+//	ask = g.Due(ask[:0], now)          // now and then
+//
+// A gap is asked for as soon as Due is called after it was seen, then once a round trip,
+// and no more than [MaxAsks] times. The round trip is that of what comes when it was
+// asked for once.
+//
+// The package knows no socket, clock or lock. Times are nanoseconds.
+package nack
+
+import "time"
+
+// Limits.
+const (
+	// MaxMissing is how many packets are asked for at a time. What is missing beyond
+	// that is too much to be repaired: a key frame does it.
+	MaxMissing = 256
+	// MaxAsks is how often one packet is asked for.
+	MaxAsks = 10
+	// maxGap is the largest step that is a loss; a larger one is another beginning.
+	maxGap = 1000
+
+	firstRoundTrip = 100 * time.Millisecond // until one is known
+	minInterval    = 20 * time.Millisecond
+	maxInterval    = 500 * time.Millisecond
+)
+
+// Generator is the state of one stream. The zero value is ready.
+type Generator struct {
+	high      int64
+	begun     bool
+	roundTrip int64 // smoothed; 0 if not known
+	missing   []lost
+}
+
+type lost struct {
+	number int64
+	asked  int64 // when last
+	asks   int
+}
+
+// Received notes a packet, by its extended sequence number (RFC 3550, Appendix A.1).
+func (g *Generator) Received(number, now int64) {
+	switch ahead := number - g.high; {
+	case !g.begun || ahead > maxGap || ahead < -maxGap:
+		g.begun, g.high, g.missing = true, number, g.missing[:0]
+	case ahead > 0:
+		g.skip(g.high+1, number)
+		g.high = number
+	default:
+		g.found(number, now)
+	}
+}
+
+// skip adds what lies from first to before next.
+func (g *Generator) skip(first, next int64) {
+	for n := max(first, next-MaxMissing); n < next; n++ {
+		if len(g.missing) == MaxMissing {
+			g.drop(0)
+		}
+		g.missing = append(g.missing, lost{number: n})
+	}
+}
+
+// found takes a packet off the list that came after all.
+func (g *Generator) found(number, now int64) {
+	for i := range g.missing {
+		if l := &g.missing[i]; l.number == number {
+			if l.asks == 1 {
+				g.measure(now - l.asked)
+			}
+			g.drop(i)
+			return
+		}
+	}
+}
+
+func (g *Generator) drop(i int) { g.missing = append(g.missing[:i], g.missing[i+1:]...) }
+
+// measure takes a round trip into the average.
+func (g *Generator) measure(d int64) {
+	if g.roundTrip == 0 {
+		g.roundTrip = d
+	}
+	g.roundTrip += (d - g.roundTrip) / 4
+}
+
+// interval is the time between two requests for one packet: somewhat more than a round
+// trip.
+func (g *Generator) interval() int64 {
+	if g.roundTrip == 0 {
+		return int64(firstRoundTrip)
+	}
+	return min(max(g.roundTrip*5/4, int64(minInterval)), int64(maxInterval))
+}
+
+// Waiting says whether anything is missing.
+func (g *Generator) Waiting() bool { return len(g.missing) > 0 }
+
+// Due appends the sequence numbers that are to be asked for now, in order.
+func (g *Generator) Due(ask []uint16, now int64) []uint16 {
+	kept, interval := g.missing[:0], g.interval()
+	for _, l := range g.missing {
+		if l.asks == 0 || now-l.asked >= interval {
+			if l.asks == MaxAsks {
+				continue
+			}
+			l.asks++
+			l.asked = now
+			ask = append(ask, uint16(l.number))
+		}
+		kept = append(kept, l)
+	}
+	g.missing = kept
+	return ask
+}

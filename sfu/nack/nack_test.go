@@ -1,0 +1,113 @@
+package nack
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+const ms = int64(time.Millisecond)
+
+func receive(g *Generator, now int64, numbers ...int64) {
+	for _, n := range numbers {
+		g.Received(n, now)
+	}
+}
+
+func want(t *testing.T, g *Generator, now int64, numbers ...uint16) {
+	t.Helper()
+	if got := g.Due(nil, now); !slices.Equal(got, numbers) {
+		t.Errorf("at %d ms: %v, want %v", now/ms, got, numbers)
+	}
+}
+
+// TestTranscript: what is missing is asked for at once, again after a round trip, and
+// no more once it has come.
+func TestTranscript(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 65533, 65534, 65537, 65538)
+	want(t, g, 0, 65535, 0)
+	want(t, g, 50*ms)
+	receive(g, 60*ms, 65536) // a round trip of 60 ms
+	want(t, g, 74*ms)
+	want(t, g, 75*ms, 65535)
+	receive(g, 140*ms, 65535)
+	want(t, g, 1000*ms)
+	if g.Waiting() {
+		t.Error("something is missing")
+	}
+}
+
+func TestGivesUp(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 1, 3)
+	asks := 0
+	for now := int64(0); now < 10_000*ms; now += 10 * ms {
+		asks += len(g.Due(nil, now))
+	}
+	if asks != MaxAsks || g.Waiting() {
+		t.Errorf("asked %d times, want %d; waiting %t", asks, MaxAsks, g.Waiting())
+	}
+}
+
+// TestBounded: a large gap is asked for in its newest part; a jump not at all.
+func TestBounded(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 1, 900)
+	got := g.Due(nil, 0)
+	if len(got) != MaxMissing || got[0] != 900-MaxMissing || got[MaxMissing-1] != 899 {
+		t.Errorf("%d numbers from %v", len(got), got[:1])
+	}
+	for n := int64(902); n < 2000; n += 2 {
+		receive(g, 0, n)
+	}
+	if len(g.missing) != MaxMissing {
+		t.Errorf("%d are missing", len(g.missing))
+	}
+	receive(g, 0, 2000+2*maxGap)
+	want(t, g, 0)
+	receive(g, 0, 5)
+	want(t, g, 0)
+	receive(g, 0, 7)
+	want(t, g, 0, 6)
+}
+
+func TestAllocations(t *testing.T) {
+	g, n, ask := &Generator{}, int64(0), make([]uint16, 0, MaxMissing)
+	step := func() {
+		n += 2
+		g.Received(n, n)
+		ask = g.Due(ask[:0], n)
+	}
+	for range 2 * MaxMissing {
+		step()
+	}
+	if got := testing.AllocsPerRun(1000, step); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
+func FuzzReceived(f *testing.F) {
+	f.Add([]byte{1, 2, 5, 255, 3})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		g, n, now := &Generator{}, int64(1<<16), int64(0)
+		for _, s := range steps {
+			n += int64(int8(s)) * int64(s%7)
+			now += int64(s) * ms
+			g.Received(n, now)
+			g.Due(nil, now)
+			if len(g.missing) > MaxMissing || !slices.IsSortedFunc(g.missing, func(a, b lost) int { return int(a.number - b.number) }) {
+				t.Fatal(fmt.Sprint(g.missing))
+			}
+		}
+	})
+}
+
+func BenchmarkReceived(b *testing.B) {
+	g, n := &Generator{}, int64(0)
+	for b.Loop() {
+		n++
+		g.Received(n, n)
+	}
+}
