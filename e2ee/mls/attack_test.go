@@ -148,7 +148,7 @@ func (f forgery) welcome(t testing.TB, g *Group, c *changes, tr transition, path
 		if f.secrets != nil {
 			f.secrets(&secrets)
 		}
-		e, err := g.suite.encryptWithLabel(kp.initKey, labelled("Welcome", w.groupInfo), secrets.encode())
+		e, err := g.suite.encryption("Welcome", w.groupInfo).encrypt(testRandom(21), kp.initKey, secrets.encode())
 		requireNoError(t, "group secrets", err)
 		w.secrets = append(w.secrets, encryptedGroupSecrets{kp.Ref(), e})
 	}
@@ -441,8 +441,8 @@ func TestUnusablePath(t *testing.T) {
 	// A path secret that decrypts and leads to other keys than the public ones.
 	wrong := forgery{path: func(p *newPath) {
 		g := parties[0].group
-		context := labelled("UpdatePathNode", g.provisional(afterPath(t, g, p)).encode())
-		e, err := g.suite.encryptWithLabel(g.tree.leaf(1).encryptionKey, context, make([]byte, 32))
+		to := g.suite.encryption("UpdatePathNode", g.provisional(afterPath(t, g, p)).encode())
+		e, err := to.encrypt(random, g.tree.leaf(1).encryptionKey, make([]byte, 32))
 		requireNoError(t, "encrypt", err)
 		p.path.nodes[0].secrets[0] = e
 	}}

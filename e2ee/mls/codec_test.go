@@ -1,7 +1,6 @@
 package mls
 
 import (
-	"crypto/ecdh"
 	"errors"
 	"strings"
 	"testing"
@@ -44,25 +43,6 @@ func TestReaderAllocates(t *testing.T) {
 	})
 	if n > 4 { // the error
 		t.Errorf("%v allocations", n)
-	}
-}
-
-// The list of low-order points is what X25519 refuses.
-func TestLowOrder(t *testing.T) {
-	private, err := ecdh.X25519().NewPrivateKey(append(make([]byte, 31), 64))
-	requireNoError(t, "private key", err)
-	for i, u := range lowOrder {
-		for _, high := range []byte{0, 0x80} {
-			u[31] = u[31]&0x7f | high
-			public, err := ecdh.X25519().NewPublicKey(u[:])
-			requireNoError(t, "public key", err)
-			if _, err := private.ECDH(public); err == nil || !lowOrderX25519(u[:]) {
-				t.Errorf("point %d with highest bit %x: %v", i, high, err)
-			}
-		}
-	}
-	if lowOrderX25519(private.PublicKey().Bytes()) {
-		t.Error("an honest key is refused")
 	}
 }
 

@@ -48,6 +48,13 @@ func (s *Staged) String() string { return "[secret]" }
 // GoString keeps the secrets out of logs.
 func (s *Staged) GoString() string { return "[secret]" }
 
+// Erase overwrites the secrets of the epoch that the commit would have begun. The caller
+// calls it when another's commit came instead.
+func (s *Staged) Erase() {
+	s.group.Erase()
+	s.sender.Erase()
+}
+
 // Merge returns the epoch that the commit begins. The caller calls it when the commit came
 // back as the one that counts.
 func (s *Staged) Merge() (*Group, *Sender) { return s.group, s.sender }
@@ -58,6 +65,9 @@ func (s *Staged) Merge() (*Group, *Sender) { return s.group, s.sender }
 func (g *Group) Commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, error) {
 	if s == nil || s.group != g {
 		return nil, fmt.Errorf("commit: %w: sender of another epoch", ErrInvalid)
+	}
+	if g.erased() || s.erased() {
+		return nil, fmt.Errorf("commit: %w", errErased)
 	}
 	staged, err := g.commit(rand, s, p)
 	if err != nil {
@@ -82,6 +92,7 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	if err != nil {
 		return nil, err
 	}
+	defer path.erase()
 	if err := c.tree.uniqueKeys(); err != nil {
 		return nil, err
 	}
@@ -91,6 +102,7 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	}
 	psk := g.suite.pskSecret(c.psks, [][]byte{p.PSK.Secret})
 	tr := g.transit(c.tree, a, path.commitSecret, psk)
+	defer tr.erase()
 	a.tag = tr.tag
 	out := &Staged{}
 	if out.Commit, err = s.sealCommit(rand, a); err != nil {
@@ -102,7 +114,7 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	}
 	out.group, out.sender = g.enter(tr, c.tree, keys)
 	if len(c.adds) > 0 {
-		out.Welcome, err = out.group.welcome(tr, c, path, groupInfoExtensions(p, out.Commit))
+		out.Welcome, err = out.group.welcome(rand, tr, c, path, groupInfoExtensions(p, out.Commit))
 	}
 	return out, err
 }

@@ -34,6 +34,23 @@ func (g *Group) String() string { return "[secret]" }
 // GoString keeps the secrets out of logs.
 func (g *Group) GoString() string { return "[secret]" }
 
+// errErased: the caller's mistake.
+var errErased = fmt.Errorf("%w: the epoch's secrets are erased", ErrInvalid)
+
+// Erase overwrites the epoch's secrets, this member's private keys in it, and the Receiver's
+// ratchets. Afterwards every operation on the Group and its Receiver is [ErrInvalid]; what
+// the tree says stays readable. Other epochs are not touched: no two share a secret but the
+// member's signature key. The Sender is erased by itself. Not safe for concurrent use with
+// anything else on the Group.
+func (g *Group) Erase() {
+	g.secrets.erase()
+	g.keys.erase()
+	g.receiver.erase()
+	eraseAll(g.handshake)
+}
+
+func (g *Group) erased() bool { return g.secrets.exporter == nil }
+
 // epochParams is what a Group is made of.
 type epochParams struct {
 	suite   *suite
@@ -55,7 +72,8 @@ func newGroup(p epochParams) (*Group, *Sender) {
 	}
 	g.tree.rootHash()
 	leaves := g.tree.secretTree(g.secrets.encryption)
-	g.secrets.encryption = nil
+	clear(g.secrets.confirmationKey)
+	g.secrets.encryption, g.secrets.confirmationKey = nil, nil
 	own := leaves[g.own]
 	leaves[g.own].application = nil // only the Sender holds it
 	g.handshake = make([][]byte, len(leaves))
@@ -117,13 +135,14 @@ func CreateFrom(rand io.Reader, kp *KeyPackageSecrets, groupID []byte, groupExte
 	}
 	t := newTree(s, kp.kp.leaf)
 	secrets := s.deriveEpoch(epochSecret)
+	tag := s.mac(secrets.confirmationKey, nil)
 	g, sender := newGroup(epochParams{
-		suite: s, tree: t, keys: privateKeys{0: kp.leafKey}, signer: kp.signer, secrets: secrets,
+		suite: s, tree: t, keys: privateKeys{0: kp.leafKey.Clone()}, signer: kp.signer, secrets: secrets,
 		context: groupContext{
 			suite: s.id, groupID: slices.Clone(groupID), treeHash: t.rootHash(),
 			extensions: cloneExtensions(groupExtensions),
 		},
-		tag: s.mac(secrets.confirmationKey, nil),
+		tag: tag,
 	})
 	return g, sender, nil
 }
@@ -166,11 +185,14 @@ func (g *Group) Member(leaf LeafIndex) (Member, bool) {
 // Export is MLS-Exporter (RFC 9420, Section 8.5) in this epoch, length in bytes.
 // Error: [ErrInvalid] for a length that the suite cannot give.
 func (g *Group) Export(label string, context []byte, length int) ([]byte, error) {
+	if g.erased() {
+		return nil, fmt.Errorf("export: %w", errErased)
+	}
 	return g.suite.export(g.secrets.exporter, label, context, length)
 }
 
 // EpochAuthenticator returns the epoch's authenticator (RFC 9420, Section 8.7): members
-// who see the same one agree on the group and its history.
+// who see the same one agree on the group and its history. It is empty after [Group.Erase].
 func (g *Group) EpochAuthenticator() []byte { return slices.Clone(g.secrets.epochAuthenticator) }
 
 // ConfirmedTranscriptHash returns the hash over all commits up to this epoch.

@@ -149,7 +149,7 @@ func requireOneEpoch(t testing.TB, random io.Reader, parties []party) {
 			t.Fatalf("party %d has another tree", i)
 		}
 		for x, key := range p.group.keys {
-			if !bytes.Equal(key.PublicKey().Bytes(), p.group.tree.nodes[x].encryptionKey()) {
+			if !bytes.Equal(key.PublicKey(), p.group.tree.nodes[x].encryptionKey()) {
 				t.Fatalf("party %d holds a key that node %d does not have", i, x)
 			}
 		}

@@ -3,12 +3,13 @@ package mls
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/hpke"
 	"fmt"
 	"io"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
 // maxLifetime is the longest that a KeyPackage may live, in seconds: from an hour
@@ -198,8 +199,8 @@ type KeyPackageParams struct {
 // [Join], so that a later Welcome can replace an earlier one.
 type KeyPackageSecrets struct {
 	kp      *KeyPackage
-	initKey hpke.PrivateKey
-	leafKey hpke.PrivateKey
+	initKey *hpke.PrivateKey
+	leafKey *hpke.PrivateKey
 	signer  signer
 }
 
@@ -229,7 +230,7 @@ func NewKeyPackage(rand io.Reader, p KeyPackageParams) (*KeyPackageSecrets, erro
 		return nil, err
 	}
 	kp := &KeyPackage{
-		suite: p.Suite, initKey: initKey.PublicKey().Bytes(), leaf: leaf,
+		suite: p.Suite, initKey: initKey.PublicKey(), leaf: leaf,
 		extensions: cloneExtensions(p.Extensions),
 	}
 	if err := kp.seal(sig); err != nil {
@@ -256,8 +257,17 @@ func (k *KeyPackage) seal(s signer) error {
 // KeyPackage returns the public part.
 func (s *KeyPackageSecrets) KeyPackage() *KeyPackage { return s.kp }
 
-// Erase forgets the private keys. What is erased can no longer join or create.
-func (s *KeyPackageSecrets) Erase() { s.initKey, s.leafKey, s.signer = nil, nil, nil }
+// Erase overwrites the private keys. What is erased can no longer join or create; groups
+// that it joined or created before have copies of their own. The signature key is forgotten
+// only: those groups sign with it.
+func (s *KeyPackageSecrets) Erase() {
+	if s.erased() {
+		return
+	}
+	s.initKey.Erase()
+	s.leafKey.Erase()
+	s.initKey, s.leafKey, s.signer = nil, nil, nil
+}
 
 func (s *KeyPackageSecrets) erased() bool { return s.leafKey == nil }
 

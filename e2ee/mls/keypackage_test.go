@@ -24,8 +24,8 @@ func TestKeyPackageAccessors(t *testing.T) {
 	}
 	requireEqual(t, "identity", kp.Identity(), params.Identity)
 	requireEqual(t, "signature key", kp.SignatureKey(), newSigner(t, params).public())
-	requireEqual(t, "init key", kp.InitKey(), secrets.initKey.PublicKey().Bytes())
-	requireEqual(t, "encryption key", kp.EncryptionKey(), secrets.leafKey.PublicKey().Bytes())
+	requireEqual(t, "init key", kp.InitKey(), secrets.initKey.PublicKey())
+	requireEqual(t, "encryption key", kp.EncryptionKey(), secrets.leafKey.PublicKey())
 	requireEqual(t, "reference", kp.Ref(), secrets.KeyPackage().Ref())
 	if e := kp.Extensions(); len(e) != 1 || e[0].Type != ExtensionConclaveJoin || string(e[0].Data) != "join" {
 		t.Errorf("extensions %v", e)

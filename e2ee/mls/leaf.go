@@ -3,7 +3,6 @@ package mls
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/hpke"
 	"fmt"
 	"slices"
 )
@@ -144,9 +143,9 @@ func memberOf(i LeafIndex, n *leafNode) Member {
 }
 
 // newLeaf makes the unsigned leaf that a KeyPackage or a new group starts from.
-func newLeaf(key hpke.PublicKey, p KeyPackageParams, used ...[]Extension) *leafNode {
+func newLeaf(encryptionKey []byte, p KeyPackageParams, used ...[]Extension) *leafNode {
 	return &leafNode{
-		encryptionKey: key.Bytes(),
+		encryptionKey: encryptionKey,
 		identity:      slices.Clone(p.Identity),
 		capabilities:  ownCapabilities(p.Suite, append(used, p.LeafExtensions)...),
 		source:        sourceKeyPackage,

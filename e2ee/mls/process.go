@@ -108,11 +108,13 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 		return out, nil
 	}
 	context := g.provisional(c.tree.rootHash()).encode()
-	keys, commitSecret, err := c.tree.openPath(g.keys.in(c.tree), g.own, out.Committer, a.commit.path, c.added, context)
+	keys, commitSecret, err := c.tree.openPath(g.keys, g.own, out.Committer, a.commit.path, c.added, context)
 	if err != nil {
 		return out, err // ErrUnusable
 	}
+	defer clear(commitSecret)
 	tr := g.transit(c.tree, &a.authenticatedContent, commitSecret, g.suite.pskSecret(c.psks, psks))
+	defer tr.erase()
 	if !equalMAC(tr.tag, a.tag) {
 		return nil, fmt.Errorf("%w: confirmation tag", ErrInvalid)
 	}
@@ -122,6 +124,9 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 
 // openCommit decrypts a commit and checks its signature.
 func (g *Group) openCommit(msg []byte) (*privateContent, error) {
+	if g.erased() {
+		return nil, errErased
+	}
 	if len(msg) > maxInput {
 		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(msg))
 	}

@@ -138,6 +138,12 @@ type transition struct {
 	tag     []byte // the confirmation tag that the commit must have
 }
 
+// erase overwrites what is not the next epoch's: the secrets that a Welcome is made with.
+func (tr *transition) erase() {
+	clear(tr.joiner)
+	clear(tr.member)
+}
+
 // provisional is the GroupContext that path secrets are encrypted under: the next epoch's,
 // with the old transcript (RFC 9420, Section 12.4.1).
 func (g *Group) provisional(treeHash []byte) groupContext {
@@ -147,7 +153,7 @@ func (g *Group) provisional(treeHash []byte) groupContext {
 	return c
 }
 
-// transit runs the key schedule over a signed commit (RFC 9420, Section 8).
+// transit runs the key schedule over a signed commit (RFC 9420, Section 8). It erases psk.
 func (g *Group) transit(t *tree, a *authenticatedContent, commitSecret, psk []byte) transition {
 	s := g.suite
 	tr := transition{context: g.provisional(t.rootHash())}
@@ -155,6 +161,7 @@ func (g *Group) transit(t *tree, a *authenticatedContent, commitSecret, psk []by
 	encoded := tr.context.encode()
 	tr.joiner = s.joinerSecret(g.secrets.initSecret, commitSecret, encoded)
 	tr.member = s.memberSecret(tr.joiner, psk)
+	clear(psk)
 	tr.secrets = s.deriveEpoch(s.epochSecretOf(tr.member, encoded))
 	tr.tag = s.mac(tr.secrets.confirmationKey, tr.context.confirmedTranscriptHash)
 	return tr

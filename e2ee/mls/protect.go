@@ -59,13 +59,14 @@ type senderData struct {
 func (s *suite) senderDataKey(secret, ciphertext []byte) messageKey {
 	sample := ciphertext[:min(len(ciphertext), s.nh)]
 	return messageKey{
-		key:   s.expandWithLabel(secret, "key", sample, s.nk),
+		key:   s.expandWithLabel(secret, "key", sample, s.hpke.AEAD.KeySize),
 		nonce: s.expandWithLabel(secret, "nonce", sample, nn),
 	}
 }
 
 func (s *suite) openSenderData(secret []byte, m *privateMessage) (d senderData, err error) {
 	k := s.senderDataKey(secret, m.ciphertext)
+	defer k.erase()
 	plain, err := s.open(k.key, k.nonce, m.appendContentAAD(nil, false), m.senderData)
 	if err != nil {
 		return d, fmt.Errorf("%w: sender data", ErrDecrypt)
@@ -86,13 +87,16 @@ func (s *suite) sealPrivate(rand io.Reader, senderDataSecret []byte, ratchet *ra
 	}
 	d := senderData{a.content.sender, ratchet.next, [4]byte(guard)}
 	key := ratchet.step()
+	defer key.erase()
 	m := privateMessage{
 		groupID: a.content.groupID, epoch: a.content.epoch, typ: a.content.typ, aad: a.content.aad,
 	}
 	plain := slices.Concat(a.content.body, a.authData())
 	plain = append(plain, make([]byte, (pad-len(plain)%pad)%pad)...)
+	defer clear(plain)
 	m.ciphertext = s.seal(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), plain)
 	k := s.senderDataKey(senderDataSecret, m.ciphertext)
+	defer k.erase()
 	m.senderData = s.seal(k.key, k.nonce, m.appendContentAAD(nil, false), d.encode())
 	return m.encode(), nil
 }
@@ -110,9 +114,10 @@ type privateContent struct {
 	proposal    proposal
 }
 
-// openPrivate decrypts a message's content under its key and parses it. The signature is
-// not checked here.
+// openPrivate decrypts a message's content under its key, which it erases, and parses it.
+// The signature is not checked here.
 func (s *suite) openPrivate(m *privateMessage, d senderData, key messageKey) (*privateContent, error) {
+	defer key.erase()
 	plain, err := s.open(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), m.ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("%w: content", ErrDecrypt)

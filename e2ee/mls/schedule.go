@@ -8,9 +8,16 @@ type epochSecrets struct {
 	initSecret         []byte // for the next epoch
 	senderData         []byte
 	encryption         []byte // root of the secret tree; erased once that is derived
+	membership         []byte // key of the membership tag
 	exporter           []byte
 	epochAuthenticator []byte
-	confirmationKey    []byte
+	confirmationKey    []byte // erased once the confirmation tag is made or checked
+}
+
+// erase overwrites the secrets.
+func (e *epochSecrets) erase() {
+	eraseAll([][]byte{e.initSecret, e.senderData, e.encryption, e.membership, e.exporter, e.epochAuthenticator, e.confirmationKey})
+	*e = epochSecrets{}
 }
 
 // String keeps the secrets out of logs.
@@ -21,7 +28,9 @@ func (epochSecrets) GoString() string { return "[secret]" }
 
 // joinerSecret is derived by the members from the last epoch; joiners get it in the Welcome.
 func (s *suite) joinerSecret(initSecret, commitSecret, context []byte) []byte {
-	return s.expandWithLabel(s.extract(initSecret, commitSecret), "joiner", context, s.nh)
+	prk := s.extract(initSecret, commitSecret)
+	defer clear(prk)
+	return s.expandWithLabel(prk, "joiner", context, s.nh)
 }
 
 // memberSecret joins the PSKs to the joiner secret. Welcome and epoch secret follow from it.
@@ -29,7 +38,8 @@ func (s *suite) memberSecret(joiner, psk []byte) []byte { return s.extract(joine
 
 func (s *suite) welcomeKey(member []byte) (key, nonce []byte) {
 	welcome := s.deriveSecret(member, "welcome")
-	return s.expandWithLabel(welcome, "key", nil, s.nk), s.expandWithLabel(welcome, "nonce", nil, nn)
+	defer clear(welcome)
+	return s.expandWithLabel(welcome, "key", nil, s.hpke.AEAD.KeySize), s.expandWithLabel(welcome, "nonce", nil, nn)
 }
 
 // epochSecretOf is the epoch secret of the epoch with this GroupContext.
@@ -37,12 +47,14 @@ func (s *suite) epochSecretOf(member, context []byte) []byte {
 	return s.expandWithLabel(member, "epoch", context, s.nh)
 }
 
-// deriveEpoch derives the secrets of an epoch.
+// deriveEpoch derives the secrets of an epoch and erases the one that they come from.
 func (s *suite) deriveEpoch(epochSecret []byte) epochSecrets {
+	defer clear(epochSecret)
 	return epochSecrets{
 		initSecret:         s.deriveSecret(epochSecret, "init"),
 		senderData:         s.deriveSecret(epochSecret, "sender data"),
 		encryption:         s.deriveSecret(epochSecret, "encryption"),
+		membership:         s.deriveSecret(epochSecret, "membership"),
 		exporter:           s.deriveSecret(epochSecret, "exporter"),
 		epochAuthenticator: s.deriveSecret(epochSecret, "authentication"),
 		confirmationKey:    s.deriveSecret(epochSecret, "confirm"),
@@ -55,6 +67,7 @@ func (s *suite) export(exporter []byte, label string, context []byte, length int
 		return nil, fmt.Errorf("%w: export of %d bytes", ErrInvalid, length)
 	}
 	secret := s.deriveSecret(exporter, label)
+	defer clear(secret)
 	return s.expandWithLabel(secret, "exported", s.sum(context), length), nil
 }
 
@@ -92,8 +105,11 @@ func (s *suite) pskSecret(ids []pskID, psks [][]byte) []byte {
 	secret := s.zero()
 	for i, psk := range psks {
 		label := appendU16(appendU16(ids[i].append(nil), uint16(i)), uint16(len(psks)))
-		input := s.expandWithLabel(s.extract(s.zero(), psk), "derived psk", label, s.nh)
-		secret = s.extract(input, secret)
+		prk := s.extract(s.zero(), psk)
+		input := s.expandWithLabel(prk, "derived psk", label, s.nh)
+		before := secret
+		secret = s.extract(input, before)
+		eraseAll([][]byte{prk, input, before})
 	}
 	return secret
 }

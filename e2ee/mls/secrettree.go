@@ -40,6 +40,15 @@ func (t *tree) secretTree(encryption []byte) []leafSecrets {
 // messageKey is a key that encrypts one message.
 type messageKey struct{ key, nonce []byte }
 
+func (k messageKey) erase() {
+	clear(k.key)
+	clear(k.nonce)
+}
+
+func (k messageKey) clone() messageKey {
+	return messageKey{slices.Clone(k.key), slices.Clone(k.nonce)}
+}
+
 // guarded is the nonce under a reuse guard (RFC 9420, Section 6.3.1).
 func (k messageKey) guarded(guard [4]byte) []byte {
 	nonce := append([]byte(nil), k.nonce...)
@@ -59,7 +68,7 @@ type ratchet struct {
 // step returns the key of the next generation and moves past it.
 func (r *ratchet) step() messageKey {
 	k := messageKey{
-		key:   r.suite.deriveTreeSecret(r.secret, "key", r.next, r.suite.nk),
+		key:   r.suite.deriveTreeSecret(r.secret, "key", r.next, r.suite.hpke.AEAD.KeySize),
 		nonce: r.suite.deriveTreeSecret(r.secret, "nonce", r.next, nn),
 	}
 	r.skip()
@@ -83,5 +92,13 @@ func (r ratchet) keyAt(generation uint32) (messageKey, error) {
 	for r.next < generation {
 		r.skip()
 	}
-	return r.step(), nil
+	key := r.step()
+	clear(r.secret)
+	return key, nil
+}
+
+// erase overwrites the secret: the ratchet gives no further key.
+func (r *ratchet) erase() {
+	clear(r.secret)
+	r.secret = nil
 }

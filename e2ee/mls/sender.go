@@ -33,6 +33,9 @@ func (s *Sender) Seal(rand io.Reader, aad, plaintext []byte) ([]byte, error) {
 	if len(aad)+len(plaintext) > maxInput/2 {
 		return nil, fmt.Errorf("seal: %w: %d bytes", ErrInvalid, len(aad)+len(plaintext))
 	}
+	if s.erased() {
+		return nil, fmt.Errorf("seal: %w", errErased)
+	}
 	if s.application.next == ^uint32(0) {
 		return nil, fmt.Errorf("%w: no generation left", ErrGeneration)
 	}
@@ -46,11 +49,22 @@ func (s *Sender) Seal(rand io.Reader, aad, plaintext []byte) ([]byte, error) {
 // sealCommit encrypts a signed and confirmed commit. Receivers look for its key from the
 // ratchet's beginning on, so that an epoch has maxAhead + 1 of them.
 func (s *Sender) sealCommit(rand io.Reader, a *authenticatedContent) ([]byte, error) {
+	if s.erased() {
+		return nil, errErased
+	}
 	if s.handshake.next > maxAhead {
 		return nil, fmt.Errorf("%w: too many commits from one epoch", ErrGeneration)
 	}
 	return s.group.suite.sealPrivate(rand, s.group.secrets.senderData, &s.handshake, a, 1)
 }
+
+// Erase overwrites the ratchets. The Sender sends nothing afterwards.
+func (s *Sender) Erase() {
+	s.handshake.erase()
+	s.application.erase()
+}
+
+func (s *Sender) erased() bool { return s.handshake.secret == nil }
 
 // frame begins a message of this member in this epoch.
 func (g *Group) frame(typ contentType, aad, body []byte) *authenticatedContent {
@@ -84,6 +98,17 @@ type receiveRatchet struct {
 	skipped map[uint32]messageKey
 }
 
+// erase overwrites the ratchets and what they skipped.
+func (r *Receiver) erase() {
+	for i := range r.ratchets {
+		from := &r.ratchets[i]
+		from.ratchet.erase()
+		for generation := range from.skipped {
+			from.forget(generation)
+		}
+	}
+}
+
 // String keeps the secrets out of logs.
 func (r *Receiver) String() string { return "[secret]" }
 
@@ -95,6 +120,9 @@ func (r *Receiver) GoString() string { return "[secret]" }
 // [ErrDecrypt], [ErrGeneration], [ErrInvalid].
 func (r *Receiver) Open(msg []byte) (Opened, error) {
 	g := r.group
+	if g.erased() {
+		return Opened{}, fmt.Errorf("open: %w", errErased)
+	}
 	m, d, err := g.openHeader(msg, contentApplication)
 	if err != nil {
 		return Opened{}, err
@@ -118,13 +146,13 @@ func (r *Receiver) Open(msg []byte) (Opened, error) {
 	return Opened{d.leaf, slices.Clone(m.aad), slices.Clone(c.application)}, nil
 }
 
-// keyFor returns the key of a generation, which stays unused for now.
+// keyFor returns a copy of the key of a generation, which stays unused for now.
 func (r *receiveRatchet) keyFor(generation uint32) (messageKey, error) {
 	if generation >= r.next {
 		return r.keyAt(generation)
 	}
 	if key, ok := r.skipped[generation]; ok {
-		return key, nil
+		return key.clone(), nil
 	}
 	return messageKey{}, fmt.Errorf("%w: %d", ErrGeneration, generation)
 }
@@ -133,7 +161,7 @@ func (r *receiveRatchet) keyFor(generation uint32) (messageKey, error) {
 // lies too far behind.
 func (r *receiveRatchet) used(generation uint32) {
 	if generation < r.next {
-		delete(r.skipped, generation)
+		r.forget(generation)
 		return
 	}
 	if r.skipped == nil {
@@ -145,9 +173,15 @@ func (r *receiveRatchet) used(generation uint32) {
 	r.skip()
 	for old := range r.skipped {
 		if generation-old > maxAhead {
-			delete(r.skipped, old)
+			r.forget(old)
 		}
 	}
+}
+
+// forget erases the key of a generation that was skipped.
+func (r *receiveRatchet) forget(generation uint32) {
+	r.skipped[generation].erase()
+	delete(r.skipped, generation)
 }
 
 // openHeader parses a PrivateMessage of this epoch and decrypts its sender data. The

@@ -3,20 +3,20 @@ package mls
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/hpke"
 	"crypto/sha256"
-	"crypto/sha3"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
 // Suite is an MLS cipher suite (RFC 9420, Section 17.1).
@@ -37,48 +37,42 @@ const (
 // String returns the suite's number as the RFC writes it.
 func (s Suite) String() string { return fmt.Sprintf("0x%04X", uint16(s)) }
 
+// The algorithms that the suites are made of.
+var (
+	aes128GCM = hpke.AEAD{ID: 0x0001, KeySize: 16, New: newAESGCM}
+	chaCha20  = hpke.AEAD{ID: 0x0003, KeySize: 32, New: chacha20poly1305.New}
+	hkdf256   = hpke.KDF{ID: 0x0001, Hash: sha256.New}
+	hkdf512   = hpke.KDF{ID: 0x0003, Hash: sha512.New}
+)
+
 // suites holds what is implemented. Nothing writes to it after initialisation.
 var suites = map[Suite]*suite{
 	Suite1: {
-		id: Suite1, hash: sha256.New, nh: sha256.Size, nk: 16, newAEAD: newAESGCM,
-		kem: hpke.DHKEM(ecdh.X25519()), kdf: hpke.HKDFSHA256(), aead: hpke.AES128GCM(),
-		seedSize: 32, encSize: 32, newKeyPair: hpke.DHKEM(ecdh.X25519()).DeriveKeyPair,
-		lowOrder: lowOrderX25519, checkKey: checkEd25519, verify: verifyEd25519,
+		id: Suite1, nh: sha256.Size, hpke: hpke.Suite{KEM: hpke.X25519, KDF: hkdf256, AEAD: aes128GCM},
+		checkKey: checkEd25519, verify: verifyEd25519,
 	},
 	Suite3: {
-		id: Suite3, hash: sha256.New, nh: sha256.Size, nk: 32, newAEAD: chacha20poly1305.New,
-		kem: hpke.DHKEM(ecdh.X25519()), kdf: hpke.HKDFSHA256(), aead: hpke.ChaCha20Poly1305(),
-		seedSize: 32, encSize: 32, newKeyPair: hpke.DHKEM(ecdh.X25519()).DeriveKeyPair,
-		lowOrder: lowOrderX25519, checkKey: checkEd25519, verify: verifyEd25519,
+		id: Suite3, nh: sha256.Size, hpke: hpke.Suite{KEM: hpke.X25519, KDF: hkdf256, AEAD: chaCha20},
+		checkKey: checkEd25519, verify: verifyEd25519,
 	},
 	SuiteXWing: {
-		id: SuiteXWing, hash: sha512.New, nh: sha512.Size, nk: 32, newAEAD: chacha20poly1305.New,
-		kem: hpke.MLKEM768X25519(), kdf: hpke.HKDFSHA512(), aead: hpke.ChaCha20Poly1305(),
-		seedSize: 32, encSize: 1120, newKeyPair: deriveXWing,
-		lowOrder: lowOrderXWing, checkKey: checkEd25519, verify: verifyEd25519,
+		id: SuiteXWing, nh: sha512.Size, hpke: hpke.Suite{KEM: hpke.XWing, KDF: hkdf512, AEAD: chaCha20},
+		checkKey: checkEd25519, verify: verifyEd25519,
 	},
 }
 
-// suite is what a cipher suite consists of. Another one is another entry in suites.
+// suite is what a cipher suite consists of. Another one is another entry in suites. MLS
+// takes HPKE's hash and cipher for itself as well (RFC 9420, Section 5.1).
 type suite struct {
-	id Suite
-
-	hash func() hash.Hash
+	id   Suite
 	nh   int // KDF.Nh: bytes of a hash and of every secret
+	hpke hpke.Suite
 
-	nk      int // AEAD.Nk
-	newAEAD func(key []byte) (cipher.AEAD, error)
-
-	kem        hpke.KEM
-	kdf        hpke.KDF
-	aead       hpke.AEAD
-	lowOrder   func(public []byte) bool                     // a KEM key that HPKE cannot encrypt to; nil if there is none
-	seedSize   int                                          // bytes of randomness for a key pair
-	encSize    int                                          // bytes of a KEM output
-	newKeyPair func(ikm []byte) (hpke.PrivateKey, error)    // KEM.DeriveKeyPair
-	checkKey   func(public []byte) bool                     // a well-formed signature key
-	verify     func(public, message, signature []byte) bool // only after checkKey
+	checkKey func(public []byte) bool                     // a well-formed signature key
+	verify   func(public, message, signature []byte) bool // only after checkKey
 }
+
+func (s *suite) hash() hash.Hash { return s.hpke.KDF.Hash() }
 
 // nn is AEAD.Nn, the same for every suite there is.
 const nn = 12
@@ -101,52 +95,10 @@ func newAESGCM(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// lowOrder lists the Curve25519 points, by u-coordinate, whose Diffie-Hellman result is
-// always zero: every sender must refuse to encrypt to them (RFC 9420, Section 5.1.1, and
-// RFC 9180, Section 7.1.4), so that one of them in a tree would stop all commits.
-var lowOrder = [][32]byte{
-	{},
-	{1},
-	{
-		0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
-		0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
-	},
-	{
-		0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
-		0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
-	},
-	nearP(0xec), nearP(0xed), nearP(0xee),
-}
-
-// nearP is 2^255 - 256 + low, little endian: p is nearP(0xed).
-func nearP(low byte) (u [32]byte) {
-	for i := range u {
-		u[i] = 0xff
-	}
-	u[0], u[31] = low, 0x7f
-	return u
-}
-
-// lowOrderX25519 ignores the highest bit, as X25519 does (RFC 7748, Section 5).
-func lowOrderX25519(public []byte) bool {
-	u := [32]byte(public)
-	u[31] &= 0x7f
-	return slices.Contains(lowOrder, u)
-}
-
-// lowOrderXWing looks at the X25519 half of a public key, the last 32 bytes.
-func lowOrderXWing(public []byte) bool { return lowOrderX25519(public[len(public)-32:]) }
-
-// deriveXWing is the suite's DeriveKeyPair: the X-Wing key whose seed is
-// SHAKE256(ikm, 32). It is not that of crypto/hpke, which labels its input as drafts
-// on hybrid KEMs in HPKE do; docs/protocol.md holds it down.
-func deriveXWing(ikm []byte) (hpke.PrivateKey, error) {
-	return hpke.MLKEM768X25519().NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
-}
-
-// checkPublic checks a public KEM key.
+// checkPublic checks a public KEM key, so that no sender fails to encrypt to it later: one
+// of low order in a tree would stop all commits (RFC 9420, Section 5.1.1).
 func (s *suite) checkPublic(public []byte) error {
-	if _, err := s.kem.NewPublicKey(public); err != nil || s.lowOrder != nil && s.lowOrder(public) {
+	if s.hpke.KEM.CheckPublicKey(public) != nil {
 		return fmt.Errorf("%w: encryption key", ErrInvalid)
 	}
 	return nil
@@ -211,37 +163,40 @@ func (c hpkeCiphertext) append(b []byte) []byte {
 	return appendVec(appendVec(b, c.kemOutput), c.ciphertext)
 }
 
-// encryptWithLabel is EncryptWithLabel (RFC 9420, Section 5.1.3). context is labelled,
-// once for all recipients. The error is [ErrInvalid]: a public key of low order.
-func (s *suite) encryptWithLabel(public, context, plaintext []byte) (hpkeCiphertext, error) {
-	key, err := s.kem.NewPublicKey(public)
-	if err != nil {
-		return hpkeCiphertext{}, fmt.Errorf("%w: encryption key", ErrInvalid)
+// encryption is EncryptWithLabel and DecryptWithLabel (RFC 9420, Section 5.1.3) for one
+// label and context, which are hashed once for all recipients.
+type encryption struct {
+	suite *suite
+	info  hpke.Info
+}
+
+func (s *suite) encryption(label string, context []byte) encryption {
+	return encryption{s, s.hpke.NewInfo(labelled(label, context))}
+}
+
+// encrypt is EncryptWithLabel. Errors: [ErrInvalid] for a key that cannot be encrypted to,
+// and those of rand.
+func (e encryption) encrypt(rand io.Reader, public, plaintext []byte) (hpkeCiphertext, error) {
+	enc, ct, err := e.suite.hpke.Seal(rand, public, e.info, nil, plaintext)
+	if errors.Is(err, hpke.ErrKey) {
+		err = fmt.Errorf("%w: encryption key", ErrInvalid)
 	}
-	enc, sender, err := hpke.NewSender(key, s.kdf, s.aead, context)
-	if err != nil {
-		return hpkeCiphertext{}, fmt.Errorf("%w: encryption key", ErrInvalid)
-	}
-	ct, err := sender.Seal(nil, plaintext)
 	return hpkeCiphertext{enc, ct}, err
 }
 
-// decryptWithLabel is DecryptWithLabel (RFC 9420, Section 5.1.3).
-func (s *suite) decryptWithLabel(private hpke.PrivateKey, label string, context []byte, c hpkeCiphertext) ([]byte, error) {
-	recipient, err := hpke.NewRecipient(c.kemOutput, private, s.kdf, s.aead, labelled(label, context))
-	if err != nil {
-		return nil, err
-	}
-	return recipient.Open(nil, c.ciphertext)
+// decrypt is DecryptWithLabel.
+func (e encryption) decrypt(private *hpke.PrivateKey, c hpkeCiphertext) ([]byte, error) {
+	return e.suite.hpke.Open(private, c.kemOutput, e.info, nil, c.ciphertext)
 }
 
-// generateKeyPair makes a key pair from rand alone.
-func (s *suite) generateKeyPair(rand io.Reader) (hpke.PrivateKey, error) {
-	seed, err := readRandom(rand, s.seedSize)
+// generateKeyPair makes a key pair from rand.
+func (s *suite) generateKeyPair(rand io.Reader) (*hpke.PrivateKey, error) {
+	seed, err := readRandom(rand, s.hpke.KEM.SeedSize())
 	if err != nil {
 		return nil, err
 	}
-	return s.newKeyPair(seed)
+	defer clear(seed)
+	return s.hpke.KEM.DeriveKeyPair(seed)
 }
 
 func readRandom(rand io.Reader, n int) ([]byte, error) {
@@ -254,7 +209,7 @@ func readRandom(rand io.Reader, n int) ([]byte, error) {
 
 // extract is KDF.Extract.
 func (s *suite) extract(salt, ikm []byte) []byte {
-	prk, err := hkdf.Extract(s.hash, ikm, salt)
+	prk, err := hkdf.Extract(s.hpke.KDF.Hash, ikm, salt)
 	if err != nil {
 		panic("mls: HKDF-Extract: " + err.Error())
 	}
@@ -267,7 +222,7 @@ func (s *suite) expandWithLabel(secret []byte, label string, context []byte, len
 	info := make([]byte, 0, 2+len(labelPrefix)+len(label)+len(context)+8)
 	info = appendU16(info, uint16(length))
 	info = appendVec(appendVec(info, labelPrefix+label), context)
-	out, err := hkdf.Expand(s.hash, secret, string(info), length)
+	out, err := hkdf.Expand(s.hpke.KDF.Hash, secret, string(info), length)
 	if err != nil {
 		panic("mls: HKDF-Expand: " + err.Error())
 	}
@@ -301,16 +256,23 @@ func (s *suite) refHash(label string, value []byte) []byte {
 
 // mac is the MAC of RFC 9420, Section 5.1: HMAC with the suite's hash.
 func (s *suite) mac(key, message []byte) []byte {
-	h := hmac.New(s.hash, key)
+	h := hmac.New(s.hpke.KDF.Hash, key)
 	h.Write(message)
 	return h.Sum(nil)
+}
+
+// eraseAll overwrites secrets that are needed no more.
+func eraseAll(secrets [][]byte) {
+	for _, s := range secrets {
+		clear(s)
+	}
 }
 
 func (s *suite) zero() []byte { return make([]byte, s.nh) }
 
 // seal encrypts under a key that is used for this one message.
 func (s *suite) seal(key, nonce, aad, plaintext []byte) []byte {
-	a, err := s.newAEAD(key)
+	a, err := s.hpke.AEAD.New(key)
 	if err != nil {
 		panic("mls: AEAD: " + err.Error())
 	}
@@ -319,7 +281,7 @@ func (s *suite) seal(key, nonce, aad, plaintext []byte) []byte {
 
 // open undoes seal.
 func (s *suite) open(key, nonce, aad, ciphertext []byte) ([]byte, error) {
-	a, err := s.newAEAD(key)
+	a, err := s.hpke.AEAD.New(key)
 	if err != nil {
 		panic("mls: AEAD: " + err.Error())
 	}

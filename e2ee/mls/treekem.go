@@ -3,10 +3,11 @@ package mls
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/hpke"
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
 // updatePath is UpdatePath (RFC 9420, Section 7.6).
@@ -47,25 +48,44 @@ func (p *updatePath) append(b []byte) []byte {
 }
 
 // privateKeys are the private keys that a member holds, by node.
-type privateKeys map[nodeIndex]hpke.PrivateKey
+type privateKeys map[nodeIndex]*hpke.PrivateKey
 
-// in returns the keys that are still those of nodes of t.
+// in returns copies of the keys that are still those of nodes of t: each Group owns and
+// erases its own.
 func (k privateKeys) in(t *tree) privateKeys {
 	out := make(privateKeys, len(k))
-	for x, key := range k {
-		if int(x) < len(t.nodes) && !t.nodes[x].blank() &&
-			bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey().Bytes()) {
-			out[x] = key
+	for x := range k {
+		if key := k.of(t, x); key != nil {
+			out[x] = key.Clone()
 		}
 	}
 	return out
 }
 
+// of returns the private key of a node of t, nil if there is none.
+func (k privateKeys) of(t *tree, x nodeIndex) *hpke.PrivateKey {
+	key := k[x]
+	if key == nil || int(x) >= len(t.nodes) || t.nodes[x].blank() ||
+		!bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey()) {
+		return nil
+	}
+	return key
+}
+
+// erase overwrites all keys.
+func (k privateKeys) erase() {
+	for _, key := range k {
+		key.Erase()
+	}
+}
+
 // ratchetUp derives the secrets and keys of the parents from a path secret on
 // (RFC 9420, Section 7.4): one for each of n nodes, and the commit secret after them.
-func (s *suite) ratchetUp(secret []byte, n int) (secrets [][]byte, keys []hpke.PrivateKey, commit []byte, err error) {
+func (s *suite) ratchetUp(secret []byte, n int) (secrets [][]byte, keys []*hpke.PrivateKey, commit []byte, err error) {
 	for range n {
-		key, err := s.newKeyPair(s.deriveSecret(secret, "node"))
+		node := s.deriveSecret(secret, "node")
+		key, err := s.hpke.KEM.DeriveKeyPair(node)
+		clear(node)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -117,10 +137,10 @@ func newUpdatePath(rand io.Reader, p pathParams) (*newPath, error) {
 	}
 	for i, key := range keys {
 		out.keys[steps[i].node] = key
-		out.path.nodes = append(out.path.nodes, updatePathNode{encryptionKey: key.PublicKey().Bytes()})
+		out.path.nodes = append(out.path.nodes, updatePathNode{encryptionKey: key.PublicKey()})
 	}
 	leaf := *p.t.leaf(p.sender)
-	leaf.encryptionKey = leafKey.PublicKey().Bytes()
+	leaf.encryptionKey = leafKey.PublicKey()
 	leaf.source, leaf.lifetime = sourceCommit, lifetime{}
 	leaf.parentHash = p.t.setPath(p.sender, steps, out.path)
 	if err := leaf.seal(p.signer, p.groupID, p.sender); err != nil {
@@ -128,15 +148,15 @@ func newUpdatePath(rand io.Reader, p pathParams) (*newPath, error) {
 	}
 	out.path.leaf = &leaf
 	p.t.set(p.sender.node(), node{leaf: &leaf})
-	return out, out.encrypt(p)
+	return out, out.encrypt(rand, p)
 }
 
 // encrypt fills in the ciphertexts, once the tree is complete.
-func (n *newPath) encrypt(p pathParams) error {
-	context := labelled("UpdatePathNode", p.context(p.t.rootHash()))
+func (n *newPath) encrypt(rand io.Reader, p pathParams) error {
+	to := p.t.suite.encryption("UpdatePathNode", p.context(p.t.rootHash()))
 	for i, step := range n.steps {
 		for _, x := range p.t.recipients(step.copath, p.added) {
-			c, err := p.t.suite.encryptWithLabel(p.t.nodes[x].encryptionKey(), context, n.secrets[i])
+			c, err := to.encrypt(rand, p.t.nodes[x].encryptionKey(), n.secrets[i])
 			if err != nil {
 				return fmt.Errorf("node %d: %w", x, err)
 			}
@@ -232,7 +252,7 @@ func (t *tree) checkPathNodes(steps []pathStep, path *updatePath, added []LeafIn
 			return fmt.Errorf("%w: number of a path's ciphertexts", ErrInvalid)
 		}
 		for _, c := range n.secrets {
-			if len(c.kemOutput) != t.suite.encSize || len(c.ciphertext) != t.suite.nh+tagSize {
+			if len(c.kemOutput) != t.suite.hpke.KEM.EncSize() || len(c.ciphertext) != t.suite.nh+tagSize {
 				return fmt.Errorf("%w: size of a path's ciphertext", ErrInvalid)
 			}
 		}
@@ -256,7 +276,8 @@ func (t *tree) checkPathKeys(path *updatePath) error {
 }
 
 // openPath decrypts the path secret meant for own and derives what follows from it. t is
-// the tree with the path merged, keys are own's in it. Every failure is ErrUnusable.
+// the tree with the path merged, keys are those of the epoch before. Every failure is
+// ErrUnusable.
 func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePath, added []LeafIndex, context []byte) (privateKeys, []byte, error) {
 	steps := t.filteredPath(sender)
 	at := slices.IndexFunc(steps, func(s pathStep) bool { return s.copath.covers(own) })
@@ -264,14 +285,15 @@ func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePat
 		return nil, nil, fmt.Errorf("%w: it has no node for us", ErrUnusable)
 	}
 	for i, x := range t.recipients(steps[at].copath, added) {
-		key, ok := keys[x]
-		if !ok {
+		key := keys.of(t, x)
+		if key == nil {
 			continue
 		}
-		secret, err := t.suite.decryptWithLabel(key, "UpdatePathNode", context, path.nodes[at].secrets[i])
+		secret, err := t.suite.encryption("UpdatePathNode", context).decrypt(key, path.nodes[at].secrets[i])
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: it does not decrypt", ErrUnusable)
 		}
+		defer clear(secret)
 		return t.adoptPath(keys, steps[at:], secret)
 	}
 	return nil, nil, fmt.Errorf("%w: no key of ours is among its recipients", ErrUnusable)
@@ -280,18 +302,27 @@ func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePat
 // adoptPath derives the private keys of the steps from the first one's path secret, and
 // the commit secret. They must fit the public keys of the tree.
 func (t *tree) adoptPath(keys privateKeys, steps []pathStep, secret []byte) (privateKeys, []byte, error) {
-	_, derived, commit, err := t.suite.ratchetUp(secret, len(steps))
+	secrets, derived, commit, err := t.suite.ratchetUp(secret, len(steps))
+	defer eraseAll(secrets)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: key derivation", ErrUnusable)
 	}
-	out := keys.in(t)
 	for i, key := range derived {
-		if !bytes.Equal(key.PublicKey().Bytes(), t.nodes[steps[i].node].encryptionKey()) {
+		if !bytes.Equal(key.PublicKey(), t.nodes[steps[i].node].encryptionKey()) {
 			return nil, nil, fmt.Errorf("%w: it does not fit the public keys", ErrUnusable)
 		}
+	}
+	out := keys.in(t)
+	for i, key := range derived {
 		out[steps[i].node] = key
 	}
 	return out, commit, nil
+}
+
+// erase overwrites the path secrets, once everybody who needs one has it.
+func (n *newPath) erase() {
+	eraseAll(n.secrets)
+	clear(n.commitSecret)
 }
 
 // equalMAC compares in constant time.

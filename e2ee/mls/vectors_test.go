@@ -3,53 +3,18 @@ package mls
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hpke"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
-
-// The working group's vectors come in seven suites. Those on the NIST curves are no part
-// of the profile, but cost nothing here and try the protocol with other sizes of keys and
-// hashes. X448 is not to be had.
-func init() {
-	suites[0x0002] = nistSuite(0x0002, ecdh.P256(), elliptic.P256(), hpke.HKDFSHA256(), hpke.AES128GCM(), crypto.SHA256)
-	suites[0x0005] = nistSuite(0x0005, ecdh.P521(), elliptic.P521(), hpke.HKDFSHA512(), hpke.AES256GCM(), crypto.SHA512)
-	suites[0x0007] = nistSuite(0x0007, ecdh.P384(), elliptic.P384(), hpke.HKDFSHA384(), hpke.AES256GCM(), crypto.SHA384)
-}
-
-var _, _ = sha256.New, sha512.New // so that crypto.Hash finds them
-
-func nistSuite(id Suite, dh ecdh.Curve, curve elliptic.Curve, kdf hpke.KDF, aead hpke.AEAD, h crypto.Hash) *suite {
-	s := &suite{
-		id: id, hash: h.New, nh: h.Size(), nk: 32, newAEAD: newAESGCM,
-		kem: hpke.DHKEM(dh), kdf: kdf, aead: aead, seedSize: h.Size(),
-		encSize: 1 + 2*((curve.Params().BitSize+7)/8), newKeyPair: hpke.DHKEM(dh).DeriveKeyPair,
-	}
-	if id == 0x0002 {
-		s.nk = 16
-	}
-	s.checkKey = func(public []byte) bool {
-		_, err := ecdsa.ParseUncompressedPublicKey(curve, public)
-		return err == nil
-	}
-	s.verify = func(public, message, signature []byte) bool {
-		key, err := ecdsa.ParseUncompressedPublicKey(curve, public)
-		digest := h.New()
-		digest.Write(message)
-		return err == nil && ecdsa.VerifyASN1(key, digest.Sum(nil), signature)
-	}
-	return s
-}
 
 type ecdsaSigner struct {
 	key  *ecdsa.PrivateKey
@@ -87,12 +52,12 @@ func vectorSigner(t testing.TB, id Suite, private []byte) signer {
 	return ed25519Signer(ed25519.NewKeyFromSeed(private[:ed25519.SeedSize]))
 }
 
-func vectorKey(t testing.TB, s *suite, private []byte) hpke.PrivateKey {
+func vectorKey(t testing.TB, s *suite, private []byte) *hpke.PrivateKey {
 	t.Helper()
 	if size := map[Suite]int{2: 32, 5: 66, 7: 48}[s.id]; size > len(private) { // leading zeros cut
 		private = append(make([]byte, size-len(private)), private...)
 	}
-	key, err := s.kem.NewPrivateKey(private)
+	key, err := s.hpke.KEM.NewPrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}

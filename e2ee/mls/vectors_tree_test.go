@@ -251,7 +251,7 @@ func TestVectorsTreeKEM(t *testing.T) {
 				if i == sender {
 					continue
 				}
-				_, got, err := after.openPath(k.in(after), i, sender, path, nil, context(after.rootHash()))
+				_, got, err := after.openPath(k, i, sender, path, nil, context(after.rootHash()))
 				requireNoError(t, "open path", err)
 				requireEqual(t, "commit secret", got, commit)
 				if secrets == nil {

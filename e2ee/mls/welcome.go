@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -84,6 +85,12 @@ type groupSecrets struct {
 	psks   []pskID
 }
 
+// erase overwrites the secrets.
+func (s groupSecrets) erase() {
+	clear(s.joiner)
+	clear(s.path)
+}
+
 // maxPSKs bounds the PSKs that a Welcome names. The profile has one.
 const maxPSKs = 16
 
@@ -114,7 +121,7 @@ func (s groupSecrets) encode() []byte {
 }
 
 // welcome makes the Welcome of the commit that began the epoch g, for all that it added.
-func (g *Group) welcome(tr transition, c *changes, path *newPath, extensions []Extension) ([]byte, error) {
+func (g *Group) welcome(rand io.Reader, tr transition, c *changes, path *newPath, extensions []Extension) ([]byte, error) {
 	tree := Extension{extensionRatchetTree, g.tree.encode()}
 	info := groupInfo{
 		context: g.context, extensions: append([]Extension{tree}, extensions...),
@@ -128,11 +135,14 @@ func (g *Group) welcome(tr transition, c *changes, path *newPath, extensions []E
 		return nil, err
 	}
 	key, nonce := g.suite.welcomeKey(tr.member)
+	defer clear(key)
 	w := welcome{suite: g.suite.id, groupInfo: g.suite.seal(key, nonce, nil, plain)}
-	context := labelled("Welcome", w.groupInfo)
+	to := g.suite.encryption("Welcome", w.groupInfo)
 	for i, kp := range c.adds {
 		secrets := groupSecrets{tr.joiner, path.secretFor(g.own, c.added[i]), c.psks}
-		e, err := g.suite.encryptWithLabel(kp.initKey, context, secrets.encode())
+		plain := secrets.encode()
+		e, err := to.encrypt(rand, kp.initKey, plain)
+		clear(plain)
 		if err != nil {
 			return nil, fmt.Errorf("welcome: %w", err)
 		}
@@ -197,6 +207,7 @@ func join(msg []byte, kp *KeyPackageSecrets, p joinParams) (*joined, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer secrets.erase()
 	if err := p.check(secrets); err != nil {
 		return nil, err
 	}
@@ -204,7 +215,9 @@ func join(msg []byte, kp *KeyPackageSecrets, p joinParams) (*joined, error) {
 	if err != nil {
 		return nil, err
 	}
-	member := s.memberSecret(secrets.joiner, s.pskSecret(secrets.psks, psks))
+	psk := s.pskSecret(secrets.psks, psks)
+	member := s.memberSecret(secrets.joiner, psk)
+	defer eraseAll([][]byte{psk, member})
 	info, err := s.openGroupInfo(member, w.groupInfo)
 	if err != nil {
 		return nil, err
@@ -255,7 +268,7 @@ func openWelcome(msg []byte, kp *KeyPackageSecrets) (s *suite, secrets groupSecr
 	if at < 0 {
 		return nil, secrets, w, ErrNotAddressed
 	}
-	plain, err := s.decryptWithLabel(kp.initKey, "Welcome", w.groupInfo, w.secrets[at].secrets)
+	plain, err := s.encryption("Welcome", w.groupInfo).decrypt(kp.initKey, w.secrets[at].secrets)
 	if err != nil {
 		return nil, secrets, w, fmt.Errorf("%w: group secrets", ErrDecrypt)
 	}
@@ -265,6 +278,7 @@ func openWelcome(msg []byte, kp *KeyPackageSecrets) (s *suite, secrets groupSecr
 
 func (s *suite) openGroupInfo(member, encrypted []byte) (info groupInfo, err error) {
 	key, nonce := s.welcomeKey(member)
+	defer clear(key)
 	plain, err := s.open(key, nonce, nil, encrypted)
 	if err != nil {
 		return info, fmt.Errorf("%w: group info", ErrDecrypt)
@@ -324,7 +338,7 @@ func (t *tree) find(n *leafNode) (LeafIndex, error) {
 func (t *tree) joinerKeys(own LeafIndex, kp *KeyPackageSecrets, signer LeafIndex, secret []byte) (privateKeys, error) {
 	keys := privateKeys{own.node(): kp.leafKey}
 	if secret == nil {
-		return keys, nil
+		return keys.in(t), nil
 	}
 	if own == signer {
 		return nil, fmt.Errorf("%w: welcome signed by our own leaf", ErrInvalid)
@@ -336,7 +350,8 @@ func (t *tree) joinerKeys(own LeafIndex, kp *KeyPackageSecrets, signer LeafIndex
 			return nil, fmt.Errorf("%w: welcome with a path secret for a blank node", ErrInvalid)
 		}
 	}
-	keys, _, err := t.adoptPath(keys, steps[at:], secret)
+	keys, commitSecret, err := t.adoptPath(keys, steps[at:], secret)
+	clear(commitSecret)
 	if err != nil {
 		return nil, fmt.Errorf("%w: path secret of a welcome", ErrInvalid)
 	}
