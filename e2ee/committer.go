@@ -137,7 +137,7 @@ func (s *Session) commit() error {
 		return fail.At("commit", err)
 	}
 	if len(s.staged) >= maxStaged {
-		clear(s.staged)
+		s.dropStaged()
 	}
 	s.staged[sha256.Sum256(staged.Commit)] = staged
 	s.turnPost = s.post(s.envelope(p, staged))

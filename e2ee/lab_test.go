@@ -216,6 +216,15 @@ func (l *lab) agree() {
 // stop makes p deaf; what the room does about it is up to the test.
 func (p *person) stop() { p.deaf = true }
 
+// leaveWithKeys takes p out of the room, but p keeps the epoch's secrets, which an honest
+// session erases.
+func (l *lab) leaveWithKeys(p *person) {
+	member := p.member
+	p.member = nil
+	l.append(p.cfg.PID, Left{})
+	p.member = member
+}
+
 // crafted is a commit that p would make now, before a test spoils it.
 type crafted struct {
 	aad    commitAAD

@@ -108,10 +108,12 @@ func (s *Session) reset() {
 	if s.ledger != nil {
 		s.before += s.ledger.generation
 	}
-	s.member, s.last, s.was, s.ended, s.why = nil, seats{}, false, "", ""
+	s.become(nil)
+	s.last, s.was, s.ended, s.why = seats{}, false, "", ""
 	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
 	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
-	s.staged, s.created = map[Hash]*mls.Staged{}, nil
+	s.dropStaged()
+	s.created = nil
 }
 
 // Step takes one input and does all that is due at now, a time of the caller's clock, with
@@ -277,7 +279,7 @@ func (s *Session) turnTaken(e Entry, code Code) {
 	s.commits.moved(s.now, e.PID, code == "")
 	s.creates.moved(s.now, e.PID, code == "")
 	s.turnPost, s.hold = inflight{}, time.Time{}
-	clear(s.staged)
+	s.dropStaged()
 }
 
 // groupCreated follows a valid create entry: into the group if it is ours, else back to
@@ -289,7 +291,8 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 		return
 	}
 	s.epochs.drop()
-	s.member, s.last = nil, seats{}
+	s.become(nil)
+	s.last = seats{}
 	s.joiner.eraseOffers()
 	if own == nil || own.id != body.GroupID || e.PID != s.cfg.PID {
 		s.joinPost, s.joiner.notBefore = inflight{}, s.now
@@ -318,7 +321,7 @@ func (s *Session) committed(e Entry, c Committed) Code {
 	s.ledger.apply(s.now, e)
 	switch {
 	case err != nil:
-		s.member = nil
+		s.become(nil)
 		s.epochs.leave(s.now)
 		s.rejoin(CodeCommitUnusable)
 	case next != nil:
@@ -353,7 +356,7 @@ func (s *Session) advance(e Entry, j *judged) {
 		s.joiner.confirmed = true
 	}
 	if j.selfRemoved {
-		s.member = nil
+		s.become(nil)
 		s.epochs.leave(s.now)
 		s.why = CodeRemoved
 		return
@@ -387,9 +390,29 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 	}
 	clear(base)
 	started.Removed = s.last.gone(m.seats)
-	s.member, s.last, s.was, s.why = m, m.seats, true, ""
+	s.become(m)
+	s.last, s.was, s.why = m.seats, true, ""
 	s.newest = started.Epoch
 	s.epochs.start(s.now, started, delay, len(started.Removed) > 0)
+}
+
+// become makes m the membership, nil for none, and erases the epoch before.
+func (s *Session) become(m *membership) {
+	if old := s.member; old != nil && old != m {
+		old.group.Erase()
+		old.sender.Erase()
+	}
+	s.member = m
+}
+
+// dropStaged erases the commits of ours that lost the race.
+func (s *Session) dropStaged() {
+	for _, staged := range s.staged {
+		if group, _ := staged.Merge(); s.member == nil || s.member.group != group {
+			staged.Erase()
+		}
+	}
+	s.staged = map[Hash]*mls.Staged{}
 }
 
 // epochOf is the name of a group's epoch beyond this package.
@@ -401,8 +424,10 @@ func (s *Session) epochOf(g *mls.Group) framecrypt.Epoch {
 func (s *Session) end(why Code) {
 	s.epochs.drop()
 	s.joiner.eraseOffers()
-	s.member, s.last, s.ended = nil, seats{}, why
-	s.staged, s.created = map[Hash]*mls.Staged{}, nil
+	s.become(nil)
+	s.last, s.ended = seats{}, why
+	s.dropStaged()
+	s.created = nil
 	s.commits.stop()
 	s.creates.stop()
 }

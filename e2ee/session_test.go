@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -192,4 +194,32 @@ func TestClock(t *testing.T) {
 			t.Errorf("off by %v: announced %d times", off, s.joiner.seq)
 		}
 	}
+}
+
+// TestSecretsErased: an epoch's secrets go with it, and so do those of a commit that lost.
+func TestSecretsErased(t *testing.T) {
+	l := newLab(t)
+	alice := l.join("alice")[0]
+	bob := l.join("bob")[0]
+	live := func(p *person) bool { _, err := p.member.group.Export("label", nil, 16); return err == nil }
+	gone := func(what string, m *membership) {
+		t.Helper()
+		_, exported := m.group.Export("label", nil, 16)
+		_, sealed := m.sender.Seal(alice.cfg.Rand, nil, nil)
+		if !errors.Is(exported, mls.ErrInvalid) || !errors.Is(sealed, mls.ErrInvalid) {
+			t.Errorf("%s: secrets are still there: %v, %v", what, exported, sealed)
+		}
+	}
+	first := []*membership{alice.member, bob.member}
+	l.join("carol")
+	gone("alice's epoch before", first[0])
+	gone("bob's epoch before", first[1])
+	if !live(alice) || !live(bob) {
+		t.Fatal("the epoch that lives is erased")
+	}
+	last := bob.member
+	l.append(bob.cfg.PID, Left{})
+	gone("bob's last epoch", last)
+	l.rest(10 * time.Second)
+	l.agree()
 }

@@ -273,9 +273,7 @@ func TestCommitAfterLeaving(t *testing.T) {
 		bob.stop()
 		if late {
 			bob.deaf = false // sees its own left, and is a member no more
-			group := *bob.member
-			l.append(bob.cfg.PID, Left{})
-			bob.member = &group
+			l.leaveWithKeys(bob)
 		}
 		want := Code("")
 		if late {
@@ -398,9 +396,8 @@ func TestUnusableLast(t *testing.T) {
 		{"too early a refresh", CodeEarlyRefresh, func(l *lab) *person { return l.people[3] }},
 		{"by one who has left", CodeNotMember, func(l *lab) *person {
 			dave := l.people[3]
-			member := dave.member
-			l.append(dave.cfg.PID, Left{})
-			dave.member, dave.deaf = member, true
+			l.leaveWithKeys(dave)
+			dave.deaf = true
 			return dave
 		}},
 		{"with work to do", "", func(l *lab) *person { l.waiting("eve"); return l.people[3] }},
