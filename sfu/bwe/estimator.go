@@ -1,51 +1,310 @@
 package bwe
 
+import (
+	"math"
+	"time"
+)
+
 // Config of an [Estimator], in bits a second.
 type Config struct {
-	Start, Min, Max int64
+	// Start is held to be true until feedback says more.
+	Start int64
+	// Min and Max bound the estimate whatever is reported.
+	Min, Max int64
 }
 
-// Acked is what feedback says of one packet that was sent.
-type Acked struct {
-	Sent
-	Received bool
-	// Arrival is when it came, by a clock of the receiver in nanoseconds; only if
-	// Received.
-	Arrival int64
-}
-
-// Probe is a burst that is to prove a rate: Bytes, padding and whatever else is sent
-// meanwhile, at Rate. Packets are marked with Cluster ([SentLog.SetCluster]).
-type Probe struct {
-	Cluster Cluster
-	Rate    int64 // bits a second
-	Bytes   int   // in at least Packets packets
-	Packets int
-}
+const (
+	// decrease is what of the measured bandwidth is used after the path was full, so that
+	// its queue drains (draft-ietf-rmcat-gcc-02, Section 5.5).
+	decrease = 0.85
+	// increase a second, far from where the path was full before.
+	increase = 1.08
+	// packetBits is how much more is tried in a response time near it.
+	packetBits = 1200 * 8
+	// limited is the share of the estimate that must come through before more than it is
+	// believed without a probe; headroom is how far above what comes through that goes.
+	limited  = 0.75
+	headroom = 1.5
+	// calm is how long a queue may stand, in ms, above the jitter, and not count as full;
+	// deep is when the target goes below the estimate, so that it drains.
+	calm = 20.0
+	deep = 60.0
+	// silence is how long feedback on what was sent may be missing, beside four round
+	// trips, before the estimate shrinks by silenceCut, and again each such time.
+	silence    = time.Second
+	silenceCut = 0.7
+	// undoSpan is how long a cut for loss may be taken back when the loss turns out to be
+	// there at any rate.
+	undoSpan = 20 * time.Second
+)
 
 // Estimator follows the path to one receiver. It is not safe for concurrent use.
 type Estimator struct {
-	config Config
-	target int64
+	config   Config
+	log      *SentLog
+	ledger   *ledger
+	take     func(Acked) // e.takeAck, made once
+	estimate float64
+	want     float64
+
+	groups grouper
+	trend  trend
+	queue  queue
+	loss   lossModel
+	prober prober
+	plan   probePlan
+
+	rtt      time.Duration
+	heard    int64  // when feedback came last
+	answered uint64 // highest packet reported
+	newest   int64  // when the newest packet of this report was sent
+	raised   int64  // when the estimate was raised last
+	cutAt    int64  // when it was cut last, for delay
+	usage    usage
+
+	ceiling capacity
+	undo    float64 // estimate before the cuts for loss; 0 for none
+	undoAt  int64
+	counts  Counts
 }
 
-// New gives an estimator that knows nothing yet.
-func New(c Config) *Estimator { return &Estimator{config: c, target: c.Start} }
+// Counts of what the estimator did.
+type Counts struct {
+	// Cuts for delay, for loss, and for silence; probes sent, and those that proved
+	// something.
+	DelayCuts, LossCuts, SilenceCuts, Probes, Proven uint64
+}
 
-// OnFeedback takes what one feedback packet says, in the order of sending.
-func (e *Estimator) OnFeedback(now int64, acks []Acked) {}
+// New gives an estimator that knows nothing yet, for packets that log records.
+func New(c Config, log *SentLog) *Estimator {
+	e := &Estimator{config: c, log: log, ledger: newLedger(log), estimate: float64(c.Start), rtt: 200 * time.Millisecond}
+	e.take = e.takeAck
+	return e
+}
 
-// OnREMB takes what a receiver without transport-wide feedback says of itself
+// OnReport takes a feedback packet. It may be a repeated, late, or dishonest one: it
+// moves the estimate by what it says of packets that were sent and not reported before.
+func (e *Estimator) OnReport(now int64, r *Report) {
+	e.newest = 0
+	e.usage = normal
+	e.ledger.resolve(now, r, e.take)
+	if e.newest == 0 {
+		return
+	}
+	e.measureRTT(now)
+	if e.heard == 0 {
+		e.raised = now
+	}
+	e.heard = now
+	e.adjust(now)
+	if e.prober.complete(now, e.rtt) {
+		e.concludeProbe(now)
+	}
+}
+
+// takeAck takes what is new of one packet.
+func (e *Estimator) takeAck(a Acked) {
+	e.answered = max(e.answered, a.Number)
+	e.prober.add(a)
+	if e.loss.add(a) {
+		e.judgeLoss(a.At)
+	}
+	if !a.Received {
+		return
+	}
+	e.newest = max(e.newest, a.At)
+	if s, ok := e.groups.add(a); ok {
+		e.trend.add(s)
+		e.queue.add(s, e.trend.delay)
+		if e.trend.usage != normal && e.usage != overusing {
+			e.usage = e.trend.usage
+		}
+	}
+}
+
+// measureRTT smooths the time from sending to feedback, most of what a reaction takes.
+func (e *Estimator) measureRTT(now int64) {
+	d := min(max(time.Duration(now-e.newest), time.Millisecond), 2*time.Second)
+	e.rtt += (d - e.rtt) / 8
+}
+
+// adjust changes the estimate after feedback.
+func (e *Estimator) adjust(now int64) {
+	switch {
+	case e.usage == overusing && e.queue.standing() > calm+e.queue.noise:
+		if e.newest > e.cutAt { // what was sent since the last cut is too much still
+			e.cut(now)
+		}
+	case e.usage == normal && e.queue.standing() <= deep:
+		e.grow(now)
+	default:
+		e.raised = now
+	}
+}
+
+// cut comes down to what the path lets through.
+func (e *Estimator) cut(now int64) {
+	e.raised = now
+	rate, ok := e.queue.rate()
+	if !ok {
+		return
+	}
+	rate /= 1 - min(e.loss.inherent, lossMost)
+	e.ceiling.add(rate)
+	if decrease*rate >= e.estimate {
+		return
+	}
+	e.set(decrease * rate)
+	e.cutAt = now
+	e.counts.DelayCuts++
+	e.undo = 0
+	e.plan.fell(now)
+}
+
+// grow raises the estimate if so much is used that the path has proven it: by a share of
+// it far from the ceiling, by packets near it.
+func (e *Estimator) grow(now int64) {
+	elapsed := min(time.Duration(now-e.raised), time.Second).Seconds()
+	e.raised = now
+	through := e.queue.throughput() / (1 - min(e.loss.inherent, lossMost))
+	if through < limited*e.estimate {
+		return
+	}
+	next := e.estimate * math.Pow(increase, elapsed)
+	if e.ceiling.near(e.estimate) {
+		next = e.estimate + packetBits*elapsed/(e.rtt+100*time.Millisecond).Seconds()
+	} else if e.ceiling.above(e.estimate) {
+		e.ceiling = capacity{}
+	}
+	e.set(max(e.estimate, min(next, headroom*through)))
+}
+
+// judgeLoss comes down if more is lost than is lost at any rate, and back if the loss
+// proves to be there at any rate.
+func (e *Estimator) judgeLoss(now int64) {
+	bandwidth, proven := e.loss.judge()
+	switch {
+	case bandwidth < e.estimate:
+		if e.undo == 0 {
+			e.undo, e.undoAt = e.estimate, now
+		}
+		e.set(0.95 * bandwidth)
+		e.counts.LossCuts++
+		e.plan.fell(now)
+	case proven && e.undo > 0 && e.loss.inherent >= lossIgnored && now-e.undoAt < int64(undoSpan):
+		e.set(max(e.estimate, e.undo))
+		e.undo = 0
+	}
+}
+
+func (e *Estimator) set(bits float64) {
+	e.estimate = min(max(bits, float64(e.config.Min)), float64(e.config.Max))
+}
+
+// OnREMB takes what a receiver without transport-wide feedback says that it can take
 // (draft-alvestrand-rmcat-remb-03).
-func (e *Estimator) OnREMB(now, bits int64) {}
+func (e *Estimator) OnREMB(now, bits int64) {
+	if e.heard == 0 {
+		e.set(float64(bits))
+	}
+}
 
-// Want says how much the allocator could use, all slots at their best, in bits a second:
-// what probing aims at.
-func (e *Estimator) Want(now, bits int64) {}
+// Want says how much the allocator could use in bits a second, all slots at their best,
+// and how much its next step takes, 0 for none: what probes aim at.
+func (e *Estimator) Want(now, best, next int64) {
+	e.want = float64(best)
+	e.plan.wanted(now, float64(next), e.estimate)
+}
 
-// Tick is called each 50 to 200 ms. It gives a probe to send, if it is time for one.
-func (e *Estimator) Tick(now int64) (p Probe, ok bool) { return Probe{}, false }
+// Tick is called each 20 to 200 ms. It shrinks the estimate while nothing is heard of what
+// was sent, and begins a probe if it is time: then [Estimator.Probe] says what to send.
+func (e *Estimator) Tick(now int64) {
+	if e.prober.complete(now, e.rtt) {
+		e.concludeProbe(now)
+	}
+	e.listen(now)
+	if rate, ok := e.nextProbe(now); ok {
+		e.counts.Probes++
+		span := probeSpan + time.Duration(2*e.queue.noise*float64(time.Millisecond))
+		e.prober.start(now, rate, min(span, 3*probeSpan), e.log)
+	}
+}
 
-// Target is how much may be sent, in bits a second, all packets and their headers above
-// UDP included.
-func (e *Estimator) Target() int64 { return e.target }
+// listen notices that feedback has ended.
+func (e *Estimator) listen(now int64) {
+	patience := silence + 4*e.rtt
+	if e.heard == 0 || now-e.heard < int64(patience) {
+		return
+	}
+	first, ok := e.log.Get(e.answered+1, now)
+	if !ok && e.log.Count() <= e.answered+1 || ok && now-first.At < int64(patience) {
+		return // nothing was sent that could have been answered
+	}
+	e.heard = now
+	e.set(silenceCut * e.estimate)
+	e.counts.SilenceCuts++
+	e.plan.fell(now)
+}
+
+// Probe says how many bytes of padding are to be sent now for the probe that is under way,
+// if one is. It is called each few milliseconds then.
+func (e *Estimator) Probe(now int64) (p Probe, bytes int, ok bool) {
+	if !e.prober.sending {
+		return Probe{}, 0, false
+	}
+	bytes = e.prober.due(now, e.log)
+	return e.prober.probe, bytes, e.prober.sending
+}
+
+// Target is how much may be sent in bits a second, whole SRTP packets counted. It is below
+// the estimate while a queue stands that has to drain.
+func (e *Estimator) Target() int64 {
+	if d := e.queue.standing() - e.queue.noise; d > deep && e.heard != 0 {
+		return int64(max(e.estimate*max(0.5, 1-(d-deep)/300), float64(e.config.Min)))
+	}
+	return int64(e.estimate)
+}
+
+// Estimate is what the path is held to take in bits a second.
+func (e *Estimator) Estimate() int64 { return int64(e.estimate) }
+
+// State is for those who look on.
+type State struct {
+	Estimate, Target, Throughput int64 // bits a second
+	RTT, Queue                   time.Duration
+	Loss, InherentLoss           float64
+	Counts                       Counts
+}
+
+// State of the estimator now.
+func (e *Estimator) State() State {
+	return State{
+		Estimate: e.Estimate(), Target: e.Target(), Throughput: int64(e.queue.throughput()),
+		RTT: e.rtt, Queue: time.Duration(e.queue.standing() * float64(time.Millisecond)),
+		Loss: e.loss.average(), InherentLoss: e.loss.inherent, Counts: e.counts,
+	}
+}
+
+// capacity is where the path was full: mean and relative variance. The zero value knows
+// nothing.
+type capacity struct {
+	mean, variance float64
+}
+
+func (c *capacity) add(rate float64) {
+	if c.mean == 0 || c.above(rate) || rate < c.mean-3*c.deviation() {
+		*c = capacity{rate, 0.01}
+		return
+	}
+	d := (rate - c.mean) / c.mean
+	c.mean += (rate - c.mean) / 8
+	c.variance = min(max(c.variance+(d*d-c.variance)/8, 0.0016), 0.01)
+}
+
+func (c *capacity) deviation() float64 { return c.mean * math.Sqrt(c.variance) }
+
+func (c *capacity) above(rate float64) bool { return c.mean > 0 && rate > c.mean+3*c.deviation() }
+
+func (c *capacity) near(rate float64) bool {
+	return c.mean > 0 && math.Abs(rate-c.mean) <= 3*c.deviation()
+}

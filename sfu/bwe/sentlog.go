@@ -16,21 +16,20 @@ const maxLogSize = 1 << 14
 type SentLog struct {
 	next    atomic.Uint64 // packets so far
 	probe   atomic.Uint32 // cluster that packets belong to now
-	mask    uint64
+	turn    uint          // log2 of the size: numbers that share an entry differ from there on
 	entries []atomic.Uint64
 }
 
-// An entry, from the lowest bit. All of it together is never 0 for a packet: the number's
-// bits above the wrap start at 1.
+// An entry, from the lowest bit.
 const (
 	timeBits    = 32 // sent at, in microseconds, modulo 71 minutes
 	sizeBits    = 11 // bytes
 	clusterBits = 5
-	epochBits   = 16 // of number / 2^16 + 1
+	turnBits    = 16 // how often the entry was used, this time included; 0 for never
 
 	sizeShift    = timeBits
 	clusterShift = sizeShift + sizeBits
-	epochShift   = clusterShift + clusterBits
+	turnShift    = clusterShift + clusterBits
 
 	maxSize = 1<<sizeBits - 1
 )
@@ -44,18 +43,18 @@ const MaxCluster Cluster = 1<<clusterBits - 1
 
 // NewSentLog gives a log of so many packets, rounded up to a power of two.
 func NewSentLog(packets int) *SentLog {
-	size := 64
-	for size < min(packets, maxLogSize) {
-		size *= 2
+	turn := uint(6)
+	for 1<<turn < min(packets, maxLogSize) {
+		turn++
 	}
-	return &SentLog{mask: uint64(size - 1), entries: make([]atomic.Uint64, size)}
+	return &SentLog{turn: turn, entries: make([]atomic.Uint64, 1<<turn)}
 }
 
 // Add records a packet of size bytes, as it goes on the path without the headers of IP and
 // UDP, and gives its transport-wide sequence number.
 func (l *SentLog) Add(now int64, size int) uint16 {
 	n := l.next.Add(1) - 1
-	l.entries[n&l.mask].Store((n>>16+1)<<epochShift |
+	l.entry(n).Store((n>>l.turn+1)<<turnShift |
 		uint64(l.probe.Load()&uint32(MaxCluster))<<clusterShift |
 		uint64(min(max(size, 0), maxSize))<<sizeShift |
 		uint64(uint32(now/1000)))
@@ -76,11 +75,19 @@ type Sent struct {
 	Cluster Cluster
 }
 
-// Get gives packet n, if the log still holds it. The packet must have been sent within
-// the last half hour before now.
+func (l *SentLog) entry(n uint64) *atomic.Uint64 { return &l.entries[n&uint64(len(l.entries)-1)] }
+
+// oldest is the number of the oldest packet that the log may hold.
+func (l *SentLog) oldest() uint64 {
+	count, size := l.Count(), uint64(len(l.entries))
+	return max(count, size) - size
+}
+
+// Get gives packet n, if the log holds it: it may be gone, or on its way in. The packet
+// must have been sent within the half hour before now.
 func (l *SentLog) Get(n uint64, now int64) (Sent, bool) {
-	entry := l.entries[n&l.mask].Load()
-	if entry>>epochShift != (n>>16+1)&(1<<epochBits-1) || entry == 0 {
+	entry := l.entry(n).Load()
+	if entry == 0 || entry>>turnShift != (n>>l.turn+1)&(1<<turnBits-1) {
 		return Sent{}, false
 	}
 	micros := now / 1000

@@ -1,0 +1,102 @@
+package bwe
+
+// ledger joins what was sent with what is reported, each packet once: feedback may be
+// lost, come twice, late or out of order, and may lie.
+type ledger struct {
+	log    *SentLog
+	states []uint64 // number + 1, and verdict in the lowest bits; as many as the log has
+	clock  int64    // of the receiver, the latest, without wraps
+	began  bool
+}
+
+// verdict is what is known of a packet.
+type verdict uint64
+
+const (
+	unreported verdict = iota
+	lost
+	received
+)
+
+const verdictBits = 2
+
+func newLedger(log *SentLog) *ledger {
+	return &ledger{log: log, states: make([]uint64, len(log.entries))}
+}
+
+// Acked is what feedback says of one packet that was sent.
+type Acked struct {
+	Sent
+	// Received: it came, at Arrival by the receiver's clock in nanoseconds, which does
+	// not wrap here. Otherwise it had not come when the feedback was made.
+	Received bool
+	Arrival  int64
+	// Recovered: it was reported lost before.
+	Recovered bool
+}
+
+// resolve gives take what r says of packets in the log that is new, in the order of
+// sending.
+func (l *ledger) resolve(now int64, r *Report, take func(Acked)) {
+	first, ok := l.number(r.Base)
+	if !ok {
+		return
+	}
+	begin, end := max(first, l.log.oldest()), min(first+uint64(r.Span), l.log.Count())
+	came := r.Received
+	for len(came) > 0 && first+uint64(came[0].Seq-r.Base) < begin {
+		came = came[1:]
+	}
+	for n := begin; n < end; n++ {
+		if len(came) > 0 && came[0].Seq == uint16(n) {
+			l.settle(now, n, received, l.unwrap(came[0].At), take)
+			came = came[1:]
+		} else {
+			l.settle(now, n, lost, 0, take)
+		}
+	}
+}
+
+// number is the latest that ends in seq and was sent.
+func (l *ledger) number(seq uint16) (n uint64, ok bool) {
+	count := l.log.Count()
+	behind := uint64(uint16(count) - seq)
+	return count - behind, behind > 0 && behind <= count
+}
+
+// settle notes what became of packet n, unless that is known: what is lost may come yet,
+// what has come is not lost any more.
+func (l *ledger) settle(now int64, n uint64, after verdict, arrival int64, take func(Acked)) {
+	state := &l.states[n&uint64(len(l.states)-1)]
+	before := unreported
+	if *state>>verdictBits == n+1 {
+		before = verdict(*state & (1<<verdictBits - 1))
+	}
+	if after <= before {
+		return
+	}
+	if sent, ok := l.log.Get(n, now); ok {
+		*state = (n+1)<<verdictBits | uint64(after)
+		take(Acked{Sent: sent, Received: after == received, Arrival: arrival, Recovered: before == lost})
+	}
+}
+
+// unwrap takes the wraps out of the receiver's clock: the time that is nearest to the
+// latest.
+func (l *ledger) unwrap(at int64) int64 {
+	if !l.began {
+		l.began, l.clock = true, at
+		return at
+	}
+	const half = int64(ClockWrap / 2)
+	d := (at - l.clock) % int64(ClockWrap)
+	switch {
+	case d > half:
+		d -= int64(ClockWrap)
+	case d < -half:
+		d += int64(ClockWrap)
+	}
+	at = l.clock + d
+	l.clock = max(l.clock, at)
+	return at
+}
