@@ -29,6 +29,8 @@ const (
 	// deep is when the target goes below the estimate, so that it drains.
 	calm = 20.0
 	deep = 60.0
+	// full is when loss, too, says that the queue overflows.
+	full = 100.0
 	// silence is how long feedback on what was sent may be missing, beside four round
 	// trips, before the estimate shrinks by silenceCut, and again each such time.
 	silence    = time.Second
@@ -61,6 +63,7 @@ type Estimator struct {
 	raised   int64  // when the estimate was raised last
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
+	used     bool // the estimate, when the probe began
 
 	ceiling capacity
 	undo    float64 // estimate before the cuts for loss; 0 for none
@@ -135,6 +138,10 @@ func (e *Estimator) adjust(now int64) {
 		if e.newest > e.cutAt { // what was sent since the last cut is too much still
 			e.cut(now)
 		}
+	case e.usage != underusing && e.queue.standing() > full+e.queue.noise && e.loss.excess() > lossTolerated/2:
+		if e.newest > e.cutAt { // the queue does not grow any more: it overflows
+			e.cutTo(now, e.through())
+		}
 	case e.usage == normal && e.queue.standing() <= deep:
 		e.grow(now)
 	default:
@@ -142,22 +149,29 @@ func (e *Estimator) adjust(now int64) {
 	}
 }
 
-// cut comes down to what the path lets through.
+// through is what the path takes of what is sent now, in bits a second: what comes
+// through, and what is lost at any rate.
+func (e *Estimator) through() float64 {
+	return e.queue.throughput() / (1 - min(e.loss.inherent, lossMost))
+}
+
+// cut comes down to what the path lets through while its queue fills.
 func (e *Estimator) cut(now int64) {
 	e.raised = now
-	rate, ok := e.queue.rate()
-	if !ok {
-		return
+	if rate, ok := e.queue.rate(); ok {
+		e.cutTo(now, rate/(1-min(e.loss.inherent, lossMost)))
 	}
-	rate /= 1 - min(e.loss.inherent, lossMost)
+}
+
+func (e *Estimator) cutTo(now int64, rate float64) {
+	e.raised = now
 	e.ceiling.add(rate)
 	if decrease*rate >= e.estimate {
 		return
 	}
 	e.set(decrease * rate)
-	e.cutAt = now
+	e.cutAt, e.undo = now, 0
 	e.counts.DelayCuts++
-	e.undo = 0
 	e.plan.fell(now)
 }
 
@@ -166,7 +180,7 @@ func (e *Estimator) cut(now int64) {
 func (e *Estimator) grow(now int64) {
 	elapsed := min(time.Duration(now-e.raised), time.Second).Seconds()
 	e.raised = now
-	through := e.queue.throughput() / (1 - min(e.loss.inherent, lossMost))
+	through := e.through()
 	if through < limited*e.estimate {
 		return
 	}
@@ -175,6 +189,7 @@ func (e *Estimator) grow(now int64) {
 		next = e.estimate + packetBits*elapsed/(e.rtt+100*time.Millisecond).Seconds()
 	} else if e.ceiling.above(e.estimate) {
 		e.ceiling = capacity{}
+		e.plan.grew(now)
 	}
 	e.set(max(e.estimate, min(next, headroom*through)))
 }
@@ -225,6 +240,7 @@ func (e *Estimator) Tick(now int64) {
 	e.listen(now)
 	if rate, ok := e.nextProbe(now); ok {
 		e.counts.Probes++
+		e.used = e.through() >= limited*e.estimate
 		span := probeSpan + time.Duration(2*e.queue.noise*float64(time.Millisecond))
 		e.prober.start(now, rate, min(span, 3*probeSpan), e.log)
 	}

@@ -45,7 +45,7 @@ func (g *grouper) add(a Acked) (s step, ok bool) {
 		return step{}, false // late feedback
 	case g.belongs(a):
 		g.open.last, g.open.end = max(g.open.last, a.At), max(g.open.end, a.Arrival)
-		g.open.size += a.Size
+		g.open.size += a.Size + a.Skipped
 		return step{}, false
 	}
 	s, ok = g.complete()
@@ -54,7 +54,7 @@ func (g *grouper) add(a Acked) (s step, ok bool) {
 }
 
 func (g *grouper) begin(a Acked) {
-	g.open = group{first: a.At, last: a.At, begin: a.Arrival, end: a.Arrival, size: a.Size}
+	g.open = group{first: a.At, last: a.At, begin: a.Arrival, end: a.Arrival, size: a.Size + a.Skipped}
 }
 
 // complete gives the step from the group before to the open one.

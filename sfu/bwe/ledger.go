@@ -4,6 +4,7 @@ package bwe
 // lost, come twice, late or out of order, and may lie.
 type ledger struct {
 	log    *SentLog
+	next   uint64   // after the highest that was reported
 	states []uint64 // number + 1, and verdict in the lowest bits; as many as the log has
 	clock  int64    // of the receiver, the latest, without wraps
 	began  bool
@@ -33,6 +34,8 @@ type Acked struct {
 	Arrival  int64
 	// Recovered: it was reported lost before.
 	Recovered bool
+	// Skipped is the size of packets sent before it of which no report came.
+	Skipped int
 }
 
 // resolve gives take what r says of packets in the log that is new, in the order of
@@ -43,18 +46,32 @@ func (l *ledger) resolve(now int64, r *Report, take func(Acked)) {
 		return
 	}
 	begin, end := max(first, l.log.oldest()), min(first+uint64(r.Span), l.log.Count())
+	skipped := l.skip(now, begin, end)
 	came := r.Received
 	for len(came) > 0 && first+uint64(came[0].Seq-r.Base) < begin {
 		came = came[1:]
 	}
 	for n := begin; n < end; n++ {
 		if len(came) > 0 && came[0].Seq == uint16(n) {
-			l.settle(now, n, received, l.unwrap(came[0].At), take)
-			came = came[1:]
+			l.settle(now, n, skipped, received, l.unwrap(came[0].At), take)
+			came, skipped = came[1:], 0
 		} else {
-			l.settle(now, n, lost, 0, take)
+			l.settle(now, n, 0, lost, 0, take)
 		}
 	}
+}
+
+// skip is what was sent between the highest packet reported so far and this report, which
+// ends before end: a report was lost.
+func (l *ledger) skip(now int64, begin, end uint64) (size int) {
+	if l.next > 0 {
+		for n := max(l.next, l.log.oldest()); n < begin; n++ {
+			sent, _ := l.log.Get(n, now)
+			size += sent.Size
+		}
+	}
+	l.next = max(l.next, end)
+	return size
 }
 
 // number is the latest that ends in seq and was sent.
@@ -66,7 +83,7 @@ func (l *ledger) number(seq uint16) (n uint64, ok bool) {
 
 // settle notes what became of packet n, unless that is known: what is lost may come yet,
 // what has come is not lost any more.
-func (l *ledger) settle(now int64, n uint64, after verdict, arrival int64, take func(Acked)) {
+func (l *ledger) settle(now int64, n uint64, skipped int, after verdict, arrival int64, take func(Acked)) {
 	state := &l.states[n&uint64(len(l.states)-1)]
 	before := unreported
 	if *state>>verdictBits == n+1 {
@@ -77,7 +94,7 @@ func (l *ledger) settle(now int64, n uint64, after verdict, arrival int64, take 
 	}
 	if sent, ok := l.log.Get(n, now); ok {
 		*state = (n+1)<<verdictBits | uint64(after)
-		take(Acked{Sent: sent, Received: after == received, Arrival: arrival, Recovered: before == lost})
+		take(Acked{Sent: sent, Received: after == received, Arrival: arrival, Recovered: before == lost, Skipped: skipped})
 	}
 }
 

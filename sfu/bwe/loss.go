@@ -94,6 +94,15 @@ func (m *lossModel) average() float64 {
 	return lost / packets
 }
 
+// excess is how much more than usual was lost in the latest window.
+func (m *lossModel) excess() float64 {
+	if m.count == 0 {
+		return 0
+	}
+	o := &m.windows[(m.count-1)%lossWindows]
+	return float64(o.lost)/float64(o.packets) - m.inherent
+}
+
 // explanation of what was seen.
 type explanation struct {
 	bandwidth float64 // bits a second; infinite if the rate does not matter

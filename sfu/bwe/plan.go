@@ -6,7 +6,7 @@ const (
 	// probeFirst is how long after a cut the path is asked whether it has become better,
 	// and probeLongest how long the pauses become while it has not.
 	probeFirst   = 1500 * time.Millisecond
-	probeLongest = 12 * time.Second
+	probeLongest = 5 * time.Second
 	probeGrowth  = 1.6
 	// probeStep is how much more than the estimate a probe asks for, probeLeap while
 	// nothing is known or the step before was proven.
@@ -17,6 +17,10 @@ const (
 	wantMargin = 1.25
 	// proofShare of a probe's rate must be proven for the next to follow at once.
 	proofShare = 0.7
+	// fullShare is how much more than the estimate a probe must prove that found the path
+	// full, though the estimate was in use: a burst takes more than its share of what
+	// others use too.
+	fullShare = 1.4
 	// relapse is how soon after a probe a cut says that the probe was wrong.
 	relapse = 4 * time.Second
 )
@@ -50,6 +54,9 @@ func (p *probePlan) failed(now int64) {
 	p.at = now + int64(max(p.pause, probeFirst))
 	p.pause = min(time.Duration(float64(max(p.pause, probeFirst))*probeGrowth), probeLongest)
 }
+
+// grew is told that the path takes more than where it was full before.
+func (p *probePlan) grew(now int64) { p.at, p.pause = min(p.at, now), 0 }
 
 // succeeded is told that a probe raised the estimate.
 func (p *probePlan) succeeded(now int64, further bool) {
@@ -94,7 +101,11 @@ func (e *Estimator) concludeProbe(now int64) {
 	if o.full {
 		proven *= 0.95
 	}
-	if !o.ok || proven < 1.05*e.estimate || e.usage == overusing {
+	least := 1.05
+	if o.full && e.used {
+		least = fullShare
+	}
+	if !o.ok || proven < least*e.estimate || e.usage == overusing {
 		e.plan.failed(now)
 		return
 	}
