@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/config"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/loadtest"
 	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/sfu/impair"
 )
 
 // loadtestCmd joins a meeting with many native participants and measures.
@@ -26,6 +28,22 @@ type loadtestCmd struct {
 	Duration    time.Duration `placeholder:"D" default:"10s" help:"How long to measure once all have joined (${default})."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the report as JSON as well."`
 	Verbose     bool          `short:"v" help:"Log what the participants do."`
+
+	Layers []loadtest.Bits `placeholder:"RATE,..." help:"Send synthetic video of these bit rates instead of the clip; several make a simulcast, lowest first (150k,500k,1500k)."`
+
+	Loss      loadtest.Share `group:"A bad network (a relay before each participant)" placeholder:"SHARE" help:"Packets that are lost: 5% or 0.05."`
+	Burst     float64        `group:"A bad network (a relay before each participant)" placeholder:"N" help:"Mean length of a run of losses in packets (default: each for itself)."`
+	Delay     time.Duration  `group:"A bad network (a relay before each participant)" placeholder:"D" help:"What each packet takes, one way."`
+	Jitter    time.Duration  `group:"A bad network (a relay before each participant)" placeholder:"D" help:"The most that is added to it at random."`
+	Reorder   loadtest.Share `group:"A bad network (a relay before each participant)" placeholder:"SHARE" help:"Packets that overtake others."`
+	Duplicate loadtest.Share `group:"A bad network (a relay before each participant)" placeholder:"SHARE" help:"Packets that come twice."`
+	RateLimit loadtest.Bits  `group:"A bad network (a relay before each participant)" placeholder:"RATE" help:"Bits a second of the bottleneck: 300k, 3M."`
+	Queue     time.Duration  `group:"A bad network (a relay before each participant)" placeholder:"D" help:"How long a packet may wait for the bottleneck (default: 200ms)."`
+	Schedule  string         `group:"A bad network (a relay before each participant)" placeholder:"STEPS" help:"Conditions that change, instead of --duration: '10s:rate=3M;10s:rate=300k,loss=1%;10s:rate=3M'. Each step begins with the flags above."`
+	Impair    loadtest.Ways  `group:"A bad network (a relay before each participant)" enum:"up,down,both" default:"both" help:"Which way is bad, as participants see it: ${enum} (${default})."`
+	Impaired  loadtest.Who   `group:"A bad network (a relay before each participant)" enum:"all,publishers,subscribers,last" default:"all" help:"Whose network is bad: ${enum} (${default})."`
+	Recovery  time.Duration  `group:"A bad network (a relay before each participant)" placeholder:"D" default:"5s" help:"How long to measure after it (${default})."`
+	Seed      uint64         `group:"A bad network (a relay before each participant)" placeholder:"N" help:"Of its chance (default: a random one, printed)."`
 }
 
 // Validate is called by the parser.
@@ -41,8 +59,30 @@ func (c *loadtestCmd) Validate() error {
 		return fmt.Errorf("at most %d participants", loadtest.MaxParticipants)
 	case c.Duration <= 0:
 		return errors.New("--duration must be positive")
+	case len(c.Layers) > loadtest.MaxLayers:
+		return fmt.Errorf("--layers: at most %d", loadtest.MaxLayers)
+	case c.Delay < 0 || c.Jitter < 0 || c.Queue < 0 || c.Recovery < 0 || c.Burst < 0:
+		return errors.New("delays, and the length of bursts, cannot be negative")
 	}
-	return nil
+	_, err := c.steps()
+	return err
+}
+
+// conditions are those that the flags describe.
+func (c *loadtestCmd) conditions() impair.Conditions {
+	return impair.Conditions{
+		Loss: float64(c.Loss), Burst: c.Burst, Delay: c.Delay, Jitter: c.Jitter,
+		Reorder: float64(c.Reorder), Duplicate: float64(c.Duplicate), Rate: int(c.RateLimit), Queue: c.Queue,
+	}
+}
+
+// steps are the conditions one after another; none if the network is left as it is.
+func (c *loadtestCmd) steps() ([]loadtest.Step, error) {
+	base := c.conditions()
+	if c.Schedule == "" && base == (impair.Conditions{}) {
+		return nil, nil
+	}
+	return loadtest.ParseSchedule(c.Schedule, base, c.Duration, c.Impair)
 }
 
 // Run prints the link, runs the test and prints the table. The error is the verdict
@@ -56,12 +96,27 @@ func (c *loadtestCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	steps, err := c.steps()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(std.out, link.URL())
+	if len(steps) > 0 {
+		for c.Seed == 0 {
+			c.Seed = rand.Uint64()
+		}
+		fmt.Fprintf(std.out, "seed %d\n", c.Seed)
+	}
 	report, err := loadtest.Run(ctx, loadtest.Scenario{
 		Link:        link,
 		Publishers:  c.Publishers,
 		Subscribers: c.Subscribers,
 		Duration:    c.Duration,
+		Layers:      c.Layers,
+		Steps:       steps,
+		Recovery:    c.Recovery,
+		Impaired:    c.Impaired,
+		Seed:        c.Seed,
 		Progress:    c.progress(std.err),
 		Logger:      log,
 	})

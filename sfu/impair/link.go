@@ -35,11 +35,27 @@ const DefaultQueue = 200 * time.Millisecond
 
 // Counts of what happened to packets.
 type Counts struct {
-	Sent       uint64 // that were given to the link
-	Lost       uint64 // at random
-	Overflowed uint64 // lost because the bottleneck's queue was full
-	Duplicated uint64
-	Reordered  uint64 // that were let overtake
+	Sent       uint64 `json:"sent"`       // that were given to the link
+	Lost       uint64 `json:"lost"`       // at random
+	Overflowed uint64 `json:"overflowed"` // lost because the bottleneck's queue was full
+	Duplicated uint64 `json:"duplicated"`
+	Reordered  uint64 `json:"reordered"` // that were let overtake
+}
+
+// Plus gives the sum.
+func (c Counts) Plus(other Counts) Counts {
+	return Counts{
+		c.Sent + other.Sent, c.Lost + other.Lost, c.Overflowed + other.Overflowed,
+		c.Duplicated + other.Duplicated, c.Reordered + other.Reordered,
+	}
+}
+
+// Minus gives what happened since other.
+func (c Counts) Minus(other Counts) Counts {
+	return Counts{
+		c.Sent - other.Sent, c.Lost - other.Lost, c.Overflowed - other.Overflowed,
+		c.Duplicated - other.Duplicated, c.Reordered - other.Reordered,
+	}
 }
 
 // Link is one direction of a path. It is not safe for concurrent use. The same

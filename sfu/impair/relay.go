@@ -93,18 +93,9 @@ func (r *Relay) Counts() (up, down Counts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range r.flows {
-		up.add(f.up.counts)
-		down.add(f.down.counts)
+		up, down = up.Plus(f.up.counts), down.Plus(f.down.counts)
 	}
 	return up, down
-}
-
-func (c *Counts) add(other Counts) {
-	c.Sent += other.Sent
-	c.Lost += other.Lost
-	c.Overflowed += other.Overflowed
-	c.Duplicated += other.Duplicated
-	c.Reordered += other.Reordered
 }
 
 // Move gives every client a new address before the server, as a change of network does.

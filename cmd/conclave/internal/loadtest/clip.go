@@ -36,6 +36,8 @@ type recording struct {
 	frames []recorded
 	ticks  uint32 // duration of each frame on the codec's RTP clock
 	known  map[digest]bool
+	layer  int // of the simulcast, from the lowest
+	again  int // the frame that follows the last
 }
 
 // recorded is a frame of a recording.
@@ -45,14 +47,34 @@ type recorded struct {
 	digest digest
 }
 
+func (r *recording) video() bool { return r.ticks != opusTicks }
+
 func (r *recording) add(data []byte, key bool) {
 	f := recorded{data: data, key: key, digest: sha256.Sum256(data)}
 	r.frames = append(r.frames, f)
 	r.known[f.digest] = true
 }
 
-// clip is the recorded clip: both tracks last equally long, and loop.
-type clip struct{ video, audio *recording }
+// clip is what publishers send, over and over: the recorded clip, or its sound with
+// synthetic video in layers.
+type clip struct {
+	video []*recording // a layer each, lowest first
+	audio *recording
+}
+
+// clipWith gives the recorded clip, or with synthetic video of the rates if there are
+// any.
+func clipWith(rates []Bits) (clip, error) {
+	c, err := loadClip()
+	if err != nil || len(rates) == 0 {
+		return c, err
+	}
+	c.video = nil
+	for i, rate := range rates {
+		c.video = append(c.video, synthetic(i, rate))
+	}
+	return c, nil
+}
 
 // loadClip reads the embedded clip.
 var loadClip = sync.OnceValues(func() (clip, error) {
@@ -64,7 +86,7 @@ var loadClip = sync.OnceValues(func() (clip, error) {
 	if err != nil {
 		return clip{}, fmt.Errorf("read the clip's audio: %w", err)
 	}
-	return clip{video, audio}, nil
+	return clip{[]*recording{video}, audio}, nil
 })
 
 func readIVF(file []byte) (*recording, error) {
@@ -123,17 +145,22 @@ type player struct {
 	current   int
 }
 
+// speech is how loud the clip says that it is, in dB above what cannot be heard.
+const speech = 97
+
 // sample gives the next frame, or the next key frame.
 func (p *player) sample(keyFrame bool) client.Sample {
 	for keyFrame && !p.recording.frames[p.next].key {
 		p.next = (p.next + 1) % len(p.recording.frames)
 	}
 	p.current = p.next
-	p.next = (p.next + 1) % len(p.recording.frames)
-	return client.Sample{Data: p.recording.frames[p.current].data, Ticks: p.recording.ticks}
+	if p.next++; p.next == len(p.recording.frames) {
+		p.next = p.recording.again
+	}
+	return client.Sample{Data: p.recording.frames[p.current].data, Ticks: p.recording.ticks, Loudness: speech}
 }
 
 // sent enters the current frame into the ledger.
 func (p *player) sent(by client.Sealed) {
-	p.ledger.enter(by, p.track, p.current, time.Now())
+	p.ledger.enter(by, p.track, sealing{p.recording, p.current, time.Now()})
 }

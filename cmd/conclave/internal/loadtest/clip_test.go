@@ -18,11 +18,11 @@ func TestClip(t *testing.T) {
 	if size := len(clipIVF) + len(clipOgg); size > 400_000 {
 		t.Errorf("the clip has %d bytes", size)
 	}
-	if n := len(c.video.frames); n != 120 || c.video.ticks != 6000 {
-		t.Errorf("%d video frames of %d ticks, not 120 of 6000", n, c.video.ticks)
+	if n := len(c.video[0].frames); n != 120 || c.video[0].ticks != 6000 {
+		t.Errorf("%d video frames of %d ticks, not 120 of 6000", n, c.video[0].ticks)
 	}
 	keys := 0
-	for i, f := range c.video.frames {
+	for i, f := range c.video[0].frames {
 		if f.key {
 			keys++
 			if w, h := vp8Size(f.data); w != 320 || h != 180 {
@@ -83,7 +83,7 @@ func TestPlayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &player{recording: c.video, track: &track{recording: c.video}, ledger: newLedger(1)}
+	p := &player{recording: c.video[0], track: &track{recordings: c.video}, ledger: newLedger(1, 65)}
 	position := func(keyFrame bool) int { p.sample(keyFrame); return p.current }
 	for want := range 20 {
 		if got := position(want == 0); got != want {
@@ -93,7 +93,7 @@ func TestPlayer(t *testing.T) {
 	if got := position(true); got != 30 {
 		t.Errorf("asked for a key frame after frame 19, got frame %d", got)
 	}
-	for range len(c.video.frames) - 31 {
+	for range len(c.video[0].frames) - 31 {
 		position(false)
 	}
 	if got := position(false); got != 0 {
@@ -116,15 +116,15 @@ func TestChecker(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(1_700_000_000, 0)
-	check := &checker{ledger: newLedger(1)}
-	tr := &track{recording: c.video}
+	check := &checker{ledger: newLedger(1, 65)}
+	tr := &track{recordings: c.video}
 	for i := range 5 {
-		check.ledger.enter(sealedAs(i), tr, i, now)
+		check.ledger.enter(sealedAs(i), tr, sealing{c.video[0], i, now})
 	}
 	frame := func(ctr int, data []byte) client.Frame {
 		return client.Frame{Sealed: sealedAs(ctr), Data: data, Received: now.Add(8 * time.Millisecond)}
 	}
-	foreign := frame(0, c.video.frames[0].data)
+	foreign := frame(0, c.video[0].frames[0].data)
 	foreign.KID = framecrypt.MakeKID(framecrypt.Camera, 4, 2)
 	for _, step := range []struct {
 		name                  string
@@ -132,14 +132,14 @@ func TestChecker(t *testing.T) {
 		ours                  bool
 		right, wrong, foreign uint64
 	}{
-		{"what was sealed", frame(0, c.video.frames[0].data), true, 1, 0, 0},
-		{"another frame of the clip", frame(1, c.video.frames[0].data), true, 1, 1, 0},
+		{"what was sealed", frame(0, c.video[0].frames[0].data), true, 1, 0, 0},
+		{"another frame of the clip", frame(1, c.video[0].frames[0].data), true, 1, 1, 0},
 		{"no frame of the clip", frame(2, []byte("x")), true, 1, 2, 0},
 		{"of one who is not ours", foreign, false, 1, 2, 1},
-		{"of the clip, sealed too long ago", frame(77, c.video.frames[9].data), true, 2, 2, 1},
+		{"of the clip, sealed too long ago", frame(77, c.video[0].frames[9].data), true, 2, 2, 1},
 		{"not of the clip, sealed too long ago", frame(77, []byte("x")), true, 2, 3, 1},
 	} {
-		if got := check.check(step.frame); (got == tr) != step.ours {
+		if got, _ := check.check(step.frame); (got == tr) != step.ours {
 			t.Errorf("%s: track %p", step.name, got)
 		}
 		if r, w, f := check.right.Load(), check.wrong.Load(), check.foreign.Load(); r != step.right || w != step.wrong || f != step.foreign {
@@ -152,13 +152,13 @@ func TestChecker(t *testing.T) {
 }
 
 func TestLedgerIsBounded(t *testing.T) {
-	l := newLedger(1)
-	tr := &track{}
-	n := framesPerSecond*ledgerTime + 100
+	l := newLedger(1, 65)
+	tr, r := &track{}, &recording{}
+	n := 65*ledgerTime + 100
 	for i := range n {
-		l.enter(sealedAs(i), tr, i, time.Unix(int64(i), 0))
+		l.enter(sealedAs(i), tr, sealing{r, i, time.Unix(int64(i), 0)})
 	}
-	if len(l.entries) != framesPerSecond*ledgerTime {
+	if len(l.entries) != 65*ledgerTime {
 		t.Errorf("%d entries", len(l.entries))
 	}
 	if _, _, ok := l.find(sealedAs(99)); ok {
@@ -174,7 +174,7 @@ func TestDigests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*recording{c.video, c.audio} {
+	for _, r := range []*recording{c.video[0], c.audio} {
 		for i, f := range r.frames {
 			if f.digest != sha256.Sum256(f.data) || !r.known[f.digest] {
 				t.Fatalf("frame %d is not known by its digest", i)

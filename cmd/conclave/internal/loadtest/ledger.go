@@ -1,6 +1,8 @@
 package loadtest
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,12 +16,22 @@ import (
 // frame can be under way.
 const ledgerTime = 10
 
-// framesPerSecond is how many frames a publisher sends: 15 of video, 50 of audio.
-const framesPerSecond = 65
+// framesPerSecond is how many frames a publisher sends: 50 of audio, and of video 15
+// of the clip or 30 of each layer that is synthetic.
+func framesPerSecond(c clip) int {
+	n := 50
+	for _, r := range c.video {
+		n += int(90000 / r.ticks)
+	}
+	return n
+}
 
 // track is a publisher's track. Its address is its identity.
 type track struct {
-	recording *recording
+	publisher  string
+	recordings []*recording // of the layers, lowest first
+	// frames counts those of the lowest layer that were sealed.
+	frames atomic.Uint64
 	// started is when its first frame was sealed, in nanoseconds since the Unix epoch.
 	started atomic.Int64
 }
@@ -32,8 +44,9 @@ type stream struct {
 
 // sealing is what is known of a frame that was sealed.
 type sealing struct {
-	frame int // in the recording
-	at    time.Time
+	recording *recording
+	frame     int // in the recording
+	at        time.Time
 }
 
 // ledger says what was sealed under which KID and CTR. Publishers write it, all
@@ -46,7 +59,7 @@ type ledger struct {
 	tracks  map[stream]*track         // Guarded by mu. Few: one an epoch and track.
 }
 
-func newLedger(publishers int) *ledger {
+func newLedger(publishers, framesPerSecond int) *ledger {
 	return &ledger{
 		entries: make(map[client.Sealed]sealing),
 		order:   make([]client.Sealed, max(publishers, 1)*framesPerSecond*ledgerTime),
@@ -54,16 +67,29 @@ func newLedger(publishers int) *ledger {
 	}
 }
 
-// enter records that a frame of the track's recording is about to be sent.
-func (l *ledger) enter(by client.Sealed, t *track, frame int, now time.Time) {
-	t.started.CompareAndSwap(0, now.UnixNano())
+// enter records that a frame of the track is about to be sent.
+func (l *ledger) enter(by client.Sealed, t *track, s sealing) {
+	t.started.CompareAndSwap(0, s.at.UnixNano())
+	if s.recording.layer == 0 {
+		t.frames.Add(1)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.entries, l.order[l.oldest])
 	l.order[l.oldest] = by
 	l.oldest = (l.oldest + 1) % len(l.order)
-	l.entries[by] = sealing{frame, now}
+	l.entries[by] = s
 	l.tracks[stream{by.Epoch, by.KID}] = t
+}
+
+// knows says whether a frame is one of the track's recordings.
+func (t *track) knows(d digest) bool {
+	for _, r := range t.recordings {
+		if r.known[d] {
+			return true
+		}
+	}
+	return false
 }
 
 // find gives the track that a frame was sent on, nil if it was not one of ours, and
@@ -73,6 +99,19 @@ func (l *ledger) find(by client.Sealed) (t *track, s sealing, ok bool) {
 	defer l.mu.RUnlock()
 	s, ok = l.entries[by]
 	return l.tracks[stream{by.Epoch, by.KID}], s, ok
+}
+
+// videos gives the tracks that show something, in no order.
+func (l *ledger) videos() []*track {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	seen := make(map[*track]bool)
+	for _, t := range l.tracks {
+		if t.recordings[0].video() {
+			seen[t] = true
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
 }
 
 // histogram counts durations in buckets of which each is 1/32 wider than the one

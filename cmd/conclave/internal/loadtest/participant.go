@@ -25,26 +25,28 @@ type checker struct {
 	foreign atomic.Uint64
 }
 
-// check compares a frame with the clip, and gives the track that it came on; nil if
-// that is not one of ours.
-func (c *checker) check(f client.Frame) *track {
+// check compares a frame with the clip, and gives the track that it came on, nil if
+// that is not one of ours, and the layer, nil if that is forgotten.
+func (c *checker) check(f client.Frame) (*track, *recording) {
 	t, sealed, ok := c.ledger.find(f.Sealed)
 	if t == nil {
 		c.foreign.Add(1)
-		return nil
+		return nil, nil
 	}
 	got := digest(sha256.Sum256(f.Data))
-	right := t.recording.known[got]
+	right := false
 	if ok {
-		right = got == t.recording.frames[sealed.frame].digest
+		right = got == sealed.recording.frames[sealed.frame].digest
 		c.latency.add(f.Received.Sub(sealed.at))
+	} else {
+		right = t.knows(got)
 	}
 	if right {
 		c.right.Add(1)
 	} else {
 		c.wrong.Add(1)
 	}
-	return t
+	return t, sealed.recording
 }
 
 // participant is one of those who join.
@@ -55,17 +57,31 @@ type participant struct {
 	dialed  time.Time
 	joined  time.Duration // from dialling to membership and connected media
 	err     error         // why it did not join
+	network *relays       // nil: as it is
+	phase   *atomic.Pointer[phase]
 
 	mu sync.Mutex
 	// first is for each track that it received how long its first frame took, from
 	// dialling, or from the track's start if that was later. Guarded by mu.
 	first map[*track]time.Duration
+	// views are its subscriptions to videos. Guarded by mu.
+	views map[*track]*viewing
+}
+
+func newParticipant(name string, c *checker, now *atomic.Pointer[phase]) *participant {
+	return &participant{
+		name: name, checker: c, phase: now,
+		first: make(map[*track]time.Duration), views: make(map[*track]*viewing),
+	}
 }
 
 // join joins the meeting, with the tracks to publish if there are any.
 func (p *participant) join(ctx context.Context, cfg client.Config) {
 	p.dialed = time.Now()
 	cfg.Name, cfg.OnFrame = p.name, p.frame
+	if p.network != nil {
+		cfg.Route = p.network.route
+	}
 	p.client, p.err = client.Join(ctx, cfg)
 	p.joined = time.Since(p.dialed)
 	if p.err != nil {
@@ -75,7 +91,7 @@ func (p *participant) join(ctx context.Context, cfg client.Config) {
 
 // frame takes a frame that was opened.
 func (p *participant) frame(f client.Frame) {
-	t := p.checker.check(f)
+	t, r := p.checker.check(f)
 	if t == nil {
 		return
 	}
@@ -84,6 +100,19 @@ func (p *participant) frame(f client.Frame) {
 	if _, ok := p.first[t]; !ok {
 		p.first[t] = max(0, min(f.Received.Sub(p.dialed), f.Received.Sub(time.Unix(0, t.started.Load()))))
 	}
+	if now := p.phase.Load(); now != nil && f.Decodable && r != nil && !f.Codec.Audio() {
+		p.view(t, r).frame(f.Received, now.index, now.began, r.layer, len(t.recordings)-1, len(f.Data))
+	}
+}
+
+// view is the subscription to a video. The caller holds mu.
+func (p *participant) view(t *track, r *recording) *viewing {
+	v := p.views[t]
+	if v == nil {
+		v = &viewing{nominal: time.Duration(r.ticks) * time.Second / 90000}
+		p.views[t] = v
+	}
+	return v
 }
 
 // firsts gives how long the first frame of each subscription took.
@@ -97,17 +126,29 @@ func (p *participant) firsts() []time.Duration {
 	return all
 }
 
-// tracksOf are the tracks of a publisher: the clip's picture and sound.
-func tracksOf(c clip, l *ledger) []client.Track {
-	return []client.Track{
-		trackOf(signal.SourceMic, framecrypt.Opus, c.audio, l),
-		trackOf(signal.SourceCamera, framecrypt.VP8, c.video, l),
-	}
+// tracksOf are the tracks of a publisher: picture and sound.
+func tracksOf(name string, c clip, l *ledger) []client.Track {
+	return []client.Track{soundOf(name, c, l), pictureOf(name, c, l)}
 }
 
-func trackOf(source signal.Source, codec framecrypt.Codec, r *recording, l *ledger) client.Track {
-	p := &player{recording: r, track: &track{recording: r}, ledger: l}
-	return client.Track{Source: source, Codec: codec, Next: p.sample, Sent: p.sent}
+func soundOf(name string, c clip, l *ledger) client.Track {
+	t := &track{publisher: name, recordings: []*recording{c.audio}}
+	p := &player{recording: c.audio, track: t, ledger: l}
+	return client.Track{Source: signal.SourceMic, Codec: framecrypt.Opus, Next: p.sample, Sent: p.sent}
+}
+
+func pictureOf(name string, c clip, l *ledger) client.Track {
+	t := &track{publisher: name, recordings: c.video}
+	out := client.Track{Source: signal.SourceCamera, Codec: framecrypt.VP8}
+	for i, r := range c.video {
+		p := &player{recording: r, track: t, ledger: l}
+		if len(c.video) == 1 {
+			out.Next, out.Sent = p.sample, p.sent
+			break
+		}
+		out.Layers = append(out.Layers, client.Layer{RID: ridOf(i, len(c.video)), Next: p.sample, Sent: p.sent})
+	}
+	return out
 }
 
 // rosters gives the roster of each participant that has joined and not ended.
@@ -140,9 +181,63 @@ func leave(all []*participant) {
 		}
 	}
 	wg.Wait()
+	for _, p := range all {
+		_ = p.network.close() // nothing can be done about it, and nothing is lost
+	}
 }
 
-// config is what every participant of a scenario joins with.
-func config(link e2ee.Link, publishers int) client.Config {
-	return client.Config{Link: link, VideoSlots: min(publishers, 16), AudioSlots: min(publishers, 16)}
+// config is what every participant of a scenario joins with. Of a simulcast it wants to
+// see the best.
+func config(link e2ee.Link, publishers int, simulcast bool) client.Config {
+	cfg := client.Config{Link: link, VideoSlots: min(publishers, 16), AudioSlots: min(publishers, 16)}
+	if simulcast {
+		cfg.View = viewLarge
+	}
+	return cfg
+}
+
+// viewLarge wants every camera as large as a screen shows it.
+func viewLarge(here []signal.Participant) []signal.Want {
+	var wants []signal.Want
+	for _, p := range here {
+		for _, pub := range p.Publications {
+			if pub.Source == signal.SourceCamera {
+				wants = append(wants, signal.Want{PID: p.PID, Source: pub.Source, Width: 1280, Height: 720})
+			}
+		}
+	}
+	return wants
+}
+
+// opened sums the bytes of the video frames that could be shown.
+func (p *participant) opened() (bytes uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.views {
+		for _, s := range v.phases {
+			bytes += s.bytes
+		}
+	}
+	return bytes
+}
+
+// smooth is how many videos it sees without a freeze.
+func (p *participant) smooth() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.views {
+		if v.run >= smoothRun {
+			n++
+		}
+	}
+	return n
+}
+
+// stopWatching ends the subscriptions with the last phase.
+func (p *participant) stopWatching(now time.Time, last *phase) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.views {
+		v.end(now, last.index, last.began)
+	}
 }

@@ -62,6 +62,9 @@ type Report struct {
 	Join       Quantiles `json:"join_ms"`
 	FirstFrame Quantiles `json:"first_frame_ms"`
 
+	// Phases are the times under the conditions of each step, and after them.
+	Phases []PhaseReport `json:"phases"`
+
 	Epoch         uint64   `json:"epoch"`
 	Generation    uint32   `json:"generation"`
 	SafetyNumbers []string `json:"safety_numbers"`
@@ -97,6 +100,7 @@ func newReport(r *run, last []client.Roster, measured time.Duration) *Report {
 	rep.Subscriptions = len(firsts)
 	rep.Join, rep.FirstFrame = quantilesOf(joins), quantilesOf(firsts)
 	rep.agree(last)
+	rep.Phases = r.phaseReports()
 	return rep
 }
 
@@ -192,7 +196,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, f := range r.Failures {
 		row("failure", "%s", f)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || len(r.Phases) == 0 {
+		return err
+	}
+	return r.writePhases(w)
 }
 
 // codes lists why frames failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,8 +38,20 @@ type Scenario struct {
 	Link e2ee.Link
 	// Publishers send the clip and receive, Subscribers only receive.
 	Publishers, Subscribers int
-	// Duration is how long to measure once all have joined.
+	// Duration is how long to measure once all have joined, if there are no Steps.
 	Duration time.Duration
+	// Layers are the bit rates of synthetic video, lowest first; more than one make a
+	// simulcast. None: the recorded clip.
+	Layers []Bits
+	// Steps are conditions of the network, one after another, once all have joined by a
+	// network as it is. After them Recovery is measured without. Impaired says whose
+	// network it is, and equal seeds make equal networks.
+	Steps    []Step
+	Recovery time.Duration
+	Impaired Who
+	Seed     uint64
+	// Watch, if set, is called about WatchInterval while measuring, with what is known.
+	Watch func(Sighting)
 	// Progress shows how it goes; nil for silence.
 	Progress *Progress
 	// Logger takes what the participants say; nil for nothing.
@@ -51,22 +64,28 @@ type run struct {
 	clip    clip
 	checker *checker
 	all     []*participant
+	now     atomic.Pointer[phase]
+	phases  []*phase
 }
 
 // Run carries out a scenario. When ctx ends, it ends early and reports what there is.
 // The error is [ErrJoin], or that of a broken clip; what went wrong in the meeting is
 // in the report.
 func Run(ctx context.Context, s Scenario) (*Report, error) {
-	c, err := loadClip()
+	c, err := clipWith(s.Layers)
 	if err != nil {
 		return nil, err
 	}
 	if s.Logger == nil {
 		s.Logger = zap.NewNop()
 	}
-	r := &run{Scenario: s, clip: c, checker: &checker{ledger: newLedger(s.Publishers)}}
+	r := &run{Scenario: s, clip: c, checker: &checker{ledger: newLedger(s.Publishers, framesPerSecond(c))}}
 	for i := range s.Publishers + s.Subscribers {
-		r.all = append(r.all, &participant{name: r.name(i), checker: r.checker, first: make(map[*track]time.Duration)})
+		p := newParticipant(r.name(i), r.checker, &r.now)
+		if len(s.Steps) > 0 && s.Impaired.includes(i, s.Publishers, s.Publishers+s.Subscribers) {
+			p.network = newRelays(s.Seed + uint64(i)<<16)
+		}
+		r.all = append(r.all, p)
 	}
 	defer leave(r.all)
 	defer s.Progress.done()
@@ -104,33 +123,12 @@ func (r *run) rampUp(ctx context.Context) {
 func (r *run) join(ctx context.Context, i int) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	cfg := config(r.Link, r.Publishers)
+	cfg := config(r.Link, r.Publishers, len(r.Layers) > 1)
 	cfg.Logger = r.Logger.Named(r.name(i))
 	if i < r.Publishers {
-		cfg.Publish = tracksOf(r.clip, r.checker.ledger)
+		cfg.Publish = tracksOf(r.name(i), r.clip, r.checker.ledger)
 	}
 	r.all[i].join(ctx, cfg)
-}
-
-// measure waits, and gives for how long.
-func (r *run) measure(ctx context.Context) time.Duration {
-	begin := time.Now()
-	end := time.NewTimer(r.Duration)
-	defer end.Stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-end.C:
-			return time.Since(begin)
-		case <-ctx.Done():
-			return time.Since(begin)
-		case <-tick.C:
-			left := r.Duration - time.Since(begin)
-			r.Progress.show("measuring: %d frames, %d wrong, %v left",
-				r.checker.right.Load(), r.checker.wrong.Load(), left.Round(time.Second))
-		}
-	}
 }
 
 // settle waits for a common quiet moment and gives the rosters of that moment.

@@ -1,0 +1,193 @@
+package loadtest
+
+import (
+	"context"
+	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/impair"
+)
+
+// WatchInterval is the time between two sightings.
+const WatchInterval = 250 * time.Millisecond
+
+// phase is a time under certain conditions. Immutable once it has begun, but for what
+// its end adds.
+type phase struct {
+	index int
+	name  string
+	began time.Time
+
+	// Set by its end.
+	took     time.Duration
+	sent     map[*track]uint64 // frames; before the end, those at its beginning
+	up, down impair.Counts     // the same
+}
+
+// Sighting is what is seen while measuring.
+type Sighting struct {
+	At   time.Duration // since the first of all conditions
+	Step Step
+	// Received are the bits a second that each impaired participant opens, or everybody
+	// where nobody is.
+	Received float64
+}
+
+// Names of phases that are none of the steps.
+const (
+	joining = "joining" // until every video is seen, which no report tells of
+	after   = "after"
+)
+
+// measure goes through the phases, and gives for how long.
+func (r *run) measure(ctx context.Context) time.Duration {
+	if len(r.Steps) > 0 {
+		r.begin(joining, Step{})
+		r.awaitVideos(ctx)
+		r.end()
+	}
+	begin := time.Now()
+	r.each(ctx, func(name string, s Step) {
+		r.begin(name, s)
+		r.wait(ctx, begin, s)
+		r.end()
+	})
+	for _, p := range r.all {
+		p.stopWatching(time.Now(), r.phases[len(r.phases)-1])
+	}
+	r.now.Store(nil)
+	return time.Since(begin)
+}
+
+// each calls do for each phase that is reported.
+func (r *run) each(ctx context.Context, do func(name string, s Step)) {
+	if len(r.Steps) == 0 {
+		s := Step{For: r.Duration}
+		do(s.String(), s)
+		return
+	}
+	for _, s := range r.Steps {
+		if ctx.Err() == nil {
+			do(s.String(), s)
+		}
+	}
+	if r.Recovery > 0 && ctx.Err() == nil {
+		do(after, Step{For: r.Recovery})
+	}
+}
+
+// awaitVideos waits until every video is seen without a freeze, as far as they come.
+func (r *run) awaitVideos(ctx context.Context) {
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for begin := time.Now(); time.Since(begin) < settleTime; {
+		r.Progress.show("waiting until every video is seen")
+		if r.smooth() >= r.Publishers*(len(r.all)-1) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// smooth is how many videos are seen without a freeze.
+func (r *run) smooth() (n int) {
+	for _, p := range r.all {
+		n += p.smooth()
+	}
+	return n
+}
+
+// begin sets the conditions of a step.
+func (r *run) begin(name string, s Step) {
+	p := &phase{index: len(r.phases), name: name, began: time.Now(), sent: r.sent()}
+	p.up, p.down = r.relayed()
+	for _, participant := range r.all {
+		if participant.network != nil {
+			participant.network.set(s.Up, s.Down)
+		}
+	}
+	r.phases = append(r.phases, p)
+	r.now.Store(p)
+}
+
+// end notes what happened in the phase that there is.
+func (r *run) end() {
+	p := r.phases[len(r.phases)-1]
+	p.took = time.Since(p.began)
+	for t, n := range r.sent() {
+		p.sent[t] = n - p.sent[t]
+	}
+	up, down := r.relayed()
+	p.up, p.down = up.Minus(p.up), down.Minus(p.down)
+}
+
+// wait lets a step's time pass.
+func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
+	end := time.NewTimer(s.For)
+	defer end.Stop()
+	tick := time.NewTicker(WatchInterval)
+	defer tick.Stop()
+	bytes, at := r.bytes(), time.Now()
+	for {
+		select {
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.Progress.show("measuring: %s, %d frames, %d wrong", s, r.checker.right.Load(), r.checker.wrong.Load())
+			now, sum := time.Now(), r.bytes()
+			if r.Watch != nil {
+				r.Watch(Sighting{now.Sub(begin), s, 8 * (sum - bytes) / now.Sub(at).Seconds()})
+			}
+			bytes, at = sum, now
+		}
+	}
+}
+
+// watched are those whose network is bad, or all if nobody's is.
+func (r *run) watched() []*participant {
+	var bad []*participant
+	for _, p := range r.all {
+		if p.network != nil {
+			bad = append(bad, p)
+		}
+	}
+	if bad == nil {
+		return r.all
+	}
+	return bad
+}
+
+// bytes gives the mean of what the watched have opened of video.
+func (r *run) bytes() float64 {
+	watched := r.watched()
+	sum := 0.0
+	for _, p := range watched {
+		sum += float64(p.opened())
+	}
+	return sum / float64(len(watched))
+}
+
+// sent gives the frames of each video so far.
+func (r *run) sent() map[*track]uint64 {
+	sent := make(map[*track]uint64)
+	for _, t := range r.checker.ledger.videos() {
+		sent[t] = t.frames.Load()
+	}
+	return sent
+}
+
+// relayed sums what the relays did.
+func (r *run) relayed() (up, down impair.Counts) {
+	for _, p := range r.all {
+		if p.network != nil {
+			u, d := p.network.counts()
+			up, down = up.Plus(u), down.Plus(d)
+		}
+	}
+	return up, down
+}
