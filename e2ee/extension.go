@@ -2,7 +2,6 @@ package e2ee
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"github.com/conclave-sfu/conclave/e2ee/mls"
 )
@@ -22,9 +21,9 @@ type groupExtension struct {
 
 func (e groupExtension) encode() []byte {
 	b := appendVector([]byte{wireVersion}, []byte(e.room))
-	b = append(b, e.log[:]...)
-	b = binary.BigEndian.AppendUint32(b, e.generation)
-	return binary.BigEndian.AppendUint16(b, e.linkVersion)
+	b = appendRaw(b, e.log[:])
+	b = appendUint32(b, e.generation)
+	return appendUint16(b, e.linkVersion)
 }
 
 // joinExtension is conclave_join, in every KeyPackage:
@@ -39,9 +38,9 @@ type joinExtension struct {
 
 func (e joinExtension) encode() []byte {
 	b := appendVector([]byte{wireVersion}, []byte(e.room))
-	b = append(b, e.log[:]...)
-	b = binary.BigEndian.AppendUint32(b, e.generation)
-	return binary.BigEndian.AppendUint64(b, e.seq)
+	b = appendRaw(b, e.log[:])
+	b = appendUint32(b, e.generation)
+	return appendUint64(b, e.seq)
 }
 
 func decodeJoinExtension(b []byte) (joinExtension, error) {
@@ -73,11 +72,11 @@ type commitAAD struct {
 }
 
 func (a commitAAD) encode() []byte {
-	b := binary.BigEndian.AppendUint32([]byte{wireVersion}, a.generation)
-	b = binary.BigEndian.AppendUint64(b, a.place.parent)
-	b = binary.BigEndian.AppendUint64(b, a.place.x)
-	b = append(b, a.place.hash[:]...)
-	return binary.BigEndian.AppendUint16(b, a.linkVersion)
+	b := appendUint32([]byte{wireVersion}, a.generation)
+	b = appendUint64(b, a.place.parent)
+	b = appendUint64(b, a.place.x)
+	b = appendRaw(b, a.place.hash[:])
+	return appendUint16(b, a.linkVersion)
 }
 
 func decodeCommitAAD(b []byte) (commitAAD, error) {
@@ -101,10 +100,10 @@ type welcomeExtension struct {
 }
 
 func (e welcomeExtension) encode() []byte {
-	b := binary.BigEndian.AppendUint64([]byte{wireVersion}, e.place.parent)
-	b = binary.BigEndian.AppendUint64(b, e.place.x)
-	b = append(b, e.place.hash[:]...)
-	return append(b, e.commit[:]...)
+	b := appendUint64([]byte{wireVersion}, e.place.parent)
+	b = appendUint64(b, e.place.x)
+	b = appendRaw(b, e.place.hash[:])
+	return appendRaw(b, e.commit[:])
 }
 
 func decodeWelcomeExtension(b []byte) (welcomeExtension, error) {

@@ -119,8 +119,8 @@ type leafBinding struct {
 //	"conclave/1 identity" || vector(room) || log id[16] || pid[16] || leaf signature key[32]
 func (b leafBinding) message() []byte {
 	m := appendVector([]byte("conclave/1 identity"), []byte(b.room))
-	m = append(m, b.log[:]...)
-	m = append(m, b.pid[:]...)
+	m = appendRaw(m, b.log[:])
+	m = appendRaw(m, b.pid[:])
 	return append(m, b.key...)
 }
 
@@ -131,7 +131,7 @@ func (b leafBinding) message() []byte {
 // A random salt makes each key good for one identity, so the nonce is zero.
 func (b leafBinding) aead(keys linkKeys, salt []byte) cipher.AEAD {
 	info := append([]byte("conclave/1 identity"), salt...)
-	info = append(info, b.pid[:]...)
+	info = appendRaw(info, b.pid[:])
 	info = append(info, b.key...)
 	block, err := aes.NewCipher(expand(keys.name, string(info), 32))
 	if err != nil {
@@ -158,8 +158,8 @@ func sealIdentity(rand io.Reader, keys linkKeys, b leafBinding, id leafIdentity,
 	}
 	plain := make([]byte, 0, identityPlain)
 	plain = append(plain, identityVersion)
-	plain = append(plain, id.Device[:]...)
-	plain = append(plain, signature[:]...)
+	plain = appendRaw(plain, id.Device[:])
+	plain = appendRaw(plain, signature[:])
 	plain = append(plain, byte(len(id.Name)))
 	plain = append(plain, id.Name...)
 	aead := b.aead(keys, data)

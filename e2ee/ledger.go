@@ -2,7 +2,6 @@ package e2ee
 
 import (
 	"crypto/sha256"
-	"maps"
 	"slices"
 	"time"
 
@@ -395,7 +394,10 @@ func (l *ledger) rosterAt(x uint64) (map[PID]*announcement, bool) {
 	if x < l.baseAt || x > l.chain.head() {
 		return nil, false
 	}
-	roster := maps.Clone(l.base)
+	roster := make(map[PID]*announcement, len(l.base))
+	for pid, a := range l.base {
+		roster[pid] = a
+	}
 	for _, p := range l.since {
 		if p.position > x {
 			break
@@ -418,12 +420,20 @@ func (l *ledger) rebase(x uint64) {
 	if after < 0 {
 		after = len(l.since)
 	}
-	l.since = slices.Clone(l.since[after:])
+	l.since = append([]presence(nil), l.since[after:]...)
 }
 
 // work says whether somebody has come, come again or left since the base.
 func (l *ledger) work() bool {
-	return !maps.Equal(l.present, l.base)
+	if len(l.present) != len(l.base) {
+		return true
+	}
+	for pid, a := range l.present {
+		if l.base[pid] != a {
+			return true
+		}
+	}
+	return false
 }
 
 // isTurn says whether position is a create or commit entry of this generation.
@@ -440,11 +450,15 @@ func (l *ledger) queue() []*announcement {
 			list = append(list, a)
 		}
 	}
-	sortBy(list, byPosition)
+	sortByPosition(list)
 	return list
 }
 
-func byPosition(a, b *announcement) bool { return a.position < b.position }
+func sortByPosition(list []*announcement) {
+	heapsort(len(list),
+		func(i, j int) bool { return list[i].position < list[j].position },
+		func(i, j int) { list[i], list[j] = list[j], list[i] })
+}
 
 // lookupWaiting looks up, by reference (RFC 9420, Section 5.2), the KeyPackages of those
 // who wait, whose signatures were verified at joining.

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"io"
 	"strconv"
@@ -114,9 +113,9 @@ func ParseLink(s string) (Link, error) {
 // URL is the link with its secret: the one way to get the secret out.
 func (l Link) URL() string {
 	raw := append(make([]byte, 0, fragmentSize), l.Format)
-	raw = binary.BigEndian.AppendUint16(raw, l.Version)
-	raw = append(raw, l.Secret[:]...)
-	raw = append(raw, l.HostKeyHash[:]...)
+	raw = appendUint16(raw, l.Version)
+	raw = appendRaw(raw, l.Secret[:])
+	raw = appendRaw(raw, l.HostKeyHash[:])
 	return l.Page() + "#" + base64.RawURLEncoding.EncodeToString(raw)
 }
 
@@ -218,7 +217,7 @@ func expand(prk []byte, info string, n int) []byte {
 
 // pskID is the external PSK's id: "conclave/1 link" || version, big endian.
 func pskID(version uint16) []byte {
-	return binary.BigEndian.AppendUint16([]byte("conclave/1 link"), version)
+	return appendUint16([]byte("conclave/1 link"), version)
 }
 
 // joinMAC authenticates a joined entry: HMAC-SHA256 over the KeyPackage, which
@@ -235,11 +234,11 @@ func (k linkKeys) joinMAC(keyPackage []byte) Hash {
 // No KeyPackage starts with these bytes, so that no MAC is of both kinds.
 func (k linkKeys) createMAC(room string, log LogID, c Created, pid PID) Hash {
 	m := appendVector([]byte("conclave/1 create"), []byte(room))
-	m = append(m, log[:]...)
-	m = binary.BigEndian.AppendUint64(m, c.Last)
-	m = binary.BigEndian.AppendUint32(m, c.Generation)
-	m = append(m, c.GroupID[:]...)
-	return k.mac(append(m, pid[:]...))
+	m = appendRaw(m, log[:])
+	m = appendUint64(m, c.Last)
+	m = appendUint32(m, c.Generation)
+	m = appendRaw(m, c.GroupID[:])
+	return k.mac(appendRaw(m, pid[:]))
 }
 
 // commitMAC authenticates the envelope of a commit entry: HMAC-SHA256 over
@@ -252,13 +251,13 @@ func (k linkKeys) createMAC(room string, log LogID, c Created, pid PID) Hash {
 // can repeat it or move it.
 func (k linkKeys) commitMAC(room string, log LogID, c Committed, pid PID) Hash {
 	m := appendVector([]byte("conclave/1 commit"), []byte(room))
-	m = append(m, log[:]...)
-	m = binary.BigEndian.AppendUint64(m, c.Last)
-	m = binary.BigEndian.AppendUint32(m, c.Generation)
-	m = append(m, pid[:]...)
+	m = appendRaw(m, log[:])
+	m = appendUint64(m, c.Last)
+	m = appendUint32(m, c.Generation)
+	m = appendRaw(m, pid[:])
 	m = appendVector(m, joinHashes(c.Adds))
-	m = append(m, c.CommitDigest[:]...)
-	return k.mac(append(m, c.WelcomeDigest[:]...))
+	m = appendRaw(m, c.CommitDigest[:])
+	return k.mac(appendRaw(m, c.WelcomeDigest[:]))
 }
 
 func (k linkKeys) mac(message []byte) Hash {

@@ -2,7 +2,6 @@ package e2ee
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 )
 
 // MaxLogEntries is how many entries a log has at most.
@@ -20,7 +19,7 @@ const (
 // LogStart is H(0) = SHA-256("conclave/1 log" || vector(room) || log id[16]).
 func LogStart(room string, id LogID) Hash {
 	b := appendVector([]byte("conclave/1 log"), []byte(room))
-	return sha256.Sum256(append(b, id[:]...))
+	return sha256.Sum256(appendRaw(b, id[:]))
 }
 
 // LogNext is H(i), where prev is H(i-1) and e is entry i:
@@ -37,32 +36,32 @@ func LogStart(room string, id LogID) Hash {
 // the same hash whether they were sent the bytes or not.
 func LogNext(prev Hash, e Entry) Hash {
 	b := make([]byte, 0, hashedFixed+128)
-	b = append(b, prev[:]...)
-	b = binary.BigEndian.AppendUint64(b, e.Position)
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Time))
+	b = appendRaw(b, prev[:])
+	b = appendUint64(b, e.Position)
+	b = appendUint64(b, uint64(e.Time))
 	return sha256.Sum256(appendBody(b, e))
 }
 
 func appendBody(b []byte, e Entry) []byte {
-	head := func(kind byte) []byte { return append(append(b, kind), e.PID[:]...) }
+	head := func(kind byte) []byte { return appendRaw(append(b, kind), e.PID[:]) }
 	switch body := e.Body.(type) {
 	case Joined:
 		digest := sha256.Sum256(body.KeyPackage)
-		return append(append(head(kindJoined), digest[:]...), body.MAC[:]...)
+		return appendRaw(appendRaw(head(kindJoined), digest[:]), body.MAC[:])
 	case Left:
 		return head(kindLeft)
 	case Created:
-		b = binary.BigEndian.AppendUint64(head(kindCreate), body.Last)
-		b = binary.BigEndian.AppendUint32(b, body.Generation)
-		b = append(b, body.GroupID[:]...)
-		return append(b, body.MAC[:]...)
+		b = appendUint64(head(kindCreate), body.Last)
+		b = appendUint32(b, body.Generation)
+		b = appendRaw(b, body.GroupID[:])
+		return appendRaw(b, body.MAC[:])
 	case Committed:
-		b = binary.BigEndian.AppendUint64(head(kindCommit), body.Last)
-		b = binary.BigEndian.AppendUint32(b, body.Generation)
+		b = appendUint64(head(kindCommit), body.Last)
+		b = appendUint32(b, body.Generation)
 		b = appendVector(b, joinHashes(body.Adds))
-		b = append(b, body.CommitDigest[:]...)
-		b = append(b, body.WelcomeDigest[:]...)
-		return append(b, body.MAC[:]...)
+		b = appendRaw(b, body.CommitDigest[:])
+		b = appendRaw(b, body.WelcomeDigest[:])
+		return appendRaw(b, body.MAC[:])
 	}
 	panic("e2ee: entry without a body") // Step refuses it
 }
@@ -70,7 +69,7 @@ func appendBody(b []byte, e Entry) []byte {
 func joinHashes(list []Hash) []byte {
 	b := make([]byte, 0, len(list)*len(Hash{}))
 	for _, h := range list {
-		b = append(b, h[:]...)
+		b = appendRaw(b, h[:])
 	}
 	return b
 }

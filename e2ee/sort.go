@@ -3,6 +3,10 @@ package e2ee
 // sortBy sorts a list in place, equal elements in any order, in n log n steps however it
 // was. slices.SortFunc is faster for long lists, but 20 kB of WebAssembly for each type
 // of element; these lists have at most one element for each member.
+//
+// An instantiated generic function also makes the linker keep all methods of the types that
+// its argument reaches, as if reflection could call them: with a time.Time among them, the
+// formatting of dates. Lists of such types are sorted by heapsort itself.
 func sortBy[T any](list []T, less func(a, b T) bool) {
 	heapsort(len(list),
 		func(i, j int) bool { return less(list[i], list[j]) },

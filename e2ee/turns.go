@@ -1,7 +1,6 @@
 package e2ee
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -79,7 +78,11 @@ func (t *turns) moved(now time.Time, author PID, valid bool) {
 }
 
 func (t *turns) pass(now time.Time, list []PID) {
-	maps.DeleteFunc(t.passed, func(_ PID, until time.Time) bool { return !now.Before(until) })
+	for pid, until := range t.passed {
+		if !now.Before(until) {
+			delete(t.passed, pid)
+		}
+	}
 	for _, pid := range list {
 		if len(t.passed) < 2*maxMembers {
 			t.passed[pid] = now.Add(passedFor)

@@ -103,7 +103,7 @@ func (m *membership) plan(roster map[PID]*announcement) plan {
 		}
 	}
 	sortBy(p.removes, ascending)
-	sortBy(p.adds, byPosition)
+	sortByPosition(p.adds)
 	return p
 }
 

@@ -4,15 +4,15 @@
 // dedicated worker of the page. It calls globalThis.conclaveReady with an object of
 // these functions, and then waits for calls for ever:
 //
-//	create(config) -> {} | error            config and inputs are JSON texts
+//	create(config) -> {} | error            config, inputs and outputs are Uint8Arrays
 //	step(now, input) -> {} | error          now in milliseconds since the Unix epoch
-//	poll() -> {output} | {} | error         output is a JSON text
+//	poll() -> {output} | {} | error
 //	deadline() -> {at} | error              at is 0 if nothing is due
 //	keyFor(kid) -> {key, salt, generation, number} | error
 //
 // An error is {code, message}, and {fatal: true} beside them if it is a fault of this
 // program: it has caught a panic, and does nothing any more. See package bridge for
-// the JSON.
+// the bytes.
 package main
 
 import (
@@ -75,7 +75,7 @@ func (c *core) die() {
 }
 
 func (c *core) create(args []js.Value) (answer, error) {
-	b, err := bridge.New(rand.Reader, []byte(args[0].String()))
+	b, err := bridge.New(rand.Reader, bytesOf(args[0]))
 	if err == nil {
 		c.bridge = b
 	}
@@ -83,7 +83,7 @@ func (c *core) create(args []js.Value) (answer, error) {
 }
 
 func (c *core) step(args []js.Value) (answer, error) {
-	return answer{}, c.bridge.Step(int64(args[0].Float()), []byte(args[1].String()))
+	return answer{}, c.bridge.Step(int64(args[0].Float()), bytesOf(args[1]))
 }
 
 func (c *core) poll([]js.Value) (answer, error) {
@@ -91,7 +91,7 @@ func (c *core) poll([]js.Value) (answer, error) {
 	if !ok {
 		return answer{}, err
 	}
-	return answer{"output": string(out)}, nil
+	return answer{"output": arrayOf(out)}, nil
 }
 
 func (c *core) deadline([]js.Value) (answer, error) {
@@ -106,15 +106,22 @@ func (c *core) keyFor(args []js.Value) (answer, error) {
 	defer clear(key)
 	defer clear(salt)
 	return answer{
-		"key":        bytesOf(key),
-		"salt":       bytesOf(salt),
+		"key":        arrayOf(key),
+		"salt":       arrayOf(salt),
 		"generation": float64(id.Generation),
 		"number":     float64(id.Number),
 	}, nil
 }
 
-// bytesOf copies bytes to JavaScript, which owns and erases the copy.
-func bytesOf(b []byte) js.Value {
+// bytesOf copies a Uint8Array from JavaScript.
+func bytesOf(array js.Value) []byte {
+	b := make([]byte, array.Length())
+	js.CopyBytesToGo(b, array)
+	return b
+}
+
+// arrayOf copies bytes to JavaScript, which owns and erases the copy.
+func arrayOf(b []byte) js.Value {
 	array := js.Global().Get("Uint8Array").New(len(b))
 	js.CopyBytesToJS(array, b)
 	return array

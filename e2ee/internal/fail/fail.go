@@ -6,20 +6,27 @@
 //	fail.At("commit", err)                 fmt.Errorf("%s: %w", "commit", err)
 //	fail.Both(ErrConfig, err)              fmt.Errorf("%w: %w", ErrConfig, err)
 //
-// Numbers go into the text by package strconv and by [Hex].
+// Numbers go into the text by package strconv and by [Hex]. The functions are kept out of
+// line because they are called in hundreds of places, each of which would hold a copy.
 package fail
 
 // With returns an error that is err, for the reason that text gives: "err: text".
+//
+//go:noinline
 func With(err error, text string) error {
 	return &failure{err.Error() + ": " + text, err}
 }
 
 // At returns an error that is err, met while what was done: "what: err".
+//
+//go:noinline
 func At(what string, err error) error {
 	return &failure{what + ": " + err.Error(), err}
 }
 
 // Both returns an error that is err and also cause: "err: cause".
+//
+//go:noinline
 func Both(err, cause error) error {
 	return &both{err.Error() + ": " + cause.Error(), [2]error{err, cause}}
 }

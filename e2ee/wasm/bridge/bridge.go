@@ -2,12 +2,12 @@ package bridge
 
 import (
 	"crypto/ed25519"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/sframe"
 )
 
@@ -24,23 +24,17 @@ type Bridge struct {
 	stopped bool
 }
 
-type config struct {
-	Link string `json:"link"`
-	PID  string `json:"pid"`
-	Name string `json:"name"`
-}
-
-// New makes a session of {"link", "pid", "name"}. All randomness comes from rand.
-func New(rand io.Reader, configJSON []byte) (*Bridge, error) {
-	var c config
-	if err := unmarshal(configJSON, &c); err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
+// New makes a session of a configuration. All randomness comes from rand.
+func New(rand io.Reader, configuration []byte) (*Bridge, error) {
+	c, err := parseConfig(configuration)
+	if err != nil {
+		return nil, fail.At("read the configuration", err)
 	}
-	link, err := e2ee.ParseLink(c.Link)
+	link, err := e2ee.ParseLink(c.link)
 	if err != nil {
 		return nil, err
 	}
-	pid, err := parsePID(c.PID)
+	pid, err := parsePID(c.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +42,7 @@ func New(rand io.Reader, configJSON []byte) (*Bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := e2ee.New(e2ee.Config{Link: link, PID: pid, Name: c.Name, Rand: rand})
+	session, err := e2ee.New(e2ee.Config{Link: link, PID: pid, Name: c.name, Rand: rand})
 	if err != nil {
 		return nil, err
 	}
@@ -60,17 +54,18 @@ func newDevice(rand io.Reader) (ed25519.PrivateKey, error) {
 	var seed [ed25519.SeedSize]byte
 	defer clear(seed[:])
 	if _, err := io.ReadFull(rand, seed[:]); err != nil {
-		return nil, fmt.Errorf("make a device key: %w", err)
+		return nil, fail.At("make a device key", err)
 	}
 	return ed25519.NewKeyFromSeed(seed[:]), nil
 }
 
-// Step takes one input, at a time in milliseconds since the Unix epoch.
-func (b *Bridge) Step(now int64, inputJSON []byte) error {
+// Step takes one input, at a time in milliseconds since the Unix epoch. It keeps parts of
+// input, which the caller must not write to any more.
+func (b *Bridge) Step(now int64, input []byte) error {
 	if b.stopped {
 		return ErrStopped
 	}
-	in, err := parseInput(inputJSON)
+	in, err := parseInput(input)
 	if err == nil {
 		err = b.step(time.UnixMilli(now), in)
 	}
@@ -86,15 +81,15 @@ func (b *Bridge) step(now time.Time, in e2ee.Input) error {
 }
 
 // Poll gives the next output, until ok is false. More appears only after Step.
-func (b *Bridge) Poll() (outputJSON []byte, ok bool, err error) {
+func (b *Bridge) Poll() (output []byte, ok bool, err error) {
 	if b.stopped {
 		return nil, false, ErrStopped
 	}
-	outputJSON, ok, err = b.poll()
+	output, ok, err = b.poll()
 	if err != nil {
 		b.Stop()
 	}
-	return outputJSON, ok, err
+	return output, ok, err
 }
 
 func (b *Bridge) poll() ([]byte, bool, error) {
@@ -112,8 +107,8 @@ func (b *Bridge) poll() ([]byte, bool, error) {
 		if err := b.turn(out); err != nil {
 			return nil, false, err
 		}
-		outputJSON, err := formatOutput(out)
-		return outputJSON, err == nil, err
+		output, err := formatOutput(out)
+		return output, err == nil, err
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/conclave-sfu/conclave/e2ee"
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
-	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 func testLink(t testing.TB) e2ee.Link {
@@ -27,11 +25,7 @@ func testLink(t testing.TB) e2ee.Link {
 
 func newBridge(t testing.TB, link e2ee.Link, n byte) *Bridge {
 	t.Helper()
-	data, err := json.Marshal(config{Link: link.URL(), PID: formatPID(e2ee.PID{n}), Name: fmt.Sprint("Person ", n)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := New(rand.Reader, data)
+	b, err := New(rand.Reader, appendConfig(link.URL(), formatPID(e2ee.PID{n}), fmt.Sprint("Person ", n)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,17 +38,17 @@ type meeting struct {
 	t       *testing.T
 	now     int64
 	last    uint64
-	entries []signal.Entry
+	entries []e2ee.Entry
 	people  []*person
 }
 
 type person struct {
 	*Bridge
-	pid     signal.PID
+	pid     e2ee.PID
 	seen    int
-	started []epochStarted
-	sending epoch
-	refused []entryRefused
+	started []e2ee.EpochStarted
+	sending framecrypt.Epoch
+	refused []e2ee.EntryRefused
 	state   e2ee.State
 	texts   strings.Builder // all that came out
 }
@@ -62,119 +56,82 @@ type person struct {
 func newMeeting(t *testing.T) *meeting { return &meeting{t: t, now: 1_800_000_000_000} }
 
 func (m *meeting) join(link e2ee.Link, n byte) *person {
-	p := &person{Bridge: newBridge(m.t, link, n), pid: signal.PID(formatPID(e2ee.PID{n}))}
+	p := &person{Bridge: newBridge(m.t, link, n), pid: e2ee.PID{n}}
 	m.people = append(m.people, p)
-	m.step(p, map[string]any{"type": "log-opened", "logId": bytes.Repeat([]byte{9}, 16), "head": len(m.entries)})
+	m.step(p, e2ee.LogOpened{ID: e2ee.LogID{9}, Head: uint64(len(m.entries))})
 	return p
 }
 
-func (m *meeting) step(p *person, in any) {
+func (m *meeting) step(p *person, in e2ee.Input) {
 	m.t.Helper()
-	data, err := json.Marshal(in)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	if err := p.Step(m.now, data); err != nil {
+	if err := p.Step(m.now, formatInput(in)); err != nil {
 		m.t.Fatal(err)
 	}
 	for {
-		out, ok, err := p.Poll()
+		data, ok, err := p.Poll()
 		if err != nil {
 			m.t.Fatal(err)
 		}
 		if !ok {
 			return
 		}
-		p.texts.Write(out)
+		p.texts.Write(data)
+		out, err := parseOutput(data)
+		if err != nil {
+			m.t.Fatalf("%x: %v", data, err)
+		}
 		m.take(p, out)
 	}
 }
 
-func (m *meeting) take(p *person, out []byte) {
-	var kind struct {
-		Type  string
-		State e2ee.State
-		Epoch epoch
-		Post  struct {
-			Seq  uint32
-			Type string
-			Body json.RawMessage
-		}
-	}
-	m.decode(out, &kind)
-	switch kind.Type {
-	case "post":
-		code := m.append(p, kind.Post.Type, kind.Post.Body)
-		m.step(p, map[string]any{"type": "posted", "seq": kind.Post.Seq, "code": code})
-	case "epoch-started":
-		var e epochStarted
-		m.decode(out, &e)
-		p.started = append(p.started, e)
-	case "send-epoch":
-		p.sending = kind.Epoch
-	case "status":
-		p.state = kind.State
-	case "entry-refused":
-		var r entryRefused
-		m.decode(out, &r)
-		p.refused = append(p.refused, r)
-	}
-}
-
-func (m *meeting) decode(data []byte, v any) {
-	m.t.Helper()
-	if err := json.Unmarshal(data, v); err != nil {
-		m.t.Fatalf("%s: %v", data, err)
+func (m *meeting) take(p *person, out e2ee.Output) {
+	switch out := out.(type) {
+	case e2ee.Post:
+		m.step(p, e2ee.Posted{Seq: out.Seq, Code: m.append(p, out.Body)})
+	case e2ee.EpochStarted:
+		p.started = append(p.started, out)
+	case e2ee.SendEpoch:
+		p.sending = out.Epoch
+	case e2ee.Status:
+		p.state = out.State
+	case e2ee.EntryRefused:
+		p.refused = append(p.refused, out)
 	}
 }
 
 // append does what a room does: it compares the position and looks into nothing.
-func (m *meeting) append(p *person, kind string, body []byte) (code signal.Code) {
-	e := signal.Entry{Position: uint64(len(m.entries) + 1), Time: m.now, PID: p.pid}
-	last := m.last
-	switch kind {
-	case "join":
-		e.Kind, e.Joined = signal.EntryJoined, new(signal.Join)
-		m.decode(body, e.Joined)
-	case "create":
-		e.Kind, e.Create = signal.EntryCreate, new(signal.Create)
-		m.decode(body, e.Create)
-		last, m.last = e.Create.Last, e.Position
-	case "commit":
-		var c signal.Commit
-		m.decode(body, &c)
-		e.Kind, e.Commit = signal.EntryCommit, &signal.CommitEntry{
-			Last: c.Last, Generation: c.Generation, Adds: c.Adds, Commit: c.Commit, CommitDigest: digest(c.Commit), Welcome: c.Welcome, MAC: c.MAC,
+func (m *meeting) append(p *person, body e2ee.PostBody) (code string) {
+	e := e2ee.Entry{Position: uint64(len(m.entries) + 1), Time: m.now, PID: p.pid}
+	switch b := body.(type) {
+	case e2ee.PostJoin:
+		e.Body = e2ee.Joined(b)
+		m.entries = append(m.entries, e)
+		return ""
+	case e2ee.PostCreate:
+		e.Body = e2ee.Created(b)
+		return m.turn(b.Last, e)
+	case e2ee.PostCommit:
+		c := e2ee.Committed{Last: b.Last, Generation: b.Generation, Adds: b.Adds, Commit: b.Commit, CommitDigest: sha256.Sum256(b.Commit), Welcome: b.Welcome, MAC: b.MAC}
+		if len(b.Welcome) > 0 {
+			c.WelcomeDigest = sha256.Sum256(b.Welcome)
 		}
-		if len(c.Welcome) > 0 {
-			e.Commit.WelcomeDigest = digest(c.Welcome)
-		}
-		last, m.last = c.Last, e.Position
+		e.Body = c
+		return m.turn(b.Last, e)
 	}
-	if prev := m.prevLast(); kind != "join" && last != prev {
-		m.last = prev
-		return signal.CodeStale
-	}
-	m.entries = append(m.entries, e)
+	m.t.Fatalf("a post of %T", body)
 	return ""
 }
 
-func (m *meeting) prevLast() uint64 {
-	for _, e := range slices.Backward(m.entries) {
-		if e.Create != nil || e.Commit != nil {
-			return e.Position
-		}
+func (m *meeting) turn(last uint64, e e2ee.Entry) (code string) {
+	if last != m.last {
+		return "stale"
 	}
-	return 0
-}
-
-func digest(b []byte) []byte {
-	sum := sha256.Sum256(b)
-	return sum[:]
+	m.last, m.entries = e.Position, append(m.entries, e)
+	return ""
 }
 
 func (m *meeting) leave(p *person) {
-	m.entries = append(m.entries, signal.Entry{Position: uint64(len(m.entries) + 1), Time: m.now, Kind: signal.EntryLeft, PID: p.pid})
+	m.entries = append(m.entries, e2ee.Entry{Position: uint64(len(m.entries) + 1), Time: m.now, PID: p.pid, Body: e2ee.Left{}})
 	m.people = slices.DeleteFunc(m.people, func(q *person) bool { return q == p })
 }
 
@@ -185,7 +142,7 @@ func (m *meeting) settle(done func() bool) {
 		for _, p := range m.people {
 			for p.seen < len(m.entries) {
 				p.seen++
-				m.step(p, map[string]any{"type": "log-entry", "entry": m.entries[p.seen-1]})
+				m.step(p, e2ee.LogEntry{Entry: m.entries[p.seen-1]})
 			}
 		}
 		if done() {
@@ -194,7 +151,7 @@ func (m *meeting) settle(done func() bool) {
 		m.now += 100
 		for _, p := range m.people {
 			if at := p.Deadline(); at > 0 && at <= m.now {
-				m.step(p, map[string]any{"type": "tick"})
+				m.step(p, e2ee.Tick{})
 			}
 		}
 	}
@@ -253,7 +210,7 @@ func TestMeeting(t *testing.T) {
 func leafOf(p, q *person) framecrypt.Leaf {
 	for _, e := range slices.Backward(p.started) {
 		for _, m := range e.Members {
-			if m.PID == string(q.pid) {
+			if m.PID == q.pid {
 				return m.Leaf
 			}
 		}
@@ -272,7 +229,7 @@ func (m *meeting) sameKeys() {
 		for ctx := framecrypt.Mic; ctx <= framecrypt.ScreenAudio; ctx++ {
 			kid := uint64(framecrypt.MakeKID(ctx, member.Leaf, newest.Epoch.Number))
 			want, salt, id, err := m.people[0].KeyFor(kid)
-			if err != nil || epochOf(id) != newest.Epoch || len(want) != 16 || len(salt) != 12 || seen[string(want)] {
+			if err != nil || id != newest.Epoch || len(want) != 16 || len(salt) != 12 || seen[string(want)] {
 				m.t.Fatalf("KID %#x: key of %d bytes of epoch %v, %v", kid, len(want), id, err)
 			}
 			seen[string(want)] = true
@@ -298,10 +255,10 @@ func TestStopsAfterMalformedInput(t *testing.T) {
 	if _, _, _, err := ann.KeyFor(kid); err != nil {
 		t.Fatal(err)
 	}
-	if err := ann.Step(m.now, []byte(`{"type":"log-entry"}`)); CodeOf(err) != "bad_message" {
+	if err := ann.Step(m.now, []byte{typeLogEntry}); CodeOf(err) != "bad_message" {
 		t.Fatalf("%v", err)
 	}
-	if err := ann.Step(m.now, []byte(`{"type":"tick"}`)); !errors.Is(err, ErrStopped) {
+	if err := ann.Step(m.now, []byte{typeTick}); !errors.Is(err, ErrStopped) {
 		t.Errorf("a step after that: %v", err)
 	}
 	if out, ok, err := ann.Poll(); !errors.Is(err, ErrStopped) || ok || out != nil {
@@ -319,18 +276,22 @@ func TestStopsAfterMalformedInput(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	link := testLink(t).URL()
 	pid := formatPID(testPID)
-	for name, c := range map[string]struct{ json, code string }{
-		"nothing":     {``, "bad_message"},
-		"not JSON":    {`link`, "bad_message"},
-		"no link":     {`{"pid":"` + pid + `","name":"Ann"}`, "bad_link"},
-		"cut link":    {`{"link":"` + link[:len(link)-1] + `","pid":"` + pid + `","name":"Ann"}`, "bad_link"},
-		"no pid":      {`{"link":"` + link + `","name":"Ann"}`, "bad_pid"},
-		"short pid":   {`{"link":"` + link + `","pid":"AAEC","name":"Ann"}`, "bad_pid"},
-		"no name":     {`{"link":"` + link + `","pid":"` + pid + `"}`, "bad_name"},
-		"zero pid":    {`{"link":"` + link + `","pid":"AAAAAAAAAAAAAAAAAAAAAA","name":"Ann"}`, "bad_config"},
-		"wrong types": {`{"link":7}`, "bad_message"},
+	for name, c := range map[string]struct {
+		config []byte
+		code   string
+	}{
+		"nothing":         {nil, "bad_message"},
+		"something else":  {[]byte("link"), "bad_message"},
+		"bytes left over": {append(appendConfig(link, pid, "Ann"), 0), "bad_message"},
+		"no link":         {appendConfig("", pid, "Ann"), "bad_link"},
+		"cut link":        {appendConfig(link[:len(link)-1], pid, "Ann"), "bad_link"},
+		"no pid":          {appendConfig(link, "", "Ann"), "bad_pid"},
+		"short pid":       {appendConfig(link, "AAEC", "Ann"), "bad_pid"},
+		"no name":         {appendConfig(link, pid, ""), "bad_name"},
+		"name not UTF-8":  {appendConfig(link, pid, "\xff"), "bad_name"},
+		"zero pid":        {appendConfig(link, "AAAAAAAAAAAAAAAAAAAAAA", "Ann"), "bad_config"},
 	} {
-		b, err := New(rand.Reader, []byte(c.json))
+		b, err := New(rand.Reader, c.config)
 		if b != nil || CodeOf(err) != c.code {
 			t.Errorf("%s: %v, code %q, want %q", name, err, CodeOf(err), c.code)
 		}
@@ -339,7 +300,7 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	broken := errors.New("no randomness")
-	if _, err := New(readerOf{broken}, []byte(`{"link":"`+link+`","pid":"`+pid+`","name":"Ann"}`)); !errors.Is(err, broken) {
+	if _, err := New(readerOf{broken}, appendConfig(link, pid, "Ann")); !errors.Is(err, broken) {
 		t.Errorf("without randomness: %v", err)
 	}
 }

@@ -8,12 +8,15 @@ import (
 )
 
 var (
-	// ErrJSON says that a configuration or an input is not what this package reads.
-	ErrJSON = errors.New("bridge: malformed message")
+	// ErrMessage says that a configuration or an input is not what this package reads.
+	ErrMessage = errors.New("bridge: malformed message")
 	// ErrPID says that a participant id is not 22 characters of base64url.
 	ErrPID = errors.New("bridge: malformed participant id")
 	// ErrStopped says that the bridge has failed before and does nothing any more.
 	ErrStopped = errors.New("bridge: stopped after a failure")
+
+	// errOutput says that a session gave what has no message: a fault of this program.
+	errOutput = errors.New("bridge: no message for an output of this type")
 )
 
 // CodeOf is the stable code of an error of this package, of a session or of a ring:
@@ -35,7 +38,7 @@ var codes = []struct {
 	code string
 }{
 	{ErrStopped, "stopped"},
-	{ErrJSON, "bad_message"},
+	{ErrMessage, "bad_message"},
 	{ErrPID, "bad_pid"},
 	{e2ee.ErrLink, "bad_link"},
 	{e2ee.ErrName, "bad_name"},

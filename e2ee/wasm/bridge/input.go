@@ -1,174 +1,131 @@
 package bridge
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
 
 	"github.com/conclave-sfu/conclave/e2ee"
 )
 
-// input is every input in one: Type says which fields count.
-type input struct {
-	Type  string `json:"type"`
-	LogID []byte `json:"logId"`
-	Head  uint64 `json:"head"`
-	Entry *entry `json:"entry"`
-	Seq   uint32 `json:"seq"`
-	Code  string `json:"code"`
+// The types of inputs and the kinds of entries: the first bytes of their messages.
+const (
+	typeLogOpened = 1
+	typeLogEntry  = 2
+	typePosted    = 3
+	typeTick      = 4
+
+	entryJoined = 1
+	entryLeft   = 2
+	entryCreate = 3
+	entryCommit = 4
+)
+
+// config is what a session is made of.
+type config struct{ link, pid, name string }
+
+func parseConfig(data []byte) (config, error) {
+	r := reader{rest: data}
+	c := config{link: r.text(), pid: r.text(), name: r.text()}
+	return c, r.done()
 }
 
-// entry is a signal.Entry.
-type entry struct {
-	Position uint64       `json:"position"`
-	Time     int64        `json:"time"`
-	Kind     string       `json:"kind"`
-	PID      string       `json:"pid"`
-	Joined   *join        `json:"joined"`
-	Create   *create      `json:"create"`
-	Commit   *commitEntry `json:"commit"`
-}
-
-// join is a signal.Join.
-type join struct {
-	KeyPackage []byte `json:"keyPackage"`
-	MAC        []byte `json:"mac"`
-}
-
-// create is a signal.Create.
-type create struct {
-	Last       uint64 `json:"last"`
-	Generation uint32 `json:"generation"`
-	GroupID    []byte `json:"groupId"`
-	MAC        []byte `json:"mac"`
-}
-
-// commitEntry is a signal.CommitEntry.
-type commitEntry struct {
-	Last          uint64   `json:"last"`
-	Generation    uint32   `json:"generation"`
-	Adds          [][]byte `json:"adds"`
-	Commit        []byte   `json:"commit"`
-	CommitDigest  []byte   `json:"commitDigest"`
-	Welcome       []byte   `json:"welcome"`
-	WelcomeDigest []byte   `json:"welcomeDigest"`
-	MAC           []byte   `json:"mac"`
-}
-
-// parseInput reads one input. The errors wrap ErrJSON or ErrPID and quote nothing.
+// parseInput reads one input, which keeps parts of data. The errors wrap ErrMessage or
+// ErrPID and quote nothing.
 func parseInput(data []byte) (e2ee.Input, error) {
-	var in input
-	if err := unmarshal(data, &in); err != nil {
+	r := reader{rest: data}
+	in, err := r.input()
+	if err == nil {
+		err = r.done()
+	}
+	if err != nil {
 		return nil, err
 	}
-	switch in.Type {
-	case "log-opened":
-		return in.logOpened()
-	case "log-entry":
-		return in.logEntry()
-	case "posted":
-		return e2ee.Posted{Seq: in.Seq, Code: in.Code}, nil
-	case "tick":
+	return in, nil
+}
+
+func (r *reader) input() (e2ee.Input, error) {
+	switch r.uint8() {
+	case typeLogOpened:
+		var opened e2ee.LogOpened
+		r.fill(opened.ID[:])
+		opened.Head = r.uint64()
+		return opened, nil
+	case typeLogEntry:
+		return r.logEntry()
+	case typePosted:
+		return e2ee.Posted{Seq: r.uint32(), Code: r.text()}, nil
+	case typeTick:
 		return e2ee.Tick{}, nil
 	}
-	return nil, fmt.Errorf("%w: unknown type", ErrJSON)
+	return nil, ErrMessage
 }
 
-func (in *input) logOpened() (e2ee.Input, error) {
-	opened := e2ee.LogOpened{Head: in.Head}
-	if err := fill("log id", opened.ID[:], in.LogID); err != nil {
-		return nil, err
+func (r *reader) logEntry() (e2ee.Input, error) {
+	e := e2ee.Entry{Position: r.uint64(), Time: int64(r.uint64())}
+	pid := r.text()
+	if e.Body = r.entryBody(); e.Body == nil || r.failed {
+		return nil, ErrMessage
 	}
-	return opened, nil
+	var err error
+	e.PID, err = parsePID(pid)
+	return e2ee.LogEntry{Entry: e}, err
 }
 
-func (in *input) logEntry() (e2ee.Input, error) {
-	if in.Entry == nil {
-		return nil, fmt.Errorf("%w: no entry", ErrJSON)
+// entryBody reads the kind and what it says; nil if there is no such kind.
+func (r *reader) entryBody() e2ee.EntryBody {
+	switch r.uint8() {
+	case entryJoined:
+		return r.joined()
+	case entryLeft:
+		return e2ee.Left{}
+	case entryCreate:
+		return r.created()
+	case entryCommit:
+		return r.committed()
 	}
-	pid, err := parsePID(in.Entry.PID)
-	if err != nil {
-		return nil, err
-	}
-	body, err := in.Entry.body()
-	if err != nil {
-		return nil, err
-	}
-	return e2ee.LogEntry{Entry: e2ee.Entry{
-		Position: in.Entry.Position,
-		Time:     in.Entry.Time,
-		PID:      pid,
-		Body:     body,
-	}}, nil
-}
-
-// body reads what the kind names; other fields are ignored.
-func (e *entry) body() (e2ee.EntryBody, error) {
-	switch {
-	case e.Kind == "left":
-		return e2ee.Left{}, nil
-	case e.Kind == "joined" && e.Joined != nil:
-		return e.Joined.decode()
-	case e.Kind == "create" && e.Create != nil:
-		return e.Create.decode()
-	case e.Kind == "commit" && e.Commit != nil:
-		return e.Commit.decode()
-	}
-	return nil, fmt.Errorf("%w: entry of unknown kind or without its body", ErrJSON)
-}
-
-func (j *join) decode() (e2ee.EntryBody, error) {
-	out := e2ee.Joined{KeyPackage: j.KeyPackage}
-	if err := fill("MAC", out.MAC[:], j.MAC); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *create) decode() (e2ee.EntryBody, error) {
-	out := e2ee.Created{Last: c.Last, Generation: c.Generation}
-	if err := fill("group id", out.GroupID[:], c.GroupID); err != nil {
-		return nil, err
-	}
-	if err := fill("MAC", out.MAC[:], c.MAC); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *commitEntry) decode() (e2ee.EntryBody, error) {
-	out := e2ee.Committed{Last: c.Last, Generation: c.Generation, Commit: c.Commit, Welcome: c.Welcome}
-	for _, digest := range c.Adds {
-		var d e2ee.Hash
-		if err := fill("digest of an added KeyPackage", d[:], digest); err != nil {
-			return nil, err
-		}
-		out.Adds = append(out.Adds, d)
-	}
-	if err := fill("digest of the commit", out.CommitDigest[:], c.CommitDigest); err != nil {
-		return nil, err
-	}
-	if err := fill("MAC", out.MAC[:], c.MAC); err != nil {
-		return nil, err
-	}
-	if len(c.WelcomeDigest) == 0 {
-		return out, nil
-	}
-	if err := fill("digest of the Welcome", out.WelcomeDigest[:], c.WelcomeDigest); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// fill copies src to dst, which it has to fit.
-func fill(what string, dst, src []byte) error {
-	if len(src) != len(dst) {
-		return fmt.Errorf("%w: %s of %d bytes, not %d", ErrJSON, what, len(src), len(dst))
-	}
-	copy(dst, src)
 	return nil
+}
+
+func (r *reader) joined() e2ee.Joined {
+	j := e2ee.Joined{KeyPackage: r.bytes()}
+	r.fill(j.MAC[:])
+	return j
+}
+
+func (r *reader) created() e2ee.Created {
+	c := e2ee.Created{Last: r.uint64(), Generation: r.uint32()}
+	r.fill(c.GroupID[:])
+	r.fill(c.MAC[:])
+	return c
+}
+
+func (r *reader) committed() e2ee.Committed {
+	c := e2ee.Committed{Last: r.uint64(), Generation: r.uint32(), Adds: r.hashes()}
+	c.Commit = r.bytes()
+	r.fill(c.CommitDigest[:])
+	c.Welcome = r.bytes()
+	r.fillOrNone(c.WelcomeDigest[:])
+	r.fill(c.MAC[:])
+	return c
+}
+
+// hashes reads a list of digests. It allocates as much as the message holds, whatever
+// number it says.
+func (r *reader) hashes() (list []e2ee.Hash) {
+	for n := r.uint32(); n > 0 && !r.failed; n-- {
+		var h e2ee.Hash
+		r.fill(h[:])
+		list = append(list, h)
+	}
+	return list
+}
+
+// fillOrNone reads bytes of the length of dst, or none.
+func (r *reader) fillOrNone(dst []byte) {
+	if b := r.bytes(); len(b) == len(dst) {
+		copy(dst, b)
+	} else if len(b) > 0 {
+		r.failed = true
+	}
 }
 
 // parsePID reads the one form of a pid: base64url without padding.
@@ -181,15 +138,3 @@ func parsePID(s string) (pid e2ee.PID, err error) {
 }
 
 func formatPID(pid e2ee.PID) string { return base64.RawURLEncoding.EncodeToString(pid[:]) }
-
-// unmarshal reads one JSON value and nothing after it. Unknown fields are ignored.
-func unmarshal(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(v); err != nil {
-		return ErrJSON // without the cause, which may quote the data
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("%w: more than one value", ErrJSON)
-	}
-	return nil
-}

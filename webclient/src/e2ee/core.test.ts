@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { Core, Output } from './core';
+import type { Core } from './core';
 import { Codec } from './framecrypt';
 import { type Opened, Ring } from './ring';
 import { type Participant, TestRoom } from './testing/room';
+import type { Output } from './wire';
 
 const wasm = new URL('./generated/conclave.wasm', import.meta.url);
 

@@ -1,32 +1,16 @@
 import './generated/wasm_exec.js';
 import wasmURL from './generated/conclave.wasm?url';
-import type { Entry } from '../signal/generated';
 import type { KeyBytes } from './ring';
+import { E2EEError, type FrameCode } from './types';
 import {
-  E2EEError,
-  type EntryRefused,
-  type Epoch,
-  type EpochStarted,
-  type FrameCode,
-  type Post,
-  type Status,
-} from './types';
-
-/** The inputs of the Go package e2ee/wasm/bridge. */
-export type Input =
-  | { type: 'log-opened'; logId: string; head: number }
-  | { type: 'log-entry'; entry: Entry }
-  | { type: 'posted'; seq: number; code?: string }
-  | { type: 'tick' };
-
-/** The outputs of the Go package e2ee/wasm/bridge. */
-export type Output =
-  | { type: 'post'; post: Post }
-  | ({ type: 'epoch-started'; removed: number[] } & EpochStarted)
-  | { type: 'send-epoch'; epoch: Epoch }
-  | { type: 'epoch-ended'; epoch: Epoch }
-  | ({ type: 'status' } & Status)
-  | ({ type: 'entry-refused' } & EntryRefused);
+  type Bytes,
+  type Config,
+  decodeOutput,
+  encodeConfig,
+  encodeInput,
+  type Input,
+  type Output,
+} from './wire';
 
 interface Failure {
   code: string;
@@ -36,9 +20,9 @@ interface Failure {
 
 /** What e2ee/wasm/main.go exports. */
 interface Exports {
-  create(config: string): object | Failure;
-  step(now: number, input: string): object | Failure;
-  poll(): { output?: string } | Failure;
+  create(config: Bytes): object | Failure;
+  step(now: number, input: Bytes): object | Failure;
+  poll(): { output?: Bytes } | Failure;
   deadline(): { at: number } | Failure;
   keyFor(
     kid: number,
@@ -79,18 +63,18 @@ export class Core {
   }
 
   /** Makes the session. Every method throws an E2EEError; keyFor returns why there is no key. */
-  create(config: { link: string; pid: string; name: string }): void {
-    check(this.#exports.create(JSON.stringify(config)));
+  create(config: Config): void {
+    check(this.#exports.create(encodeConfig(config)));
   }
 
   step(now: number, input: Input): void {
-    check(this.#exports.step(now, JSON.stringify(input)));
+    check(this.#exports.step(now, encodeInput(input)));
   }
 
   /** The next output; undefined if there is none until the next step. */
   poll(): Output | undefined {
     const { output } = check(this.#exports.poll());
-    return output === undefined ? undefined : (JSON.parse(output) as Output);
+    return output === undefined ? undefined : decodeOutput(output);
   }
 
   /** When a tick is due, in milliseconds since the Unix epoch; 0 if none is. */

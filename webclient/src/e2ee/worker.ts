@@ -3,11 +3,12 @@
 // afterwards.
 
 import { Audience } from './audience';
-import { Core, type Input, type Output } from './core';
+import { Core } from './core';
 import type { FromWorker, ToWorker, TransformOptions } from './messages';
 import { Ring } from './ring';
 import { type Shared, Transform } from './transform';
 import { E2EEError, type EncodedFrame, type Epoch, type Member } from './types';
+import type { Input, Output } from './wire';
 
 interface TransformEvent {
   transformer: {

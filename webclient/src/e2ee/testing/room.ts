@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Core, Output } from '../core';
+import type { Core } from '../core';
 import type { Entry } from '../../signal/generated';
 import type { Post } from '../types';
+import type { Output } from '../wire';
 
 const digest = (base64: string): string =>
   createHash('sha256').update(Buffer.from(base64, 'base64')).digest('base64');
