@@ -65,15 +65,20 @@ func (b *Bucket) Take(now int64, size int) bool {
 	}
 }
 
-// Charge counts bytes that go in any case. A connection that sends nothing else falls
-// behind by [Burst] at most, so that video is not locked out for long.
+// Charge counts bytes that go in any case. They put video off by no more than [Burst].
 func (b *Bucket) Charge(now int64, size int) {
 	perByte := b.perByte.Load()
 	if perByte == 0 {
 		return
 	}
-	full := b.full.Load()
-	b.full.CompareAndSwap(full, min(max(full, now)+int64(size)*perByte/1000, now+2*int64(Burst)))
+	cost := int64(size) * perByte / 1000
+	for {
+		full := b.full.Load()
+		charged := min(max(full, now)+cost, max(full, now+2*int64(Burst)))
+		if b.full.CompareAndSwap(full, charged) {
+			return
+		}
+	}
 }
 
 // Short says whether a packet would have to wait now.
