@@ -143,12 +143,13 @@ func (f forgery) welcome(t testing.TB, g *Group, c *changes, tr transition, path
 	}
 	key, nonce := g.suite.welcomeKey(tr.member)
 	w := welcome{suite: g.suite.id, groupInfo: g.suite.seal(key, nonce, nil, plain)}
+	to := g.suite.encryption("Welcome", w.groupInfo)
 	for i, kp := range c.adds {
 		secrets := groupSecrets{tr.joiner, path.secretFor(g.own, c.added[i]), c.psks}
 		if f.secrets != nil {
 			f.secrets(&secrets)
 		}
-		e, err := g.suite.encryption("Welcome", w.groupInfo).encrypt(testRandom(21), kp.initKey, secrets.encode())
+		e, err := to.encrypt(testRandom(21), kp.initKey, secrets.encode())
 		requireNoError(t, "group secrets", err)
 		w.secrets = append(w.secrets, encryptedGroupSecrets{kp.Ref(), e})
 	}
@@ -214,10 +215,10 @@ func refusals(t *testing.T, random io.Reader, parties []party) []refusal {
 		{"removes the committer", sent(proposal{typ: proposalRemove, removed: 0}), ErrInvalid, "removes the committer"},
 		{"removes the committer without a path", forgery{body: func(c *commit, _ []byte) []byte {
 			return (&commit{proposals: append(c.proposals, proposal{typ: proposalRemove, removed: 0})}).encode()
-		}}, ErrProfile, "path false"},
+		}}, ErrProfile, "without a path"},
 		{"no path", forgery{body: func(c *commit, _ []byte) []byte {
 			return (&commit{proposals: c.proposals}).encode()
-		}}, ErrProfile, "path false"},
+		}}, ErrProfile, "without a path"},
 		{"removes nobody", sent(proposal{typ: proposalRemove, removed: 9}), ErrInvalid, "removes no member"},
 		{"removes far outside", sent(proposal{typ: proposalRemove, removed: 1<<32 - 1}), ErrInvalid, "removes no member"},
 		{"removes twice", sent(proposal{typ: proposalRemove, removed: 2}, proposal{typ: proposalRemove, removed: 2}), ErrInvalid, "twice"},

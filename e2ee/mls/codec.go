@@ -2,7 +2,9 @@ package mls
 
 import (
 	"encoding/binary"
-	"fmt"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // maxInput bounds every message before a byte of it is looked at. A Welcome for
@@ -26,20 +28,22 @@ type reader struct {
 // decode runs f over the whole of b. Bytes left over are an error.
 func decode(what string, b []byte, f func(r *reader)) error {
 	if len(b) > maxInput {
-		return fmt.Errorf("%w: %s of %d bytes", ErrMalformed, what, len(b))
+		return fail.With(ErrMalformed, what+" of "+strconv.Itoa(len(b))+" bytes")
 	}
 	r := &reader{b: b}
 	f(r)
 	if r.err == nil && len(r.b) > 0 {
-		r.failf("%d bytes left over", len(r.b))
+		r.malformed(strconv.Itoa(len(r.b)) + " bytes left over")
 	}
 	if r.err != nil {
-		return fmt.Errorf("%s: %w", what, r.err)
+		return fail.At(what, r.err)
 	}
 	return nil
 }
 
 // fail records err, unless there was an error before.
+//
+//go:noinline
 func (r *reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -47,17 +51,23 @@ func (r *reader) fail(err error) {
 	r.b = nil
 }
 
-func (r *reader) failf(format string, args ...any) {
-	r.fail(fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...))
+// malformed records that the input is not the encoding of anything.
+func (r *reader) malformed(text string) {
+	r.fail(fail.With(ErrMalformed, text))
 }
 
 // more reports whether a vector has elements left to read.
 func (r *reader) more() bool { return r.err == nil && len(r.b) > 0 }
 
+// The small readers and writers are not inlined: they occur some 500 times, and in
+// WebAssembly every inlined append is 150 bytes, 100 kB in all.
+
 // take returns the next n bytes, without copying.
+//
+//go:noinline
 func (r *reader) take(n int) []byte {
 	if r.err != nil || n < 0 || n > len(r.b) {
-		r.failf("truncated")
+		r.malformed("truncated")
 		return nil
 	}
 	v := r.b[:n:n]
@@ -65,6 +75,7 @@ func (r *reader) take(n int) []byte {
 	return v
 }
 
+//go:noinline
 func (r *reader) u8() uint8 {
 	if v := r.take(1); v != nil {
 		return v[0]
@@ -72,6 +83,7 @@ func (r *reader) u8() uint8 {
 	return 0
 }
 
+//go:noinline
 func (r *reader) u16() uint16 {
 	if v := r.take(2); v != nil {
 		return binary.BigEndian.Uint16(v)
@@ -79,6 +91,7 @@ func (r *reader) u16() uint16 {
 	return 0
 }
 
+//go:noinline
 func (r *reader) u32() uint32 {
 	if v := r.take(4); v != nil {
 		return binary.BigEndian.Uint32(v)
@@ -86,6 +99,7 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
+//go:noinline
 func (r *reader) u64() uint64 {
 	if v := r.take(8); v != nil {
 		return binary.BigEndian.Uint64(v)
@@ -104,16 +118,16 @@ func (r *reader) varint() int {
 	case 1:
 		v = v<<8 | int(r.u8())
 		if v < 1<<6 {
-			r.failf("length not minimal")
+			r.malformed("length not minimal")
 		}
 	case 2:
 		v = v<<8 | int(r.u8())
 		v = v<<16 | int(r.u16())
 		if v < 1<<14 {
-			r.failf("length not minimal")
+			r.malformed("length not minimal")
 		}
 	default:
-		r.failf("length prefix 3")
+		r.malformed("length prefix 3")
 	}
 	if r.err != nil {
 		return 0
@@ -122,6 +136,8 @@ func (r *reader) varint() int {
 }
 
 // vec reads opaque<V>.
+//
+//go:noinline
 func (r *reader) vec() []byte { return r.take(r.varint()) }
 
 // list reads a vector of structures, at most limit of them, which must be more than the
@@ -130,7 +146,7 @@ func (r *reader) list(limit int, f func(r *reader)) {
 	sub := &reader{b: r.vec()}
 	for n := 0; sub.more(); n++ {
 		if n == limit {
-			sub.fail(fmt.Errorf("%w: list of more than %d", ErrProfile, limit))
+			sub.fail(fail.With(ErrProfile, "list of more than "+strconv.Itoa(limit)))
 			break
 		}
 		f(sub)
@@ -141,6 +157,8 @@ func (r *reader) list(limit int, f func(r *reader)) {
 }
 
 // optional reads the presence byte of optional<T>.
+//
+//go:noinline
 func (r *reader) optional() bool {
 	switch r.u8() {
 	case 0:
@@ -148,7 +166,7 @@ func (r *reader) optional() bool {
 	case 1:
 		return r.err == nil
 	}
-	r.failf("presence byte neither 0 nor 1")
+	r.malformed("presence byte neither 0 nor 1")
 	return false
 }
 
@@ -156,7 +174,7 @@ func (r *reader) optional() bool {
 func (r *reader) u16s() []uint16 {
 	b := r.vec()
 	if len(b)%2 != 0 {
-		r.failf("half a uint16")
+		r.malformed("half a uint16")
 	}
 	if r.err != nil || len(b) == 0 {
 		return nil
@@ -169,6 +187,8 @@ func (r *reader) u16s() []uint16 {
 }
 
 // since returns the bytes between an earlier view of the input and now.
+//
+//go:noinline
 func (r *reader) since(start []byte) []byte {
 	if r.err != nil {
 		return nil
@@ -179,6 +199,8 @@ func (r *reader) since(start []byte) []byte {
 
 // appendVarint appends a vector's length. It panics above 30 bits: no structure
 // of ours comes near.
+//
+//go:noinline
 func appendVarint(b []byte, n int) []byte {
 	switch {
 	case n < 1<<6:
@@ -192,6 +214,8 @@ func appendVarint(b []byte, n int) []byte {
 }
 
 // appendVec appends opaque<V>.
+//
+//go:noinline
 func appendVec[T ~[]byte | ~string](b []byte, v T) []byte {
 	return append(appendVarint(b, len(v)), v...)
 }
@@ -201,8 +225,13 @@ func appendList(b []byte, f func(b []byte) []byte) []byte {
 	return appendVec(b, f(nil))
 }
 
+//go:noinline
 func appendU16(b []byte, v uint16) []byte { return binary.BigEndian.AppendUint16(b, v) }
+
+//go:noinline
 func appendU32(b []byte, v uint32) []byte { return binary.BigEndian.AppendUint32(b, v) }
+
+//go:noinline
 func appendU64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(b, v) }
 
 // appendU16s appends a vector of uint16.

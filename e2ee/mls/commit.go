@@ -1,10 +1,11 @@
 package mls
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // PSK is an external pre-shared key. Its nonce is fresh for each commit.
@@ -64,14 +65,14 @@ func (s *Staged) Merge() (*Group, *Sender) { return s.group, s.sender }
 // handshake generation. Errors: [ErrInvalid], [ErrProfile], [ErrGeneration].
 func (g *Group) Commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, error) {
 	if s == nil || s.group != g {
-		return nil, fmt.Errorf("commit: %w: sender of another epoch", ErrInvalid)
+		return nil, fail.At("commit", fail.With(ErrInvalid, "sender of another epoch"))
 	}
 	if g.erased() || s.erased() {
-		return nil, fmt.Errorf("commit: %w", errErased)
+		return nil, fail.At("commit", errErased)
 	}
 	staged, err := g.commit(rand, s, p)
 	if err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
+		return nil, fail.At("commit", err)
 	}
 	return staged, nil
 }
@@ -129,7 +130,7 @@ func groupInfoExtensions(p CommitParams, commit []byte) []Extension {
 // proposals lists a commit's proposals: Removes, Adds, the PSK.
 func (g *Group) proposals(rand io.Reader, p CommitParams) ([]proposal, error) {
 	if len(p.PSK.ID) == 0 || len(p.PSK.Secret) == 0 {
-		return nil, fmt.Errorf("%w: commit without PSK", ErrProfile)
+		return nil, fail.With(ErrProfile, "commit without PSK")
 	}
 	nonce, err := readRandom(rand, g.suite.nh)
 	if err != nil {

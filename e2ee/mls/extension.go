@@ -1,8 +1,10 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // Extension is an extension of a LeafNode, KeyPackage, GroupContext or GroupInfo
@@ -47,7 +49,7 @@ func (r *reader) extensions() []Extension {
 	r.list(maxExtensions, func(r *reader) {
 		e := Extension{Type: r.u16(), Data: r.vec()}
 		if _, twice := findExtension(out, e.Type); twice {
-			r.failf("extension 0x%04X twice", e.Type)
+			r.malformed("extension " + fail.Hex(e.Type) + " twice")
 		}
 		out = append(out, e)
 	})
@@ -74,12 +76,12 @@ func cloneExtensions(list []Extension) []Extension {
 // checkExtensionList refuses what the reader would refuse.
 func checkExtensionList(list []Extension) error {
 	if len(list) > maxExtensions {
-		return fmt.Errorf("%w: %d extensions", ErrInvalid, len(list))
+		return fail.With(ErrInvalid, strconv.Itoa(len(list))+" extensions")
 	}
 	seen := make(map[uint16]bool)
 	for _, e := range list {
 		if seen[e.Type] {
-			return fmt.Errorf("%w: extension 0x%04X twice", ErrInvalid, e.Type)
+			return fail.With(ErrInvalid, "extension "+fail.Hex(e.Type)+" twice")
 		}
 		seen[e.Type] = true
 	}
@@ -198,7 +200,7 @@ type groupContext struct {
 
 func (r *reader) groupContext() groupContext {
 	if v := r.u16(); v != versionMLS10 && r.err == nil {
-		r.fail(fmt.Errorf("%w: version %d", ErrProfile, v))
+		r.fail(fail.With(ErrProfile, "version "+strconv.Itoa(int(v))))
 	}
 	return groupContext{
 		suite: Suite(r.u16()), groupID: r.vec(), epoch: r.u64(),

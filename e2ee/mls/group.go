@@ -2,9 +2,10 @@ package mls
 
 import (
 	"crypto/ed25519"
-	"fmt"
 	"io"
 	"slices"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // Group is one member's view of one epoch. It is immutable and safe for concurrent use:
@@ -35,7 +36,7 @@ func (g *Group) String() string { return "[secret]" }
 func (g *Group) GoString() string { return "[secret]" }
 
 // errErased: the caller's mistake.
-var errErased = fmt.Errorf("%w: the epoch's secrets are erased", ErrInvalid)
+var errErased = fail.With(ErrInvalid, "the epoch's secrets are erased")
 
 // Erase overwrites the epoch's secrets, this member's private keys in it, and the Receiver's
 // ratchets. Afterwards every operation on the Group and its Receiver is [ErrInvalid]; what
@@ -116,7 +117,7 @@ func Create(rand io.Reader, p CreateParams) (*Group, *Sender, error) {
 // CreateFrom is [Create] with the leaf that the creator announced in a KeyPackage.
 func CreateFrom(rand io.Reader, kp *KeyPackageSecrets, groupID []byte, groupExtensions []Extension) (*Group, *Sender, error) {
 	if kp.erased() {
-		return nil, nil, fmt.Errorf("%w: key package is erased", ErrInvalid)
+		return nil, nil, fail.With(ErrInvalid, "key package is erased")
 	}
 	s, err := suiteOf(kp.kp.suite)
 	if err != nil {
@@ -127,7 +128,7 @@ func CreateFrom(rand io.Reader, kp *KeyPackageSecrets, groupID []byte, groupExte
 		return nil, nil, err
 	}
 	if err := kp.kp.leaf.validate(s, groupExtensions, req); err != nil {
-		return nil, nil, fmt.Errorf("create: %w", err)
+		return nil, nil, fail.At("create", err)
 	}
 	epochSecret, err := readRandom(rand, s.nh)
 	if err != nil {
@@ -186,7 +187,7 @@ func (g *Group) Member(leaf LeafIndex) (Member, bool) {
 // Error: [ErrInvalid] for a length that the suite cannot give.
 func (g *Group) Export(label string, context []byte, length int) ([]byte, error) {
 	if g.erased() {
-		return nil, fmt.Errorf("export: %w", errErased)
+		return nil, fail.At("export", errErased)
 	}
 	return g.suite.export(g.secrets.exporter, label, context, length)
 }

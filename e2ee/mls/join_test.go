@@ -145,7 +145,7 @@ func TestWelcomesRefused(t *testing.T) {
 		{"another PSK", forgery{secrets: func(s *groupSecrets) { s.psks = []pskID{{[]byte("x"), s.psks[0].nonce}} }}, ErrInvalid, "another PSK"},
 		{"another nonce", forgery{secrets: func(s *groupSecrets) { s.psks = []pskID{{s.psks[0].id, make([]byte, 32)}} }}, ErrDecrypt, "group info"},
 		{"another joiner secret", forgery{secrets: func(s *groupSecrets) { s.joiner = make([]byte, 32) }}, ErrDecrypt, "group info"},
-		{"no path secret", forgery{secrets: func(s *groupSecrets) { s.path = nil }}, ErrProfile, "path false"},
+		{"no path secret", forgery{secrets: func(s *groupSecrets) { s.path = nil }}, ErrProfile, "without a path"},
 		{"another path secret", forgery{secrets: func(s *groupSecrets) { s.path = make([]byte, 32) }}, ErrInvalid, "path secret"},
 	} {
 		t.Run(r.name, func(t *testing.T) {

@@ -3,12 +3,13 @@ package mls
 import (
 	"bytes"
 	"crypto/ed25519"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
@@ -38,7 +39,7 @@ func ParseKeyPackage(raw []byte) (*KeyPackage, error) {
 	var kp *KeyPackage
 	raw, err := cloneInput(raw)
 	if err != nil {
-		return nil, fmt.Errorf("key package: %w", err)
+		return nil, fail.At("key package", err)
 	}
 	err = decode("key package", raw, func(r *reader) {
 		r.messageHeader(wireKeyPackage)
@@ -53,7 +54,7 @@ func ParseKeyPackage(raw []byte) (*KeyPackage, error) {
 func (r *reader) keyPackage() *KeyPackage {
 	start := r.b
 	if v := r.u16(); v != versionMLS10 && r.err == nil {
-		r.fail(fmt.Errorf("%w: key package of version %d", ErrProfile, v))
+		r.fail(fail.With(ErrProfile, "key package of version "+strconv.Itoa(int(v))))
 	}
 	kp := &KeyPackage{
 		suite: Suite(r.u16()), initKey: r.vec(), leaf: r.leafNode(), extensions: r.extensions(),
@@ -135,19 +136,19 @@ func (k *KeyPackage) VerifyFor(suite Suite, now time.Time, group []Extension) er
 // verifyFor checks everything but the lifetime, for a group with these extensions.
 func (k *KeyPackage) verifyFor(s *suite, group []Extension, req requiredCapabilities) error {
 	if k.suite != s.id {
-		return fmt.Errorf("%w: key package for suite %v", ErrInvalid, k.suite)
+		return fail.With(ErrInvalid, "key package for suite "+strconv.Itoa(int(k.suite)))
 	}
 	if k.leaf.source != sourceKeyPackage {
-		return fmt.Errorf("%w: key package with a leaf of source %d", ErrInvalid, k.leaf.source)
+		return fail.With(ErrInvalid, "key package with a leaf of source "+strconv.Itoa(int(k.leaf.source)))
 	}
 	if err := s.checkPublic(k.initKey); err != nil {
-		return fmt.Errorf("init key: %w", err)
+		return fail.At("init key", err)
 	}
 	if bytes.Equal(k.initKey, k.leaf.encryptionKey) {
-		return fmt.Errorf("%w: init key and encryption key are one", ErrInvalid)
+		return fail.With(ErrInvalid, "init key and encryption key are one")
 	}
 	if !k.leaf.capabilities.covers(k.extensions) {
-		return fmt.Errorf("%w: a key package's extension is not among its capabilities", ErrInvalid)
+		return fail.With(ErrInvalid, "a key package's extension is not among its capabilities")
 	}
 	if err := k.leaf.validate(s, group, req); err != nil {
 		return err
@@ -163,7 +164,7 @@ func (k *KeyPackage) verifySignatures(s *suite) error {
 		return err
 	}
 	if !s.verifyWithLabel(k.leaf.signatureKey, "KeyPackageTBS", k.signed, k.signature) {
-		return fmt.Errorf("%w: signature of a key package", ErrInvalid)
+		return fail.With(ErrInvalid, "signature of a key package")
 	}
 	k.verified.Store(true)
 	return nil
@@ -173,11 +174,11 @@ func (k *KeyPackage) verifySignatures(s *suite) error {
 func (k *KeyPackage) verifyLifetime(now time.Time) error {
 	l := k.leaf.lifetime
 	if l.notAfter < l.notBefore || l.notAfter-l.notBefore > maxLifetime {
-		return fmt.Errorf("%w: lifetime of a key package", ErrInvalid)
+		return fail.With(ErrInvalid, "lifetime of a key package")
 	}
 	sec := now.Unix()
 	if sec < 0 || uint64(sec) < l.notBefore || uint64(sec) > l.notAfter {
-		return fmt.Errorf("%w: key package outside its lifetime", ErrInvalid)
+		return fail.With(ErrInvalid, "key package outside its lifetime")
 	}
 	return nil
 }

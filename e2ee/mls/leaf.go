@@ -3,8 +3,10 @@ package mls
 import (
 	"bytes"
 	"crypto/ed25519"
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // LeafIndex is the position of a member's leaf in the ratchet tree, from 0 on.
@@ -42,7 +44,7 @@ func (r *reader) leafNode() *leafNode {
 	start := r.b
 	n := &leafNode{encryptionKey: r.vec(), signatureKey: r.vec()}
 	if typ := r.u16(); typ != credentialBasic && r.err == nil {
-		r.fail(fmt.Errorf("%w: credential type %d", ErrProfile, typ))
+		r.fail(fail.With(ErrProfile, "credential type "+strconv.Itoa(int(typ))))
 	}
 	n.identity = r.vec()
 	n.capabilities = r.capabilities()
@@ -53,7 +55,7 @@ func (r *reader) leafNode() *leafNode {
 	case sourceCommit:
 		n.parentHash = r.vec()
 	default:
-		r.failf("leaf node source %d", n.source)
+		r.malformed("leaf node source " + strconv.Itoa(int(n.source)))
 	}
 	n.extensions = r.extensions()
 	n.signed = r.since(start)
@@ -100,7 +102,7 @@ func (n *leafNode) seal(s signer, groupID []byte, leaf LeafIndex) error {
 
 func (n *leafNode) verifySignature(s *suite, groupID []byte, leaf LeafIndex) error {
 	if !s.verifyWithLabel(n.signatureKey, "LeafNodeTBS", n.tbs(groupID, leaf), n.signature) {
-		return fmt.Errorf("%w: signature of a leaf node", ErrInvalid)
+		return fail.With(ErrInvalid, "signature of a leaf node")
 	}
 	return nil
 }
@@ -109,13 +111,13 @@ func (n *leafNode) verifySignature(s *suite, groupID []byte, leaf LeafIndex) err
 // signature and lifetime.
 func (n *leafNode) validate(s *suite, group []Extension, req requiredCapabilities) error {
 	if err := s.checkPublic(n.encryptionKey); err != nil {
-		return fmt.Errorf("leaf node: %w", err)
+		return fail.At("leaf node", err)
 	}
 	if !n.capabilities.covers(n.extensions) {
-		return fmt.Errorf("%w: a leaf node's extension is not among its capabilities", ErrInvalid)
+		return fail.With(ErrInvalid, "a leaf node's extension is not among its capabilities")
 	}
 	if !n.capabilities.meets(s.id, group, req) {
-		return fmt.Errorf("%w: a leaf node lacks a capability", ErrInvalid)
+		return fail.With(ErrInvalid, "a leaf node lacks a capability")
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // wireFormat is WireFormat (RFC 9420, Section 17.2).
@@ -17,10 +19,10 @@ const (
 // messageHeader reads what stands before the body of an MLSMessage (RFC 9420, Section 6).
 func (r *reader) messageHeader(want wireFormat) {
 	if v := r.u16(); v != versionMLS10 && r.err == nil {
-		r.fail(fmt.Errorf("%w: version %d", ErrProfile, v))
+		r.fail(fail.With(ErrProfile, "version "+strconv.Itoa(int(v))))
 	}
 	if w := wireFormat(r.u16()); w != want && r.err == nil {
-		r.fail(fmt.Errorf("%w: wire format %d instead of %d", ErrProfile, w, want))
+		r.fail(fail.With(ErrProfile, "wire format "+strconv.Itoa(int(w))+" instead of "+strconv.Itoa(int(want))))
 	}
 }
 
@@ -31,7 +33,7 @@ func appendMessageHeader(b []byte, w wireFormat) []byte {
 // cloneInput copies a message, so that what is parsed may keep parts of it.
 func cloneInput(b []byte) ([]byte, error) {
 	if len(b) > maxInput {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
+		return nil, fail.With(ErrMalformed, strconv.Itoa(len(b))+" bytes")
 	}
 	return slices.Clone(b), nil
 }
@@ -85,7 +87,7 @@ func (a *authenticatedContent) sign(s signer, context []byte) (err error) {
 
 func (a *authenticatedContent) verify(s *suite, public, context []byte) error {
 	if !s.verifyWithLabel(public, "FramedContentTBS", a.tbs(context), a.signature) {
-		return fmt.Errorf("%w: signature of a message", ErrInvalid)
+		return fail.With(ErrInvalid, "signature of a message")
 	}
 	return nil
 }
@@ -131,7 +133,7 @@ func (r *reader) proposal() (p proposal) {
 		p.psk = r.pskID()
 	default:
 		if r.err == nil {
-			r.fail(fmt.Errorf("%w: proposal type %d", ErrProfile, p.typ))
+			r.fail(fail.With(ErrProfile, "proposal type "+strconv.Itoa(int(p.typ))))
 		}
 	}
 	return p
@@ -172,9 +174,9 @@ func (r *reader) commit() *commit {
 		case proposalByValue:
 			c.proposals = append(c.proposals, r.proposal())
 		case proposalByReference:
-			r.fail(fmt.Errorf("%w: proposal by reference", ErrProfile))
+			r.fail(fail.With(ErrProfile, "proposal by reference"))
 		default:
-			r.failf("ProposalOrRef of type %d", typ)
+			r.malformed("ProposalOrRef of type " + strconv.Itoa(int(typ)))
 		}
 	})
 	if r.optional() {

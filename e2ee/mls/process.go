@@ -2,9 +2,11 @@ package mls
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // ProcessParams is what a member brings to a commit.
@@ -62,7 +64,7 @@ func (p *Processed) GoString() string { return "[secret]" }
 func (g *Group) Process(msg []byte, p ProcessParams) (*Processed, error) {
 	out, err := g.process(msg, p, (*commit).checkProfile)
 	if err != nil {
-		return out, fmt.Errorf("process: %w", err)
+		return out, fail.At("process", err)
 	}
 	return out, nil
 }
@@ -76,8 +78,11 @@ func (c *commit) checkProfile() error {
 			psks++
 		}
 	}
-	if c.path == nil || psks != 1 {
-		return fmt.Errorf("%w: commit with %d PSKs, path %t", ErrProfile, psks, c.path != nil)
+	if c.path == nil {
+		return fail.With(ErrProfile, "commit without a path")
+	}
+	if psks != 1 {
+		return fail.With(ErrProfile, "commit with "+strconv.Itoa(psks)+" PSKs")
 	}
 	return nil
 }
@@ -116,7 +121,7 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 	tr := g.transit(c.tree, &a.authenticatedContent, commitSecret, g.suite.pskSecret(c.psks, psks))
 	defer tr.erase()
 	if !equalMAC(tr.tag, a.tag) {
-		return nil, fmt.Errorf("%w: confirmation tag", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "confirmation tag")
 	}
 	out.Group, out.Sender = g.enter(tr, c.tree, keys)
 	return out, nil
@@ -128,7 +133,7 @@ func (g *Group) openCommit(msg []byte) (*privateContent, error) {
 		return nil, errErased
 	}
 	if len(msg) > maxInput {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(msg))
+		return nil, fail.With(ErrMalformed, strconv.Itoa(len(msg))+" bytes")
 	}
 	m, d, err := g.openHeader(msg, contentCommit)
 	if err != nil {

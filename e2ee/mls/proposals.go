@@ -1,9 +1,11 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // changes is what a commit's proposals do to the group.
@@ -48,14 +50,14 @@ func (g *Group) noteCheap(c *changes, proposals []proposal, committer LeafIndex)
 		case proposalPSK:
 			err = g.notePSK(c, p.psk)
 		default:
-			err = fmt.Errorf("%w: proposal type %d", ErrProfile, p.typ)
+			err = fail.With(ErrProfile, "proposal type "+strconv.Itoa(int(p.typ)))
 		}
 		if err != nil {
-			return fmt.Errorf("proposal %d: %w", i, err)
+			return fail.At("proposal "+strconv.Itoa(i), err)
 		}
 	}
 	if n := g.tree.members() - len(c.removed) + adds; n > MaxMembers {
-		return fmt.Errorf("%w: %d members", ErrProfile, n)
+		return fail.With(ErrProfile, strconv.Itoa(int(n))+" members")
 	}
 	return nil
 }
@@ -70,7 +72,7 @@ func (g *Group) noteAdds(c *changes, proposals []proposal, now time.Time) error 
 			continue
 		}
 		if err := g.noteAdd(c, p.add, req, now); err != nil {
-			return fmt.Errorf("proposal %d: %w", i, err)
+			return fail.At("proposal "+strconv.Itoa(i), err)
 		}
 	}
 	return nil
@@ -102,11 +104,11 @@ func (g *Group) noteRemove(c *changes, leaf, committer LeafIndex) error {
 	n := g.tree.leaf(leaf)
 	switch {
 	case n == nil:
-		return fmt.Errorf("%w: removes no member", ErrInvalid)
+		return fail.With(ErrInvalid, "removes no member")
 	case leaf == committer:
-		return fmt.Errorf("%w: removes the committer", ErrInvalid)
+		return fail.With(ErrInvalid, "removes the committer")
 	case c.removes(leaf):
-		return fmt.Errorf("%w: removes a member twice", ErrInvalid)
+		return fail.With(ErrInvalid, "removes a member twice")
 	}
 	c.removed = append(c.removed, memberOf(leaf, n))
 	return nil
@@ -114,7 +116,7 @@ func (g *Group) noteRemove(c *changes, leaf, committer LeafIndex) error {
 
 func (g *Group) notePSK(c *changes, id pskID) error {
 	if len(id.nonce) != g.suite.nh {
-		return fmt.Errorf("%w: PSK nonce of %d bytes", ErrInvalid, len(id.nonce))
+		return fail.With(ErrInvalid, "PSK nonce of "+strconv.Itoa(len(id.nonce))+" bytes")
 	}
 	c.psks = append(c.psks, id)
 	return nil

@@ -1,9 +1,11 @@
 package mls
 
 import (
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // privateMessage is PrivateMessage (RFC 9420, Section 6.3).
@@ -25,7 +27,7 @@ func parsePrivateMessage(b []byte) (m privateMessage, err error) {
 			aad: r.vec(), senderData: r.vec(), ciphertext: r.vec(),
 		}
 		if m.typ < contentApplication || m.typ > contentCommit {
-			r.failf("content type %d", m.typ)
+			r.malformed("content type " + strconv.Itoa(int(m.typ)))
 		}
 	})
 	return m, err
@@ -69,7 +71,7 @@ func (s *suite) openSenderData(secret []byte, m *privateMessage) (d senderData, 
 	defer k.erase()
 	plain, err := s.open(k.key, k.nonce, m.appendContentAAD(nil, false), m.senderData)
 	if err != nil {
-		return d, fmt.Errorf("%w: sender data", ErrDecrypt)
+		return d, fail.With(ErrDecrypt, "sender data")
 	}
 	err = decode("sender data", plain, func(r *reader) {
 		d = senderData{leaf: LeafIndex(r.u32()), generation: r.u32()}
@@ -120,7 +122,7 @@ func (s *suite) openPrivate(m *privateMessage, d senderData, key messageKey) (*p
 	defer key.erase()
 	plain, err := s.open(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), m.ciphertext)
 	if err != nil {
-		return nil, fmt.Errorf("%w: content", ErrDecrypt)
+		return nil, fail.With(ErrDecrypt, "content")
 	}
 	c := &privateContent{}
 	c.wire = wirePrivateMessage
@@ -145,7 +147,7 @@ func (c *privateContent) read(r *reader) {
 	}
 	for _, b := range r.take(len(r.b)) {
 		if b != 0 {
-			r.failf("padding is not zero")
+			r.malformed("padding is not zero")
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package mls
 
-import "fmt"
+import (
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
+)
 
 // epochSecrets are the secrets of an epoch that are needed after it began
 // (RFC 9420, Section 8).
@@ -64,7 +68,7 @@ func (s *suite) deriveEpoch(epochSecret []byte) epochSecrets {
 // export is MLS-Exporter (RFC 9420, Section 8.5).
 func (s *suite) export(exporter []byte, label string, context []byte, length int) ([]byte, error) {
 	if length < 0 || length > 255*s.nh {
-		return nil, fmt.Errorf("%w: export of %d bytes", ErrInvalid, length)
+		return nil, fail.With(ErrInvalid, "export of "+strconv.Itoa(int(length))+" bytes")
 	}
 	secret := s.deriveSecret(exporter, label)
 	defer clear(secret)
@@ -91,7 +95,7 @@ const pskExternal = 1
 
 func (r *reader) pskID() pskID {
 	if typ := r.u8(); typ != pskExternal && r.err == nil {
-		r.fail(fmt.Errorf("%w: PSK type %d", ErrProfile, typ))
+		r.fail(fail.With(ErrProfile, "PSK type "+strconv.Itoa(int(typ))))
 	}
 	return pskID{r.vec(), r.vec()}
 }

@@ -1,8 +1,10 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // maxAhead is how far the generation of a message may lie ahead of the last one.
@@ -86,7 +88,7 @@ func (r *ratchet) skip() {
 // keyAt returns the key of a generation without changing the ratchet.
 func (r ratchet) keyAt(generation uint32) (messageKey, error) {
 	if generation < r.next || generation-r.next > maxAhead {
-		return messageKey{}, fmt.Errorf("%w: %d", ErrGeneration, generation)
+		return messageKey{}, fail.With(ErrGeneration, strconv.Itoa(int(generation)))
 	}
 	r.secret = slices.Clone(r.secret)
 	for r.next < generation {

@@ -1,9 +1,11 @@
 package mls
 
 import (
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // applicationPadding is what application messages are padded to a multiple of, in bytes,
@@ -31,13 +33,13 @@ func (s *Sender) GoString() string { return "[secret]" }
 // more than receivers read, [ErrGeneration].
 func (s *Sender) Seal(rand io.Reader, aad, plaintext []byte) ([]byte, error) {
 	if len(aad)+len(plaintext) > maxInput/2 {
-		return nil, fmt.Errorf("seal: %w: %d bytes", ErrInvalid, len(aad)+len(plaintext))
+		return nil, fail.At("seal", fail.With(ErrInvalid, strconv.Itoa(len(aad)+len(plaintext))+" bytes"))
 	}
 	if s.erased() {
-		return nil, fmt.Errorf("seal: %w", errErased)
+		return nil, fail.At("seal", errErased)
 	}
 	if s.application.next == ^uint32(0) {
-		return nil, fmt.Errorf("%w: no generation left", ErrGeneration)
+		return nil, fail.With(ErrGeneration, "no generation left")
 	}
 	a := s.group.frame(contentApplication, aad, appendVec(nil, plaintext))
 	if err := a.sign(s.group.signer, s.group.encoded); err != nil {
@@ -53,7 +55,7 @@ func (s *Sender) sealCommit(rand io.Reader, a *authenticatedContent) ([]byte, er
 		return nil, errErased
 	}
 	if s.handshake.next > maxAhead {
-		return nil, fmt.Errorf("%w: too many commits from one epoch", ErrGeneration)
+		return nil, fail.With(ErrGeneration, "too many commits from one epoch")
 	}
 	return s.group.suite.sealPrivate(rand, s.group.secrets.senderData, &s.handshake, a, 1)
 }
@@ -121,14 +123,14 @@ func (r *Receiver) GoString() string { return "[secret]" }
 func (r *Receiver) Open(msg []byte) (Opened, error) {
 	g := r.group
 	if g.erased() {
-		return Opened{}, fmt.Errorf("open: %w", errErased)
+		return Opened{}, fail.At("open", errErased)
 	}
 	m, d, err := g.openHeader(msg, contentApplication)
 	if err != nil {
 		return Opened{}, err
 	}
 	if d.leaf == g.own {
-		return Opened{}, fmt.Errorf("%w: message is our own", ErrInvalid)
+		return Opened{}, fail.With(ErrInvalid, "message is our own")
 	}
 	from := &r.ratchets[d.leaf]
 	key, err := from.keyFor(d.generation)
@@ -154,7 +156,7 @@ func (r *receiveRatchet) keyFor(generation uint32) (messageKey, error) {
 	if key, ok := r.skipped[generation]; ok {
 		return key.clone(), nil
 	}
-	return messageKey{}, fmt.Errorf("%w: %d", ErrGeneration, generation)
+	return messageKey{}, fail.With(ErrGeneration, strconv.Itoa(int(generation)))
 }
 
 // used deletes the key of a generation, keeps those that were skipped, and forgets what
@@ -192,17 +194,17 @@ func (g *Group) openHeader(msg []byte, want contentType) (*privateMessage, sende
 		return nil, senderData{}, err
 	}
 	if m.typ != want {
-		return nil, senderData{}, fmt.Errorf("%w: content type %d instead of %d", ErrProfile, m.typ, want)
+		return nil, senderData{}, fail.With(ErrProfile, "content type "+strconv.Itoa(int(m.typ))+" instead of "+strconv.Itoa(int(want)))
 	}
 	if !slices.Equal(m.groupID, g.context.groupID) || m.epoch != g.context.epoch {
-		return nil, senderData{}, fmt.Errorf("%w: epoch %d", ErrWrongEpoch, m.epoch)
+		return nil, senderData{}, fail.With(ErrWrongEpoch, "epoch "+strconv.Itoa(int(m.epoch)))
 	}
 	d, err := g.suite.openSenderData(g.secrets.senderData, &m)
 	if err != nil {
 		return nil, senderData{}, err
 	}
 	if g.tree.leaf(d.leaf) == nil {
-		return nil, senderData{}, fmt.Errorf("%w: sender is not a member", ErrInvalid)
+		return nil, senderData{}, fail.With(ErrInvalid, "sender is not a member")
 	}
 	return &m, d, nil
 }

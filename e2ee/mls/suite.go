@@ -9,13 +9,14 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"slices"
+	"strconv"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
@@ -35,7 +36,7 @@ const (
 )
 
 // String returns the suite's number as the RFC writes it.
-func (s Suite) String() string { return fmt.Sprintf("0x%04X", uint16(s)) }
+func (s Suite) String() string { return fail.Hex(uint16(s)) }
 
 // The algorithms that the suites are made of.
 var (
@@ -84,7 +85,7 @@ func suiteOf(id Suite) (*suite, error) {
 	if s, ok := suites[id]; ok {
 		return s, nil
 	}
-	return nil, fmt.Errorf("%w: suite %v", ErrProfile, id)
+	return nil, fail.With(ErrProfile, "suite "+strconv.Itoa(int(id)))
 }
 
 func newAESGCM(key []byte) (cipher.AEAD, error) {
@@ -99,7 +100,7 @@ func newAESGCM(key []byte) (cipher.AEAD, error) {
 // of low order in a tree would stop all commits (RFC 9420, Section 5.1.1).
 func (s *suite) checkPublic(public []byte) error {
 	if s.hpke.KEM.CheckPublicKey(public) != nil {
-		return fmt.Errorf("%w: encryption key", ErrInvalid)
+		return fail.With(ErrInvalid, "encryption key")
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ type ed25519Signer ed25519.PrivateKey
 
 func newEd25519Signer(key ed25519.PrivateKey) (ed25519Signer, error) {
 	if len(key) != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("%w: signature key of %d bytes", ErrInvalid, len(key))
+		return nil, fail.With(ErrInvalid, "signature key of "+strconv.Itoa(len(key))+" bytes")
 	}
 	return ed25519Signer(slices.Clone(key)), nil
 }
@@ -179,7 +180,7 @@ func (s *suite) encryption(label string, context []byte) encryption {
 func (e encryption) encrypt(rand io.Reader, public, plaintext []byte) (hpkeCiphertext, error) {
 	enc, ct, err := e.suite.hpke.Seal(rand, public, e.info, nil, plaintext)
 	if errors.Is(err, hpke.ErrKey) {
-		err = fmt.Errorf("%w: encryption key", ErrInvalid)
+		err = fail.With(ErrInvalid, "encryption key")
 	}
 	return hpkeCiphertext{enc, ct}, err
 }
@@ -202,7 +203,7 @@ func (s *suite) generateKeyPair(rand io.Reader) (*hpke.PrivateKey, error) {
 func readRandom(rand io.Reader, n int) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(rand, b); err != nil {
-		return nil, fmt.Errorf("mls: randomness: %w", err)
+		return nil, fail.At("mls: randomness", err)
 	}
 	return b, nil
 }

@@ -1,8 +1,10 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // MaxMembers is the largest group of the profile. A tree is never wider than the
@@ -223,7 +225,7 @@ func parseTree(s *suite, data []byte) (*tree, error) {
 		return nil, err
 	}
 	if len(nodes) == 0 || nodes[len(nodes)-1].blank() {
-		return nil, fmt.Errorf("%w: ratchet tree ends with a blank node", ErrMalformed)
+		return nil, fail.With(ErrMalformed, "ratchet tree ends with a blank node")
 	}
 	full := 1
 	for full < len(nodes) {
@@ -244,7 +246,7 @@ func (r *reader) treeNode(x nodeIndex) (n node) {
 	case typ == nodeTypeParent && !x.isLeaf():
 		n.parent = r.parentNode()
 	default:
-		r.failf("node of type %d at place %d", typ, x)
+		r.malformed("node of type " + strconv.Itoa(int(typ)) + " at place " + strconv.Itoa(int(x)))
 	}
 	return n
 }
@@ -254,7 +256,7 @@ func (r *reader) parentNode() *parentNode {
 	r.list(maxLeaves, func(r *reader) {
 		i := LeafIndex(r.u32())
 		if n := len(p.unmerged); n > 0 && p.unmerged[n-1] >= i {
-			r.failf("unmerged leaves not ascending")
+			r.malformed("unmerged leaves not ascending")
 		}
 		p.unmerged = append(p.unmerged, i)
 	})

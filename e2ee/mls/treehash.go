@@ -2,8 +2,10 @@ package mls
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // hash returns the tree hash of the subtree under x (RFC 9420, Section 7.8).
@@ -95,7 +97,7 @@ func (t *tree) validate(groupID []byte, group []Extension) error {
 		return err
 	}
 	if n := t.members(); n > MaxMembers {
-		return fmt.Errorf("%w: %d members", ErrProfile, n)
+		return fail.With(ErrProfile, strconv.Itoa(int(n))+" members")
 	}
 	t.rootHash()
 	for x, n := range t.nodes {
@@ -103,7 +105,7 @@ func (t *tree) validate(groupID []byte, group []Extension) error {
 			continue
 		}
 		if err := t.validateLeaf(nodeIndex(x).leaf(), groupID, group, req); err != nil {
-			return fmt.Errorf("node %d: %w", x, err)
+			return fail.At("node "+strconv.Itoa(x), err)
 		}
 	}
 	for x, n := range t.nodes {
@@ -111,7 +113,7 @@ func (t *tree) validate(groupID []byte, group []Extension) error {
 			continue
 		}
 		if err := t.validateParent(nodeIndex(x)); err != nil {
-			return fmt.Errorf("node %d: %w", x, err)
+			return fail.At("node "+strconv.Itoa(x), err)
 		}
 	}
 	return t.uniqueKeys()
@@ -140,7 +142,7 @@ func (t *tree) validateParent(x nodeIndex) error {
 func (t *tree) validateUnmerged(x nodeIndex) error {
 	for _, i := range t.nodes[x].parent.unmerged {
 		if !x.covers(i) || t.leaf(i) == nil {
-			return fmt.Errorf("%w: an unmerged leaf is no member under its parent", ErrInvalid)
+			return fail.With(ErrInvalid, "an unmerged leaf is no member under its parent")
 		}
 		for _, y := range directPath(i.node(), x) {
 			p := t.nodes[y].parent
@@ -148,7 +150,7 @@ func (t *tree) validateUnmerged(x nodeIndex) error {
 				continue
 			}
 			if _, ok := slices.BinarySearch(p.unmerged, i); !ok {
-				return fmt.Errorf("%w: an unmerged leaf is merged further down", ErrInvalid)
+				return fail.With(ErrInvalid, "an unmerged leaf is merged further down")
 			}
 		}
 	}
@@ -161,7 +163,7 @@ func (t *tree) validateUnmerged(x nodeIndex) error {
 func (t *tree) validateParentHash(x nodeIndex) error {
 	left, right := t.chained(x, x.left(), x.right()), t.chained(x, x.right(), x.left())
 	if left == right {
-		return fmt.Errorf("%w: parent hash", ErrInvalid)
+		return fail.With(ErrInvalid, "parent hash")
 	}
 	return nil
 }
@@ -193,14 +195,14 @@ func (t *tree) uniqueKeys() error {
 		}
 		key := string(n.encryptionKey())
 		if encryption[key] {
-			return fmt.Errorf("%w: two nodes with one encryption key", ErrInvalid)
+			return fail.With(ErrInvalid, "two nodes with one encryption key")
 		}
 		encryption[key] = true
 		if n.leaf == nil {
 			continue
 		}
 		if signature[string(n.leaf.signatureKey)] {
-			return fmt.Errorf("%w: two leaves with one signature key", ErrInvalid)
+			return fail.With(ErrInvalid, "two leaves with one signature key")
 		}
 		signature[string(n.leaf.signatureKey)] = true
 	}

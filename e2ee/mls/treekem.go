@@ -3,10 +3,11 @@ package mls
 import (
 	"bytes"
 	"crypto/hmac"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
@@ -158,7 +159,7 @@ func (n *newPath) encrypt(rand io.Reader, p pathParams) error {
 		for _, x := range p.t.recipients(step.copath, p.added) {
 			c, err := to.encrypt(rand, p.t.nodes[x].encryptionKey(), n.secrets[i])
 			if err != nil {
-				return fmt.Errorf("node %d: %w", x, err)
+				return fail.At("node "+strconv.Itoa(int(x)), err)
 			}
 			n.path.nodes[i].secrets = append(n.path.nodes[i].secrets, c)
 		}
@@ -210,7 +211,7 @@ func (t *tree) mergePath(sender LeafIndex, path *updatePath, groupID []byte, gro
 		return err
 	}
 	if !bytes.Equal(path.leaf.parentHash, t.setPath(sender, steps, path)) {
-		return fmt.Errorf("%w: parent hash of the path's leaf", ErrInvalid)
+		return fail.With(ErrInvalid, "parent hash of the path's leaf")
 	}
 	t.set(sender.node(), node{leaf: path.leaf})
 	t.rootHash()
@@ -220,13 +221,13 @@ func (t *tree) mergePath(sender LeafIndex, path *updatePath, groupID []byte, gro
 // checkPathLeaf: a path renews the encryption key and nothing that says who the member is.
 func (t *tree) checkPathLeaf(sender LeafIndex, old, leaf *leafNode, groupID []byte, group []Extension) error {
 	if leaf.source != sourceCommit {
-		return fmt.Errorf("%w: path leaf of source %d", ErrInvalid, leaf.source)
+		return fail.With(ErrInvalid, "path leaf of source "+strconv.Itoa(int(leaf.source)))
 	}
 	if !leaf.sameMember(old) {
-		return fmt.Errorf("%w: a path changes credential or signature key", ErrProfile)
+		return fail.With(ErrProfile, "a path changes credential or signature key")
 	}
 	if bytes.Equal(leaf.encryptionKey, old.encryptionKey) {
-		return fmt.Errorf("%w: a path keeps the leaf's encryption key", ErrInvalid)
+		return fail.With(ErrInvalid, "a path keeps the leaf's encryption key")
 	}
 	req, err := requiredBy(group)
 	if err != nil {
@@ -242,18 +243,18 @@ func (t *tree) checkPathLeaf(sender LeafIndex, old, leaf *leafNode, groupID []by
 // a ciphertext of the right size for each recipient.
 func (t *tree) checkPathNodes(steps []pathStep, path *updatePath, added []LeafIndex) error {
 	if len(path.nodes) != len(steps) {
-		return fmt.Errorf("%w: path of %d nodes instead of %d", ErrInvalid, len(path.nodes), len(steps))
+		return fail.With(ErrInvalid, "path of "+strconv.Itoa(len(path.nodes))+" nodes instead of "+strconv.Itoa(len(steps)))
 	}
 	for i, n := range path.nodes {
 		if err := t.suite.checkPublic(n.encryptionKey); err != nil {
-			return fmt.Errorf("path: %w", err)
+			return fail.At("path", err)
 		}
 		if len(n.secrets) != len(t.recipients(steps[i].copath, added)) {
-			return fmt.Errorf("%w: number of a path's ciphertexts", ErrInvalid)
+			return fail.With(ErrInvalid, "number of a path's ciphertexts")
 		}
 		for _, c := range n.secrets {
 			if len(c.kemOutput) != t.suite.hpke.KEM.EncSize() || len(c.ciphertext) != t.suite.nh+tagSize {
-				return fmt.Errorf("%w: size of a path's ciphertext", ErrInvalid)
+				return fail.With(ErrInvalid, "size of a path's ciphertext")
 			}
 		}
 	}
@@ -269,7 +270,7 @@ func (t *tree) checkPathKeys(path *updatePath) error {
 	}
 	for _, n := range t.nodes {
 		if !n.blank() && renewed[string(n.encryptionKey())] {
-			return fmt.Errorf("%w: a path's key is in the tree already", ErrInvalid)
+			return fail.With(ErrInvalid, "a path's key is in the tree already")
 		}
 	}
 	return nil
@@ -282,7 +283,7 @@ func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePat
 	steps := t.filteredPath(sender)
 	at := slices.IndexFunc(steps, func(s pathStep) bool { return s.copath.covers(own) })
 	if at < 0 {
-		return nil, nil, fmt.Errorf("%w: it has no node for us", ErrUnusable)
+		return nil, nil, fail.With(ErrUnusable, "it has no node for us")
 	}
 	for i, x := range t.recipients(steps[at].copath, added) {
 		key := keys.of(t, x)
@@ -291,12 +292,12 @@ func (t *tree) openPath(keys privateKeys, own, sender LeafIndex, path *updatePat
 		}
 		secret, err := t.suite.encryption("UpdatePathNode", context).decrypt(key, path.nodes[at].secrets[i])
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: it does not decrypt", ErrUnusable)
+			return nil, nil, fail.With(ErrUnusable, "it does not decrypt")
 		}
 		defer clear(secret)
 		return t.adoptPath(keys, steps[at:], secret)
 	}
-	return nil, nil, fmt.Errorf("%w: no key of ours is among its recipients", ErrUnusable)
+	return nil, nil, fail.With(ErrUnusable, "no key of ours is among its recipients")
 }
 
 // adoptPath derives the private keys of the steps from the first one's path secret, and
@@ -305,11 +306,11 @@ func (t *tree) adoptPath(keys privateKeys, steps []pathStep, secret []byte) (pri
 	secrets, derived, commit, err := t.suite.ratchetUp(secret, len(steps))
 	defer eraseAll(secrets)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: key derivation", ErrUnusable)
+		return nil, nil, fail.With(ErrUnusable, "key derivation")
 	}
 	for i, key := range derived {
 		if !bytes.Equal(key.PublicKey(), t.nodes[steps[i].node].encryptionKey()) {
-			return nil, nil, fmt.Errorf("%w: it does not fit the public keys", ErrUnusable)
+			return nil, nil, fail.With(ErrUnusable, "it does not fit the public keys")
 		}
 	}
 	out := keys.in(t)

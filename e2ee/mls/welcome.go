@@ -2,9 +2,11 @@ package mls
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // welcome is Welcome (RFC 9420, Section 12.4.3.1).
@@ -144,7 +146,7 @@ func (g *Group) welcome(rand io.Reader, tr transition, c *changes, path *newPath
 		e, err := to.encrypt(rand, kp.initKey, plain)
 		clear(plain)
 		if err != nil {
-			return nil, fmt.Errorf("welcome: %w", err)
+			return nil, fail.At("welcome", err)
 		}
 		w.secrets = append(w.secrets, encryptedGroupSecrets{kp.Ref(), e})
 	}
@@ -172,19 +174,22 @@ type JoinedInfo struct {
 func Join(welcome []byte, kp *KeyPackageSecrets, p JoinParams) (*Group, *Sender, *JoinedInfo, error) {
 	j, err := join(welcome, kp, joinParams{psks: p.PSKs, check: p.check})
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("join: %w", err)
+		return nil, nil, nil, fail.At("join", err)
 	}
 	return j.group, j.sender, j.info, nil
 }
 
 // check holds a Welcome's secrets against the profile: a path and one PSK in every commit.
 func (p JoinParams) check(s groupSecrets) error {
-	if len(s.psks) != 1 || s.path == nil {
-		return fmt.Errorf("%w: welcome with %d PSKs, path %t", ErrProfile, len(s.psks), s.path != nil)
+	if s.path == nil {
+		return fail.With(ErrProfile, "welcome without a path secret")
+	}
+	if len(s.psks) != 1 {
+		return fail.With(ErrProfile, "welcome with "+strconv.Itoa(len(s.psks))+" PSKs")
 	}
 	same := func(id pskID, want []byte) bool { return bytes.Equal(id.id, want) }
 	if p.RequiredPSKs != nil && !slices.EqualFunc(s.psks, p.RequiredPSKs, same) {
-		return fmt.Errorf("%w: welcome with another PSK", ErrInvalid)
+		return fail.With(ErrInvalid, "welcome with another PSK")
 	}
 	return nil
 }
@@ -236,7 +241,7 @@ func join(msg []byte, kp *KeyPackageSecrets, p joinParams) (*joined, error) {
 	}
 	epoch := s.deriveEpoch(s.epochSecretOf(member, info.context.encode()))
 	if !equalMAC(info.tag, s.mac(epoch.confirmationKey, info.context.confirmedTranscriptHash)) {
-		return nil, fmt.Errorf("%w: confirmation tag", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "confirmation tag")
 	}
 	j := &joined{info: info.public()}
 	j.group, j.sender = newGroup(epochParams{
@@ -249,7 +254,7 @@ func join(msg []byte, kp *KeyPackageSecrets, p joinParams) (*joined, error) {
 // openWelcome finds and decrypts the secrets for kp.
 func openWelcome(msg []byte, kp *KeyPackageSecrets) (s *suite, secrets groupSecrets, w welcome, err error) {
 	if kp.erased() {
-		return nil, secrets, w, fmt.Errorf("%w: key package is erased", ErrInvalid)
+		return nil, secrets, w, fail.With(ErrInvalid, "key package is erased")
 	}
 	if msg, err = cloneInput(msg); err != nil {
 		return nil, secrets, w, err
@@ -258,7 +263,7 @@ func openWelcome(msg []byte, kp *KeyPackageSecrets) (s *suite, secrets groupSecr
 		return nil, secrets, w, err
 	}
 	if w.suite != kp.kp.suite {
-		return nil, secrets, w, fmt.Errorf("%w: welcome for suite %v", ErrInvalid, w.suite)
+		return nil, secrets, w, fail.With(ErrInvalid, "welcome for suite "+strconv.Itoa(int(w.suite)))
 	}
 	if s, err = suiteOf(w.suite); err != nil {
 		return nil, secrets, w, err
@@ -270,7 +275,7 @@ func openWelcome(msg []byte, kp *KeyPackageSecrets) (s *suite, secrets groupSecr
 	}
 	plain, err := s.encryption("Welcome", w.groupInfo).decrypt(kp.initKey, w.secrets[at].secrets)
 	if err != nil {
-		return nil, secrets, w, fmt.Errorf("%w: group secrets", ErrDecrypt)
+		return nil, secrets, w, fail.With(ErrDecrypt, "group secrets")
 	}
 	secrets, err = parseGroupSecrets(plain)
 	return s, secrets, w, err
@@ -281,13 +286,13 @@ func (s *suite) openGroupInfo(member, encrypted []byte) (info groupInfo, err err
 	defer clear(key)
 	plain, err := s.open(key, nonce, nil, encrypted)
 	if err != nil {
-		return info, fmt.Errorf("%w: group info", ErrDecrypt)
+		return info, fail.With(ErrDecrypt, "group info")
 	}
 	if info, err = parseGroupInfo(plain); err != nil {
 		return info, err
 	}
 	if info.context.suite != s.id {
-		return info, fmt.Errorf("%w: group of suite %v", ErrInvalid, info.context.suite)
+		return info, fail.With(ErrInvalid, "group of suite "+strconv.Itoa(int(info.context.suite)))
 	}
 	return info, nil
 }
@@ -298,7 +303,7 @@ func (i *groupInfo) openTree(s *suite, given []byte) (*tree, error) {
 	data, ok := findExtension(i.extensions, extensionRatchetTree)
 	switch {
 	case ok == (given != nil):
-		return nil, fmt.Errorf("%w: welcome without a tree, or with two", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "welcome without a tree, or with two")
 	case !ok:
 		data = given
 	}
@@ -307,11 +312,11 @@ func (i *groupInfo) openTree(s *suite, given []byte) (*tree, error) {
 		return nil, err
 	}
 	if !bytes.Equal(t.rootHash(), i.context.treeHash) {
-		return nil, fmt.Errorf("%w: tree hash", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "tree hash")
 	}
 	signer := t.leaf(i.signer)
 	if signer == nil || !s.verifyWithLabel(signer.signatureKey, "GroupInfoTBS", i.signed, i.signature) {
-		return nil, fmt.Errorf("%w: signature of a group info", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "signature of a group info")
 	}
 	return t, t.validate(i.context.groupID, i.context.extensions)
 }
@@ -330,7 +335,7 @@ func (t *tree) find(n *leafNode) (LeafIndex, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: our leaf is not in the tree", ErrInvalid)
+	return 0, fail.With(ErrInvalid, "our leaf is not in the tree")
 }
 
 // joinerKeys are a joiner's private keys: its leaf's, and those that follow from the path
@@ -341,19 +346,19 @@ func (t *tree) joinerKeys(own LeafIndex, kp *KeyPackageSecrets, signer LeafIndex
 		return keys.in(t), nil
 	}
 	if own == signer {
-		return nil, fmt.Errorf("%w: welcome signed by our own leaf", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "welcome signed by our own leaf")
 	}
 	steps := t.filteredPath(signer)
 	at := slices.IndexFunc(steps, func(s pathStep) bool { return s.copath.covers(own) })
 	for _, step := range steps[at:] {
 		if t.nodes[step.node].blank() {
-			return nil, fmt.Errorf("%w: welcome with a path secret for a blank node", ErrInvalid)
+			return nil, fail.With(ErrInvalid, "welcome with a path secret for a blank node")
 		}
 	}
 	keys, commitSecret, err := t.adoptPath(keys, steps[at:], secret)
 	clear(commitSecret)
 	if err != nil {
-		return nil, fmt.Errorf("%w: path secret of a welcome", ErrInvalid)
+		return nil, fail.With(ErrInvalid, "path secret of a welcome")
 	}
 	return keys, nil
 }

@@ -22,10 +22,11 @@ import (
 	"crypto/hkdf"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"slices"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // What can be wrong with input. The texts hold none of it.
@@ -126,7 +127,7 @@ func (s Suite) NewInfo(info []byte) Info {
 func (s Suite) Seal(rand io.Reader, public []byte, info Info, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
 	secret, enc, err := s.KEM.Encapsulate(rand, public)
 	if err != nil {
-		return nil, nil, fmt.Errorf("seal: %w", err)
+		return nil, nil, fail.At("seal", err)
 	}
 	aead, nonce := s.schedule(secret, info)
 	return enc, aead.Seal(nil, nonce, plaintext, aad), nil
@@ -136,7 +137,7 @@ func (s Suite) Seal(rand io.Reader, public []byte, info Info, aad, plaintext []b
 func (s Suite) Open(key *PrivateKey, enc []byte, info Info, aad, ciphertext []byte) ([]byte, error) {
 	secret, err := s.KEM.Decapsulate(key, enc)
 	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+		return nil, fail.At("open", err)
 	}
 	aead, nonce := s.schedule(secret, info)
 	plaintext, err := aead.Open(nil, nonce, ciphertext, aad)
@@ -208,7 +209,7 @@ func (k KDF) labeledExpand(suiteID, prk []byte, label string, info []byte, lengt
 func readSecret(rand io.Reader, n int) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(rand, b); err != nil {
-		return nil, fmt.Errorf("hpke: randomness: %w", err)
+		return nil, fail.At("hpke: randomness", err)
 	}
 	return b, nil
 }
