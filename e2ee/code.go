@@ -26,6 +26,7 @@ const (
 	CodeGroupExists   Code = "group_exists"   // somebody present is in the group, and nobody has waited long
 	CodeBadGroupID    Code = "bad_group_id"   // the group id is the one before
 	CodeBadCommit     Code = "bad_commit"     // MLS refuses it, or it is of another group or epoch
+	CodePublicCommit  Code = "public_commit"  // it is a PublicMessage, which would show the server who joins and leaves
 	CodeBadAAD        Code = "bad_aad"        // its authenticated data is malformed or does not fit the envelope
 	CodeBadParent     Code = "bad_parent"     // it does not build on the last valid create or commit
 	CodeLogFork       Code = "log_fork"       // its author was shown another log

@@ -187,9 +187,12 @@ func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 // previewCommit checks what a commit shows without keys: its place in the log first, so
 // that a commit from another log is called that.
 func (s *Session) previewCommit(e Entry, commit []byte) (commitAAD, Code) {
-	v, err := mls.PeekPrivateMessage(commit)
-	if err != nil || v.ContentType != contentCommit {
+	v, err := mls.Peek(commit)
+	switch {
+	case err != nil || v.ContentType != contentCommit:
 		return commitAAD{}, CodeBadCommit
+	case v.Public:
+		return commitAAD{}, CodePublicCommit
 	}
 	a, err := decodeCommitAAD(v.AAD)
 	if err != nil || a.generation != s.ledger.generation || a.linkVersion != s.cfg.Link.Version {
@@ -330,8 +333,8 @@ func (s *Session) judgeWelcome(e Entry, c Committed, g *mls.Group, info *mls.Joi
 // to all: a joiner and the members take the same X for the new epoch's, or none. An epoch
 // is no higher than there are create and commit entries before the one that begins it.
 func (s *Session) judgeWelcomeCommit(c Committed, g *mls.Group, at place) error {
-	v, err := mls.PeekPrivateMessage(c.Commit)
-	if err != nil || v.ContentType != contentCommit || sha256.Sum256(c.Commit) != c.CommitDigest {
+	v, err := mls.Peek(c.Commit)
+	if err != nil || v.Public || v.ContentType != contentCommit || sha256.Sum256(c.Commit) != c.CommitDigest {
 		return fail.With(errWelcome, "without its commit")
 	}
 	a, err := decodeCommitAAD(v.AAD)

@@ -2,6 +2,7 @@ package e2ee
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -39,6 +40,12 @@ func TestCommitRules(t *testing.T) {
 		{"a member removed", CodeRosterWrong, func(l *lab, _ *person, c *crafted) {
 			c.params.Removes = append(c.params.Removes, l.people[1].member.group.Own())
 		}},
+		{"as a PublicMessage", CodePublicCommit, func(_ *lab, p *person, c *crafted) {
+			c.body = func(b *Committed) {
+				b.Commit = publicCommit(p, c.aad)
+				b.CommitDigest = sha256.Sum256(b.Commit)
+			}
+		}},
 		{"envelope names nobody", CodeAddsWrong, func(_ *lab, _ *person, c *crafted) {
 			c.body = func(b *Committed) { b.Adds = nil }
 		}},
@@ -75,6 +82,23 @@ func TestCommitRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// publicCommit is an MLSMessage with a PublicMessage of p in which all is right that can be read
+// without keys (RFC 9420, Section 6.2).
+func publicCommit(p *person, aad commitAAD) []byte {
+	vec := func(b, v []byte) []byte { // shorter than 2^14 bytes
+		if len(v) < 64 {
+			return append(append(b, byte(len(v))), v...)
+		}
+		return append(binary.BigEndian.AppendUint16(b, 1<<14|uint16(len(v))), v...)
+	}
+	b := vec([]byte{0, 1, 0, 1}, p.member.group.GroupID())
+	b = binary.BigEndian.AppendUint64(b, p.member.group.Epoch())
+	b = binary.BigEndian.AppendUint32(append(b, 1), uint32(p.member.group.Own()))
+	b = append(vec(b, aad.encode()), 3, 0, 0) // a commit without proposals and path
+	tag := make([]byte, sha256.Size)
+	return vec(vec(vec(b, make([]byte, 64)), tag), tag) // signature, confirmation and membership tag
 }
 
 // waiting adds somebody whom nobody has added yet.

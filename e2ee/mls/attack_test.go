@@ -32,6 +32,7 @@ type forgery struct {
 	infoBytes func([]byte) []byte                   // its encoding
 	secrets   func(*groupSecrets)                   // of the Welcome
 	infoKey   signer                                // signs the GroupInfo instead
+	public    func(*publicMessage)                  // it goes as PublicMessage
 }
 
 // make builds the commit, and the Welcome when it is asked for.
@@ -66,6 +67,9 @@ func (f forgery) make(t testing.TB, random io.Reader, p party) (msg []byte, welc
 	}
 	cm := &commit{proposals, path.path}
 	a := g.frame(contentCommit, f.params.AAD, cm.encode())
+	if f.public != nil {
+		a.wire = wirePublicMessage
+	}
 	if f.body != nil {
 		a.content.body = f.body(cm, a.content.body)
 	}
@@ -81,7 +85,12 @@ func (f forgery) make(t testing.TB, random io.Reader, p party) (msg []byte, welc
 	if f.tag != nil {
 		f.tag(a.tag)
 	}
-	return f.seal(t, g, a), func() []byte { return f.welcome(t, g, c, tr, path) }
+	if f.public != nil {
+		msg = f.sealPublic(g, a)
+	} else {
+		msg = f.seal(t, g, a)
+	}
+	return msg, func() []byte { return f.welcome(t, g, c, tr, path) }
 }
 
 // applyBlindly applies proposals without a check.
@@ -99,6 +108,13 @@ func (g *Group) applyBlindly(proposals []proposal) *changes {
 	}
 	c.applyToTree()
 	return c
+}
+
+func (f forgery) sealPublic(g *Group, a *authenticatedContent) []byte {
+	m := publicMessage{content: memberContent{authenticatedContent: *a}}
+	m.membershipTag = g.suite.membershipTag(g.secrets.membership, g.encoded, a)
+	f.public(&m)
+	return m.encode()
 }
 
 func (f forgery) seal(t testing.TB, g *Group, a *authenticatedContent) []byte {

@@ -3,7 +3,8 @@
 //
 // # The profile
 //
-// Commits travel as PrivateMessage. A commit holds any number of Adds and Removes and
+// Our commits travel as PrivateMessage; those of others may be PublicMessages as well. A commit
+// holds any number of Adds and Removes and
 // exactly one external PSK, all by value, and always a path. A Welcome holds the tree.
 // Credentials are basic, identities opaque. A path renews encryption keys and never a
 // member's signature key or credential. A group has at most [MaxMembers] members. There
@@ -25,9 +26,9 @@
 //	out, err := group.Process(commit, params)
 //	group, sender = out.Group, out.Sender
 //
-// Nothing here reads a clock or does I/O. Keys come from the io.Reader that the caller
-// passes; only HPKE's encapsulation takes its randomness from crypto/rand, as crypto/hpke
-// offers no other way.
+// Nothing here reads a clock or does I/O, and all randomness comes from the io.Reader that
+// the caller passes. What an epoch alone holds is overwritten by [Group.Erase] and
+// [Sender.Erase].
 //
 // # Judging alike
 //
@@ -40,10 +41,11 @@
 // # Layers
 //
 //	codec.go                                      bytes: the TLS presentation language
+//	hpke                                          public-key encryption, a package of its own
 //	suite.go                                      cipher suites and labelled primitives
 //	treemath.go, tree.go, treehash.go, treekem.go the ratchet tree
 //	schedule.go, secrettree.go                    the key schedule and the ratchets
-//	message.go, protect.go                        framing and PrivateMessage
+//	message.go, protect.go, public.go             framing, PrivateMessage and PublicMessage
 //	extension.go, leaf.go, keypackage.go          what members say of themselves
 //	group.go, proposals.go, commit.go, process.go, welcome.go, sender.go
 //	                                              the state machine

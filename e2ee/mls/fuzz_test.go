@@ -38,7 +38,7 @@ func newFuzzSeeds(f *testing.F) fuzzSeeds {
 }
 
 // content is the plaintext of the staged commit.
-func (s fuzzSeeds) content(f *testing.F) *privateContent {
+func (s fuzzSeeds) content(f *testing.F) *memberContent {
 	c, err := s.parties[1].group.openCommit(s.staged.Commit)
 	requireNoError(f, "commit", err)
 	return c
@@ -113,7 +113,7 @@ func FuzzPrivateMessage(f *testing.F) {
 		if m, err := parsePrivateMessage(b); err == nil && !bytes.Equal(m.encode(), b) {
 			t.Fatal("not the only encoding")
 		}
-		_, _ = PeekPrivateMessage(b)
+		_, _ = Peek(b)
 		out, err := g.Process(b, ProcessParams{PSKs: testPSKs, Now: testTime})
 		if err == nil && (out.Committer != 0 || string(out.AAD) != "aad" || len(out.Added) != 1) {
 			t.Fatal("a commit was forged")

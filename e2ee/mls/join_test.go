@@ -258,7 +258,7 @@ func TestTruncated(t *testing.T) {
 			_, err := parties[1].group.Process(b, ProcessParams{PSKs: testPSKs, Now: testTime})
 			return err
 		}},
-		{"peek", staged.Commit, func(b []byte) error { _, err := PeekPrivateMessage(b); return err }},
+		{"peek", staged.Commit, func(b []byte) error { _, err := Peek(b); return err }},
 		{"welcome", staged.Welcome, func(b []byte) error {
 			_, _, _, err := Join(b, kp, JoinParams{PSKs: testPSKs})
 			return err

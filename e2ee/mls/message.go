@@ -11,6 +11,7 @@ import (
 type wireFormat uint16
 
 const (
+	wirePublicMessage  wireFormat = 1
 	wirePrivateMessage wireFormat = 2
 	wireWelcome        wireFormat = 3
 	wireKeyPackage     wireFormat = 5

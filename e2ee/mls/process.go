@@ -51,7 +51,8 @@ func (p *Processed) String() string { return "[secret]" }
 func (p *Processed) GoString() string { return "[secret]" }
 
 // Process checks another member's commit and returns the epoch that it begins
-// (RFC 9420, Section 12.4.2). g stays as it is, whatever the result. msg is not retained.
+// (RFC 9420, Section 12.4.2). g stays as it is, whatever the result. msg is not retained. It is
+// a PrivateMessage or a PublicMessage; [Peek] tells a caller who accepts only one of them.
 //
 // Everything that all members can judge comes first, then what only this member can: the
 // error is [ErrUnusable] only for the latter. A commit of this member's own goes through
@@ -127,13 +128,16 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 	return out, nil
 }
 
-// openCommit decrypts a commit and checks its signature.
-func (g *Group) openCommit(msg []byte) (*privateContent, error) {
+// openCommit decrypts a commit, if it is encrypted, and checks its signature.
+func (g *Group) openCommit(msg []byte) (*memberContent, error) {
 	if g.erased() {
 		return nil, errErased
 	}
 	if len(msg) > maxInput {
 		return nil, fail.With(ErrMalformed, strconv.Itoa(len(msg))+" bytes")
+	}
+	if isPublicMessage(msg) {
+		return g.openPublicCommit(msg)
 	}
 	m, d, err := g.openHeader(msg, contentCommit)
 	if err != nil {
@@ -150,8 +154,16 @@ func (g *Group) openCommit(msg []byte) (*privateContent, error) {
 	return c, c.verify(g.suite, g.tree.leaf(d.leaf).signatureKey, g.encoded)
 }
 
+// checkEpoch says whether a message is of this group and epoch.
+func (g *Group) checkEpoch(groupID []byte, epoch uint64) error {
+	if !bytes.Equal(groupID, g.context.groupID) || epoch != g.context.epoch {
+		return fail.With(ErrWrongEpoch, "epoch "+strconv.FormatUint(epoch, 10))
+	}
+	return nil
+}
+
 // applyCommit applies proposals and the public part of the path to a copy of the tree.
-func (g *Group) applyCommit(a *privateContent, p ProcessParams) (*changes, error) {
+func (g *Group) applyCommit(a *memberContent, p ProcessParams) (*changes, error) {
 	p.recall(a.commit.proposals)
 	c, err := g.apply(a.commit.proposals, a.content.sender, p.Now)
 	if err != nil {
@@ -178,7 +190,7 @@ func (p ProcessParams) recall(proposals []proposal) {
 }
 
 // report describes the changes for the caller.
-func (c *changes) report(a *privateContent) *Processed {
+func (c *changes) report(a *memberContent) *Processed {
 	out := &Processed{
 		Committer:      a.content.sender,
 		LeafExtensions: cloneExtensions(a.commit.path.leaf.extensions),

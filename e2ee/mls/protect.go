@@ -108,8 +108,8 @@ func (d senderData) encode() []byte {
 	return append(b, d.guard[:]...)
 }
 
-// privateContent is PrivateMessageContent, with what its body was parsed to.
-type privateContent struct {
+// memberContent is what a member sent, with what its body was parsed to.
+type memberContent struct {
 	authenticatedContent
 	application []byte
 	commit      *commit
@@ -118,19 +118,31 @@ type privateContent struct {
 
 // openPrivate decrypts a message's content under its key, which it erases, and parses it.
 // The signature is not checked here.
-func (s *suite) openPrivate(m *privateMessage, d senderData, key messageKey) (*privateContent, error) {
+func (s *suite) openPrivate(m *privateMessage, d senderData, key messageKey) (*memberContent, error) {
 	defer key.erase()
 	plain, err := s.open(key.key, key.guarded(d.guard), m.appendContentAAD(nil, true), m.ciphertext)
 	if err != nil {
 		return nil, fail.With(ErrDecrypt, "content")
 	}
-	c := &privateContent{}
+	c := &memberContent{}
 	c.wire = wirePrivateMessage
 	c.content = framedContent{groupID: m.groupID, epoch: m.epoch, sender: d.leaf, aad: m.aad, typ: m.typ}
-	return c, decode("content", plain, c.read)
+	return c, decode("content", plain, c.readPrivate)
 }
 
-func (c *privateContent) read(r *reader) {
+// readPrivate reads PrivateMessageContent (RFC 9420, Section 6.3.1): the content and
+// FramedContentAuthData, and padding of zeros.
+func (c *memberContent) readPrivate(r *reader) {
+	c.read(r)
+	for _, b := range r.take(len(r.b)) {
+		if b != 0 {
+			r.malformed("padding is not zero")
+		}
+	}
+}
+
+// read reads a content and FramedContentAuthData.
+func (c *memberContent) read(r *reader) {
 	start := r.b
 	switch c.content.typ {
 	case contentApplication:
@@ -145,29 +157,4 @@ func (c *privateContent) read(r *reader) {
 	if c.content.typ == contentCommit {
 		c.tag = r.vec()
 	}
-	for _, b := range r.take(len(r.b)) {
-		if b != 0 {
-			r.malformed("padding is not zero")
-		}
-	}
-}
-
-// Preview is what of a PrivateMessage can be read without keys. Nothing of it is
-// authenticated before [Group.Process] or [Receiver.Open] accepts the message.
-type Preview struct {
-	GroupID []byte
-	Epoch   uint64
-	// ContentType is 1 for an application message, 2 for a proposal, 3 for a commit.
-	ContentType uint8
-	AAD         []byte
-}
-
-// PeekPrivateMessage reads the clear part of a PrivateMessage. The result does not alias
-// msg. Errors: [ErrMalformed], [ErrProfile].
-func PeekPrivateMessage(msg []byte) (Preview, error) {
-	m, err := parsePrivateMessage(msg)
-	if err != nil {
-		return Preview{}, err
-	}
-	return Preview{slices.Clone(m.groupID), m.epoch, uint8(m.typ), slices.Clone(m.aad)}, nil
 }

@@ -196,8 +196,8 @@ func (g *Group) openHeader(msg []byte, want contentType) (*privateMessage, sende
 	if m.typ != want {
 		return nil, senderData{}, fail.With(ErrProfile, "content type "+strconv.Itoa(int(m.typ))+" instead of "+strconv.Itoa(int(want)))
 	}
-	if !slices.Equal(m.groupID, g.context.groupID) || m.epoch != g.context.epoch {
-		return nil, senderData{}, fail.With(ErrWrongEpoch, "epoch "+strconv.Itoa(int(m.epoch)))
+	if err := g.checkEpoch(m.groupID, m.epoch); err != nil {
+		return nil, senderData{}, err
 	}
 	d, err := g.suite.openSenderData(g.secrets.senderData, &m)
 	if err != nil {

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"errors"
 	"slices"
 	"testing"
 )
@@ -260,17 +261,20 @@ func TestVectorsMessageProtection(t *testing.T) {
 		ProposalPriv    hexed `json:"proposal_priv"`
 		Commit          hexed
 		CommitPriv      hexed `json:"commit_priv"`
+		CommitPub       hexed `json:"commit_pub"`
+		ProposalPub     hexed `json:"proposal_pub"`
+		Membership      hexed `json:"membership_key"`
 		Application     hexed
 		ApplicationPriv hexed `json:"application_priv"`
 	}
-	t.Log("PublicMessage is no part of the profile: the _pub messages are left out")
+	t.Log("of the public messages commit_pub is read; proposal_pub is outside the profile, and refused as that")
 	runVectors(t, "mls/message-protection.json", func(v vector) Suite { return v.Suite }, func(t *testing.T, s *suite, v vector) {
 		context := groupContext{
 			suite: s.id, groupID: v.GroupID, epoch: v.Epoch, treeHash: v.TreeHash,
 			confirmedTranscriptHash: v.ConfirmedHash,
 		}.encode()
 		leaf := blankTree(s, 2).secretTree(v.Encryption)[1]
-		open := func(msg []byte, handshake bool) *privateContent {
+		open := func(msg []byte, handshake bool) *memberContent {
 			m, err := parsePrivateMessage(msg)
 			requireNoError(t, "message", err)
 			d, err := s.openSenderData(v.SenderData, &m)
@@ -289,7 +293,7 @@ func TestVectorsMessageProtection(t *testing.T) {
 			requireNoError(t, "signature", c.verify(s, v.SignaturePub, context))
 			return c
 		}
-		both := func(msg []byte, handshake bool, want []byte, body func(c *privateContent) []byte) {
+		both := func(msg []byte, handshake bool, want []byte, body func(c *memberContent) []byte) {
 			c := open(msg, handshake)
 			requireEqual(t, "content", body(c), want)
 			again := c.authenticatedContent
@@ -302,10 +306,20 @@ func TestVectorsMessageProtection(t *testing.T) {
 			requireNoError(t, "seal", err)
 			requireEqual(t, "content sealed by us", body(open(sealed, handshake)), want)
 		}
-		body := func(c *privateContent) []byte { return c.content.body }
+		m, err := parsePublicMessage(v.CommitPub)
+		requireNoError(t, "public commit", err)
+		requireEqual(t, "public commit", m.encode(), v.CommitPub)
+		requireEqual(t, "body of the public commit", m.content.content.body, v.Commit)
+		requireEqual(t, "membership tag", s.membershipTag(v.Membership, context, &m.content.authenticatedContent), m.membershipTag)
+		requireNoError(t, "signature of the public commit", m.content.verify(s, v.SignaturePub, context))
+		if _, err := parsePublicMessage(v.ProposalPub); !errors.Is(err, ErrProfile) {
+			t.Errorf("public proposal: %v", err)
+		}
+
+		body := func(c *memberContent) []byte { return c.content.body }
 		both(v.ProposalPriv, true, v.Proposal, body)
 		both(v.CommitPriv, true, v.Commit, body)
-		both(v.CommitPriv, true, v.Commit, func(c *privateContent) []byte { return c.commit.encode() })
-		both(v.ApplicationPriv, false, v.Application, func(c *privateContent) []byte { return c.application })
+		both(v.CommitPriv, true, v.Commit, func(c *memberContent) []byte { return c.commit.encode() })
+		both(v.ApplicationPriv, false, v.Application, func(c *memberContent) []byte { return c.application })
 	})
 }
