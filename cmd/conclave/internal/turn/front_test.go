@@ -1,0 +1,149 @@
+package turn
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/turn/v5"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/certs/certstest"
+)
+
+// echo is a forwarder that says everything back, by the path that it came by.
+type echo struct{ gone chan *Path }
+
+func (echo) Receive(p *Path, packet []byte) { p.Send(packet) }
+func (e echo) Gone(p *Path)                 { e.gone <- p }
+
+func newEcho() (*Server, echo) {
+	e := echo{make(chan *Path, 10)}
+	return New(Config{Credentials: NewCredentials(), Media: e, Limits: DefaultLimits,
+		Peers: func() []netip.AddrPort { return []netip.AddrPort{public} }}), e
+}
+
+// TestPionIsRelayed: another's client allocates, sends and receives, by UDP, TCP and TLS.
+func TestPionIsRelayed(t *testing.T) {
+	pair := certstest.Make(t, "localhost")
+	for _, network := range []string{"udp", "tcp", "tls"} {
+		t.Run(network, func(t *testing.T) {
+			s, media := newEcho()
+			var serving sync.WaitGroup
+			var conn net.PacketConn
+			var addr string
+			if network == "udp" {
+				socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				serving.Go(func() { _ = s.ServeUDP(socket) })
+				defer socket.Close()
+				addr = socket.LocalAddr().String()
+				if conn, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				listener, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer listener.Close()
+				if network == "tls" {
+					listener = tls.NewListener(listener, pair.Server(t))
+				}
+				serving.Go(func() {
+					if c, err := listener.Accept(); err == nil {
+						s.ServeStream(c)
+					}
+				})
+				addr = listener.Addr().String()
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if network == "tls" {
+					c = tls.Client(c, pair.Client(t))
+				}
+				conn = turn.NewSTUNConn(c)
+			}
+			relayed(t, conn, addr, s.cfg.Credentials)
+			conn.Close()
+			if network != "udp" {
+				<-media.gone // the stream's end is the allocation's
+			}
+		})
+	}
+}
+
+// relayed sends packets of many sizes by a relay and expects them back.
+func relayed(t *testing.T, conn net.PacketConn, addr string, credentials *Credentials) {
+	t.Helper()
+	credential := credentials.For("alice", time.Now())
+	client, err := turn.NewClient(&turn.ClientConfig{STUNServerAddr: addr, TURNServerAddr: addr, Conn: conn,
+		Username: credential.Username, Password: credential.Password, Realm: Realm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	relay, err := client.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	if _, err := relay.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 3478}); err == nil {
+		t.Error("permission for somebody else")
+	}
+	got := make([]byte, 1600)
+	for size := 9; size <= 1400; size += 93 { // Pion waits for more than 8 bytes of ChannelData
+		sent := make([]byte, size)
+		sent[0], sent[size-1] = byte(size), byte(size)
+		if _, err := relay.WriteTo(sent, net.UDPAddrFromAddrPort(public)); err != nil {
+			t.Fatal(err)
+		}
+		n, from, err := relay.ReadFrom(got)
+		if err != nil || n != size || string(got[:n]) != string(sent) || from.String() != public.String() {
+			t.Fatalf("%d of %d bytes from %s: %v", n, size, from, err)
+		}
+	}
+}
+
+// TestStreamsEnd: a stream that allocates nothing, says nothing more, or talks nonsense.
+func TestStreamsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		says  string
+		after time.Duration
+	}{
+		{"silence", "", allocateTimeout},
+		{"a byte", "\x00", allocateTimeout},
+		{"half a message", "\x00\x01\x00\x10", allocateTimeout},
+		{"HTTP", "GET / HTTP/1.1\r\n", 0},
+		{"a long message", "\x00\x01\x40\x00", 0},
+		{"long ChannelData", "\x40\x00\xff\xff", 0},
+		{"an odd length", "\x00\x01\x00\x01", 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := newEcho()
+			near, far := net.Pipe()
+			begun, ended := time.Now(), make(chan struct{})
+			go func() {
+				s.ServeStream(near)
+				close(ended)
+			}()
+			go io.WriteString(far, tt.says)
+			<-ended
+			if after := time.Since(begun); after != tt.after {
+				t.Errorf("%s: ended after %s, want %s", tt.name, after, tt.after)
+			}
+			far.Close()
+		})
+	}
+}
