@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -117,6 +118,59 @@ func BenchmarkProcessAdd(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkParse reads messages of all sizes up to the cap that are as costly as their kind can
+// be: the same number of bytes a second at every size, once it is past the bounds of the
+// lists, means that parsing is linear.
+func BenchmarkParse(b *testing.B) {
+	ciphertext := func(size int) []byte { return hpkeCiphertext{make([]byte, 32), make([]byte, max(48, size-35))}.append(nil) }
+	leaf := func(size int) []byte { // with as many extensions as there may be
+		return slices.Concat(shortLeaf, manyExtensions(maxExtensions, max(size-400, 1)), []byte{0})
+	}
+	repeat := func(element []byte, size, limit int) []byte {
+		return appendVec(nil, bytes.Repeat(element, min(max(size/len(element), 1), limit)))
+	}
+	for _, kind := range []struct {
+		name  string
+		make  func(size int) []byte
+		parse func(b []byte) error
+	}{
+		{"commit of Updates", func(n int) []byte {
+			each := max(n/maxProposals, 500)
+			update := append([]byte{proposalByValue, 0, byte(proposalUpdate)}, leaf(each)...)
+			return append(repeat(update, n, maxProposals), 0)
+		}, func(b []byte) error { return decode("commit", b, func(r *reader) { r.commit() }) }},
+		{"path", func(n int) []byte {
+			node := append([]byte{0}, repeat(ciphertext(n/maxDepth/maxLeaves), n/maxDepth, maxLeaves)...)
+			return pathOf(bytes.Repeat(node, maxDepth))
+		}, func(b []byte) error { return decode("commit", b, func(r *reader) { r.commit() }) }},
+		{"tree", func(n int) []byte {
+			one := append([]byte{1, nodeTypeLeaf}, leaf(max(n/maxLeaves, 500))...)
+			nodes := bytes.Repeat(append(one, 0), min(max(n/(len(one)+1), 1), maxLeaves-1))
+			return appendVec(nil, append(nodes, one...))
+		}, func(b []byte) error { _, err := parseTree(suites[Suite3], b); return err }},
+		{"welcome", func(n int) []byte {
+			secret := append(appendVec(nil, make([]byte, 32)), ciphertext(n/MaxMembers-40)...)
+			b := slices.Concat(appendMessageHeader(nil, wireWelcome), []byte{0, 3}, repeat(secret, n, MaxMembers))
+			return appendVec(b, make([]byte, max(0, n-len(b))))
+		}, func(b []byte) error { _, err := parseWelcome(b); return err }},
+		{"capabilities", func(n int) []byte { return slices.Concat([]byte{0}, repeat([]byte{0, 1}, n, n), []byte{0, 0, 0}) },
+			func(b []byte) error { return decode("capabilities", b, func(r *reader) { r.capabilities() }) }},
+	} {
+		for _, size := range []int{16 << 10, 128 << 10, 1 << 20, maxInput - 64<<10} {
+			input := kind.make(size)
+			b.Run(fmt.Sprintf("%s/%dkB", kind.name, len(input)>>10), func(b *testing.B) {
+				b.SetBytes(int64(len(input)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := kind.parse(input); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }
 
 func BenchmarkSealOpen(b *testing.B) {

@@ -2,6 +2,8 @@ package mls
 
 import (
 	"bytes"
+	"errors"
+	"strings"
 	"testing"
 )
 
@@ -191,5 +193,112 @@ func FuzzRequiredCapabilities(f *testing.F) {
 		if !bytes.Equal(again, b) {
 			t.Fatal("not the only encoding")
 		}
+	})
+}
+
+// FuzzInsiderCommit is what a member can say in a commit, well signed, confirmed and sealed, in
+// either wire format: whatever it is, all others judge it alike, nobody's epoch breaks, and
+// who follows arrives in one epoch.
+func FuzzInsiderCommit(f *testing.F) {
+	s := newFuzzSeeds(f)
+	honest := func(c forgery) {
+		c.body = func(_ *commit, honest []byte) []byte { f.Add(honest, false); return honest }
+		c.make(f, testRandom(53), s.parties[0])
+	}
+	honest(forgery{})
+	honest(forgery{params: CommitParams{Removes: []LeafIndex{2}}})
+	honest(forgery{params: CommitParams{Adds: []*KeyPackage{s.joiner.KeyPackage()}}})
+	honest(forgery{params: CommitParams{Removes: []LeafIndex{1, 3}, Adds: testKeyPackages(f, testRandom(54), Suite3, 3)}})
+	f.Fuzz(func(t *testing.T, body []byte, public bool) {
+		c := forgery{body: func(*commit, []byte) []byte { return body }}
+		if public {
+			c.public = asPublic
+		}
+		msg, _ := c.make(t, testRandom(53), s.parties[0])
+		var first error
+		var epochs [][]byte
+		for i, p := range s.parties[1:] {
+			before := p.group.tree.encode()
+			out, err := p.group.Process(msg, ProcessParams{PSKs: testPSKs, Now: testTime})
+			if verdict := judgement(out, err); i == 0 {
+				first = verdict
+			} else if verdict != first {
+				t.Fatalf("member %d says %v, member 1 %v", i+1, verdict, first)
+			}
+			if !bytes.Equal(p.group.tree.encode(), before) {
+				t.Fatal("the epoch before has changed")
+			}
+			if out != nil && out.Group != nil {
+				epochs = append(epochs, out.Group.EpochAuthenticator())
+			}
+		}
+		for _, e := range epochs {
+			if !bytes.Equal(e, epochs[0]) {
+				t.Fatal("two epochs by one commit")
+			}
+		}
+	})
+}
+
+// judgement is what all members must agree on: nil for a valid commit, whether it can be used or
+// not; a confirmation tag shows only to those who can.
+func judgement(out *Processed, err error) error {
+	for _, kind := range []error{ErrMalformed, ErrProfile, ErrWrongEpoch, ErrDecrypt, ErrGeneration, ErrUnknownPSK} {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	if errors.Is(err, ErrInvalid) && !strings.Contains(err.Error(), "confirmation tag") {
+		return ErrInvalid
+	}
+	return nil
+}
+
+// FuzzInsiderWelcome is what a member can say in a Welcome: a GroupInfo, well signed and sealed,
+// and group secrets. Whoever joins by it has a whole tree.
+func FuzzInsiderWelcome(f *testing.F) {
+	s := newFuzzSeeds(f)
+	add := forgery{params: CommitParams{Adds: []*KeyPackage{s.joiner.KeyPackage()}}}
+	seed := add
+	seed.infoBytes = func(honest []byte) []byte {
+		info, err := parseGroupInfo(honest)
+		requireNoError(f, "group info", err)
+		f.Add(info.signed, false)
+		return honest
+	}
+	_, welcome := seed.make(f, testRandom(55), s.parties[0])
+	welcome()
+	seed = add
+	seed.secrets = func(honest *groupSecrets) { f.Add(honest.encode(), true) }
+	_, welcome = seed.make(f, testRandom(55), s.parties[0])
+	welcome()
+	f.Fuzz(func(t *testing.T, b []byte, secrets bool) {
+		c := add
+		if secrets {
+			parsed, err := parseGroupSecrets(b)
+			if err != nil {
+				return
+			}
+			c.secrets = func(to *groupSecrets) { *to = parsed }
+		} else {
+			c.infoBytes = func([]byte) []byte {
+				signature, err := signWithLabel(s.parties[0].group.signer, "GroupInfoTBS", b)
+				requireNoError(t, "sign", err)
+				return appendVec(bytes.Clone(b), signature)
+			}
+		}
+		_, welcome := c.make(t, testRandom(55), s.parties[0])
+		g, _, _, err := Join(welcome(), s.joiner, JoinParams{PSKs: testPSKs})
+		if err == nil && g.tree.validate(g.context.groupID, g.context.extensions) != nil {
+			t.Fatal("joined by a tree that is not valid")
+		}
+	})
+}
+
+func FuzzSenderData(f *testing.F) {
+	f.Add(senderData{leaf: 1, generation: 2, guard: [4]byte{3}}.encode())
+	fuzzDecoder(f, func(r *reader) func() []byte {
+		d := r.senderData()
+		return d.encode
 	})
 }

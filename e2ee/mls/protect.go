@@ -73,11 +73,14 @@ func (s *suite) openSenderData(secret []byte, m *privateMessage) (d senderData, 
 	if err != nil {
 		return d, fail.With(ErrDecrypt, "sender data")
 	}
-	err = decode("sender data", plain, func(r *reader) {
-		d = senderData{leaf: LeafIndex(r.u32()), generation: r.u32()}
-		copy(d.guard[:], r.take(4))
-	})
+	err = decode("sender data", plain, func(r *reader) { d = r.senderData() })
 	return d, err
+}
+
+func (r *reader) senderData() senderData {
+	d := senderData{leaf: LeafIndex(r.u32()), generation: r.u32()}
+	copy(d.guard[:], r.take(4))
+	return d
 }
 
 // sealPrivate encrypts signed content under the next key of a ratchet, which it moves on.
