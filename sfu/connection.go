@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -229,8 +228,14 @@ func (c *connection) trackBegins(track *webrtc.TrackRemote, receiver *webrtc.RTP
 
 func (c *connection) newUpTrack(track *webrtc.TrackRemote, s section) *upTrack {
 	u := newUpTrack(s.kind == videoKind, uint32(track.SSRC()))
-	u.rid, u.levelExtension = track.RID(), s.extensions.level
-	u.vp8 = strings.EqualFold(track.Codec().MimeType, webrtc.MimeTypeVP8)
+	u.rid = track.RID()
+	u.format = &uplinkFormat{levelExtension: s.extensions.level, rids: s.rids}
+	for i := range u.format.codecs {
+		u.format.codecs[i] = codecOpus
+		if u.video {
+			u.format.codecs[i] = codecVP8
+		}
+	}
 	u.askKeyFrame, u.wake = c.askKeyFrame, c.transport.room.wake
 	u.flush = c.transport.room.node.mux.conn.Flush
 	if tap := c.transport.room.node.tap; tap != nil {

@@ -1,21 +1,35 @@
 package sfu
 
 import (
-	"encoding/binary"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
 )
 
-// rtpWriter encrypts and sends one packet. It keeps neither argument.
+// rtpWriter encrypts and sends one packet. It keeps nothing of it but, where it is in a
+// cache, a reference to the packet. False says that the connection took it no more.
 type rtpWriter interface {
-	WriteRTP(header *rtp.Header, payload []byte) (int, error)
+	writeMedia(o *outgoing) bool
+	// writeRTX sends it as retransmission (RFC 4588, Section 4) of the packet that had
+	// the sequence number osn.
+	writeRTX(o *outgoing, osn uint16) bool
+}
+
+// outgoing is one packet of a slot's stream.
+type outgoing struct {
+	// packet is what was received; nil for a packet without payload.
+	packet  *packetcache.Packet
+	payload []byte
+	seq     uint16
+	stamp   uint32
+	marker  bool
+	// payloadType is that of the codec, or of its retransmissions.
+	payloadType uint8
+	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
+	descriptor []byte
 }
 
 // Limits of what a receiver may ask of a slot: on average, and at once.
@@ -31,12 +45,13 @@ const (
 // forward at each change.
 type downTrack struct {
 	// Immutable once the stream is bound.
-	mid                string
-	video              bool
-	midExtension       uint8
-	ssrc, rtxSSRC      uint32
-	payloadType, rtxPT uint8
-	writer             rtpWriter
+	mid           string
+	video         bool
+	midExtension  uint8
+	ddExtension   uint8
+	ssrc, rtxSSRC uint32
+	types         [numCodecs]payloadTypes
+	writer        rtpWriter
 
 	// Guarded by the room's lock.
 	key  pubKey   // what the slot carries; zero for nothing
@@ -46,6 +61,8 @@ type downTrack struct {
 	// for again.
 	mappedAt int64
 	asked    int
+	// askedAt is when the slot last wanted a key frame.
+	askedAt int64
 	// asks bounds how often the slot may ask for key frames of what it carries; nil for
 	// no bound.
 	asks *bucket
@@ -60,23 +77,24 @@ type downTrack struct {
 	// sent says that a packet of the present feed went out; heard that the receiver
 	// has reported on the stream.
 	sent, heard atomic.Bool
+	// layers are what the slot is sent of a source with layers; nil for audio.
+	layers *layerChoice
 
 	// Owned by the goroutine of up, by the room while up is nil.
-	header    rtp.Header
+	out       outgoing
 	phase     phase
 	offset    uint32 // from a received to a sent timestamp
+	frames    uint16 // from a received to a sent frame number
 	begun     bool   // a packet was sent, ever
 	lastIn    uint32 // timestamp of the last packet in order, as received
 	lastOut   uint32 // the same as sent
 	lastAt    int64  // when it arrived; then, when it was sampled
 	mediaTime *mediaClock
-	replayed  int64 // number of the last packet that was sent from the cache
+	replayed  int64  // number of the last packet that was sent from the cache
+	lastFrame uint16 // highest frame number that went out
 
 	// Owned by the goroutine that reads the receiver's RTCP.
-	rtx struct {
-		header  rtp.Header
-		payload [packetcache.MaxPacket + 2]byte
-	}
+	again              outgoing
 	resends, refreshes bucket
 }
 
@@ -89,41 +107,56 @@ const (
 	live
 )
 
-// feed is one source that a slot has had. Its generation is in the upper half of
-// the tag of its packets in downTrack.numbers, the timestamp offset in the lower.
+// feed is one source that a slot has had. Packets in downTrack.numbers bear a tag of
+// its generation and of what was added to their timestamps and frame numbers.
 type feed struct {
 	up         *upTrack
-	generation uint32
+	generation uint16
 }
 
+// tag is what a feed's packets are marked with.
+type tag uint64
+
+func newTag(generation, frames uint16, stamps uint32) tag {
+	return tag(generation)<<48 | tag(frames)<<32 | tag(stamps)
+}
+
+func (t tag) generation() uint16 { return uint16(t >> 48) }
+
+// frames is what is added to frame numbers, stamps what is added to timestamps.
+func (t tag) frames() uint16 { return uint16(t >> 32) }
+func (t tag) stamps() uint32 { return uint32(t) }
+
 // bind sets what negotiation gave.
-func (d *downTrack) bind(writer rtpWriter, ssrc, rtxSSRC uint32, payloadType, rtxPT uint8) error {
+func (d *downTrack) bind(writer rtpWriter, ssrc, rtxSSRC uint32, types [numCodecs]payloadTypes) {
 	d.writer = writer
-	d.ssrc, d.rtxSSRC = ssrc, rtxSSRC
-	d.payloadType, d.rtxPT = payloadType, rtxPT
-	d.header = rtp.Header{Version: 2, PayloadType: payloadType, SSRC: ssrc}
-	d.rtx.header = rtp.Header{Version: 2, PayloadType: rtxPT, SSRC: rtxSSRC}
+	d.ssrc, d.rtxSSRC, d.types = ssrc, rtxSSRC, types
 	d.resends = bucket{interval: resendInterval, burst: resendBurst}
 	d.refreshes = bucket{interval: refreshInterval, burst: refreshBurst}
-	if d.midExtension == 0 {
-		return nil
+	if d.video {
+		d.layers = newLayerChoice()
 	}
-	if d.midExtension > 14 || len(d.mid) > 16 {
-		d.header.Extension, d.header.ExtensionProfile = true, rtp.ExtensionProfileTwoByte
-	}
-	return d.header.SetExtension(d.midExtension, []byte(d.mid))
+}
+
+// takes says whether the receiver takes what u sends, as far as is known.
+func (d *downTrack) takes(u *upTrack) bool {
+	c := codec(u.codec.Load())
+	return c == codecNone || d.types[c].media != 0
 }
 
 // connect makes u the source, beginning with a key frame that has just been or with
 // its next one. The caller holds the room's lock.
 func (d *downTrack) connect(u *upTrack, now int64) {
 	d.disconnect()
-	generation := uint32(1)
+	generation := uint16(1)
 	if f := d.feed.Load(); f != nil {
 		generation = f.generation + 1
 	}
 	d.feed.Store(&feed{up: u, generation: generation})
 	d.phase, d.mediaTime = waiting, &u.clock
+	if d.layers != nil {
+		d.layers.reset()
+	}
 	d.sent.Store(false)
 	d.up, d.mappedAt, d.asked = u, now, 0
 	if d.catchUp(u, u.newest.Load()+1, now) {
@@ -141,14 +174,35 @@ func (d *downTrack) await(u *upTrack, now int64) {
 	if d.next == u {
 		return
 	}
+	d.stopWaiting()
 	d.next, d.mappedAt, d.asked = u, now, 0
+	u.waiters = append(u.waiters, d)
 	u.awaited.Store(true)
 	d.ask(u, now)
 }
 
+// stopWaiting stays with the present source. The caller holds the room's lock.
+func (d *downTrack) stopWaiting() {
+	u := d.next
+	if u == nil {
+		return
+	}
+	d.next = nil
+	u.waiters = slices.DeleteFunc(u.waiters, func(other *downTrack) bool { return other == d })
+	u.awaited.Store(len(u.waiters) > 0)
+}
+
+// limit says how much of its source the slot is to be sent. The caller holds the room's
+// lock.
+func (d *downTrack) limit(o option) {
+	if d.layers != nil {
+		d.layers.want(o.limit)
+	}
+}
+
 // disconnect leaves the slot without a source. The caller holds the room's lock.
 func (d *downTrack) disconnect() {
-	d.next = nil
+	d.stopWaiting()
 	if d.up == nil {
 		return
 	}
@@ -165,26 +219,6 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) bool {
 		return false
 	}
 	return d.send(p, now)
-}
-
-func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
-	number, ok := d.numbers.Forward(p.Number)
-	if !ok {
-		return false
-	}
-	d.header.SequenceNumber = uint16(number)
-	d.header.Timestamp = p.Timestamp + d.offset
-	d.header.Marker = p.Marker
-	if p.InOrder {
-		d.lastIn, d.lastOut, d.lastAt = p.Timestamp, d.header.Timestamp, now
-	}
-	if _, err := d.writer.WriteRTP(&d.header, p.Payload); err != nil {
-		d.feed.Load().up.counters.drop(dropSendError)
-		return false
-	}
-	d.packets.Add(1)
-	d.octets.Add(uint32(len(p.Payload)))
-	return true
 }
 
 // prepare brings the slot to where p is next, if it can: with an in-order key frame,
@@ -239,12 +273,15 @@ func (d *downTrack) replay(u *upTrack, first, end, now int64) {
 
 // start makes p the first packet of the source.
 func (d *downTrack) start(p *packetcache.Packet, now int64) {
+	frames := uint16(0)
 	if d.begun {
 		elapsed := time.Duration(d.mediaTime.at(p.Timestamp, now) - d.lastAt)
 		d.offset = d.lastOut + d.step(elapsed) - p.Timestamp
+		frames = d.lastFrame + 1 - p.Frame.Number
 	}
 	d.begun = true
-	d.numbers.Start(p.Number, uint64(d.feed.Load().generation)<<32|uint64(d.offset))
+	d.frames = frames
+	d.numbers.Start(p.Number, uint64(newTag(d.feed.Load().generation, frames, d.offset)))
 	d.sent.Store(true)
 }
 
@@ -253,107 +290,4 @@ func (d *downTrack) step(elapsed time.Duration) uint32 {
 		return packetmap.VideoStep(elapsed)
 	}
 	return packetmap.AudioStep(elapsed)
-}
-
-// present is the source of the slot with the timestamp offset in use. It is false
-// before its first packet.
-func (d *downTrack) present() (f *feed, offset uint32, ok bool) {
-	f = d.feed.Load()
-	if f == nil || !d.sent.Load() {
-		return nil, 0, false
-	}
-	_, tag, ok := d.numbers.Lookup(uint16(d.numbers.High()))
-	return f, uint32(tag), ok && uint32(tag>>32) == f.generation
-}
-
-// senderReport says which RTP timestamp the slot's stream has now, at the NTP time
-// ntp: the receiver can tell what belongs together (RFC 3550, Section 6.4.1).
-func (d *downTrack) senderReport(now int64, ntp uint64) (rtcp.SenderReport, bool) {
-	f, offset, ok := d.present()
-	if !ok {
-		return rtcp.SenderReport{}, false
-	}
-	a := f.up.clock.anchor.Load()
-	return rtcp.SenderReport{
-		SSRC: d.ssrc, NTPTime: ntp, RTPTime: a.stampAt(now, f.up.clock.rate) + offset,
-		PacketCount: d.packets.Load(), OctetCount: d.octets.Load(),
-	}, true
-}
-
-// feedback takes what the receiver reports. A compound packet comes to every slot
-// that any of its parts names.
-func (d *downTrack) feedback(packets []rtcp.Packet, now int64) {
-	f := d.feed.Load()
-	for _, packet := range packets {
-		switch packet := packet.(type) {
-		case *rtcp.ReceiverReport:
-			if slices.ContainsFunc(packet.Reports, func(r rtcp.ReceptionReport) bool { return r.SSRC == d.ssrc }) {
-				d.heard.Store(true)
-			}
-		case *rtcp.TransportLayerNack:
-			if f != nil && packet.MediaSSRC == d.ssrc {
-				d.resendAll(f, packet.Nacks, now)
-			}
-		case *rtcp.PictureLossIndication:
-			if f != nil && packet.MediaSSRC == d.ssrc {
-				d.refresh(f, now)
-			}
-		case *rtcp.FullIntraRequest:
-			if f != nil && slices.ContainsFunc(packet.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == d.ssrc }) {
-				d.refresh(f, now)
-			}
-		}
-	}
-}
-
-// refresh passes on a request for a key frame.
-func (d *downTrack) refresh(f *feed, now int64) {
-	f.up.counters.plisIn.Add(1)
-	if !d.refreshes.take(now) {
-		f.up.counters.drop(dropPLIRate)
-		return
-	}
-	f.up.requestKeyFrame(now)
-}
-
-func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
-	defer f.up.flush()
-	for _, pair := range nacks {
-		pair.Range(func(seq uint16) bool {
-			f.up.counters.nacks.Add(1)
-			if !d.resends.take(now) {
-				f.up.counters.drop(dropNACKRate)
-				return true
-			}
-			if !d.resend(f, seq) {
-				f.up.counters.drop(dropNACKGone)
-			}
-			return true
-		})
-	}
-}
-
-// resend sends a packet again on the retransmission stream (RFC 4588, Section 4).
-// Never on the media stream: a sequence number under a changed header would repeat
-// a nonce.
-func (d *downTrack) resend(f *feed, seq uint16) bool {
-	in, tag, ok := d.numbers.Lookup(seq)
-	if !ok || uint32(tag>>32) != f.generation || f.up.cache == nil || d.rtxPT == 0 || d.rtxSSRC == 0 {
-		return false
-	}
-	p, ok := f.up.cache.Get(in)
-	if !ok {
-		return false
-	}
-	defer p.Release()
-	binary.BigEndian.PutUint16(d.rtx.payload[:], seq)
-	n := 2 + copy(d.rtx.payload[2:], p.Payload)
-	h := &d.rtx.header
-	h.SequenceNumber++
-	h.Timestamp, h.Marker = p.Timestamp+uint32(tag), p.Marker
-	if _, err := d.writer.WriteRTP(h, d.rtx.payload[:n]); err != nil {
-		return false
-	}
-	f.up.counters.retransmitted.Add(1)
-	return true
 }

@@ -19,28 +19,68 @@ type fakeWriter struct {
 	packets []rtp.Packet
 	err     error
 	discard bool
+	rtxSeq  uint16
 }
 
-func (w *fakeWriter) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
-	if w.err == nil && !w.discard {
-		w.packets = append(w.packets, rtp.Packet{Header: h.Clone(), Payload: bytes.Clone(payload)})
+func (w *fakeWriter) writeMedia(o *outgoing) bool {
+	w.keep(o, rtp.Header{SequenceNumber: o.seq, SSRC: 111}, nil)
+	return w.err == nil
+}
+
+func (w *fakeWriter) writeRTX(o *outgoing, osn uint16) bool {
+	w.rtxSeq++
+	w.keep(o, rtp.Header{SequenceNumber: w.rtxSeq, SSRC: 222}, []byte{byte(osn >> 8), byte(osn)})
+	return w.err == nil
+}
+
+// keep adds a packet; the Dependency Descriptor has the id 9.
+func (w *fakeWriter) keep(o *outgoing, h rtp.Header, front []byte) {
+	if w.err != nil || w.discard {
+		return
 	}
-	return len(payload), w.err
+	h.Version, h.Timestamp, h.Marker, h.PayloadType = 2, o.stamp, o.marker, o.payloadType
+	if o.descriptor != nil {
+		h.Extension, h.ExtensionProfile = true, rtp.ExtensionProfileTwoByte
+		if err := h.SetExtension(9, bytes.Clone(o.descriptor)); err != nil {
+			panic(err)
+		}
+	}
+	w.packets = append(w.packets, rtp.Packet{Header: h, Payload: append(front, o.payload...)})
+}
+
+// testTypes are the payload types of slots in tests: 90 and the codec, 100 and the codec
+// for retransmissions.
+func testTypes() (types [numCodecs]payloadTypes) {
+	for c := codecOpus; int(c) < numCodecs; c++ {
+		types[c] = payloadTypes{90 + uint8(c), 100 + uint8(c)}
+	}
+	return types
 }
 
 // newTestSlot is a bound slot that writes to w.
 func newTestSlot(t testing.TB, video bool, w rtpWriter) *downTrack {
 	t.Helper()
 	d := &downTrack{mid: "7", video: video, midExtension: 4}
-	if err := d.bind(w, 111, 222, 96, 97); err != nil {
-		t.Fatal(err)
-	}
+	d.bind(w, 111, 222, testTypes())
 	return d
+}
+
+// plainFormat is that of a section with one codec, whatever the payload type.
+func plainFormat(c codec) *uplinkFormat {
+	f := &uplinkFormat{}
+	for i := range f.codecs {
+		f.codecs[i] = c
+	}
+	return f
 }
 
 func newTestUp(video bool) (*upTrack, *int) {
 	asked := 0
 	u := newUpTrack(video, 42)
+	u.format = plainFormat(codecOpus)
+	if video {
+		u.format = plainFormat(codecVP8)
+	}
 	u.askKeyFrame = func(uint32) { asked++ }
 	return u, &asked
 }
@@ -144,7 +184,7 @@ func TestRandomFrames(t *testing.T) {
 			MediaSSRC: d.ssrc, Nacks: []rtcp.NackPair{{PacketID: lost.SequenceNumber}},
 		}}, s.now)
 		again := w.packets[len(w.packets)-1]
-		if again.SSRC != d.rtxSSRC || again.PayloadType != d.rtxPT || again.Timestamp != lost.Timestamp {
+		if again.SSRC != d.rtxSSRC || again.PayloadType != d.types[codecVP8].rtx || again.Timestamp != lost.Timestamp {
 			t.Errorf("retransmission %+v of %+v", again.Header, lost.Header)
 		}
 		if osn := []byte{byte(lost.SequenceNumber >> 8), byte(lost.SequenceNumber)}; !bytes.Equal(again.Payload, append(osn, lost.Payload...)) {
@@ -376,7 +416,7 @@ func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, video := range []bool{true, false} {
 			u, _ := newTestUp(video)
-			u.levelExtension = 1
+			u.format.levelExtension = 1
 			d := newTestSlot(t, video, &fakeWriter{})
 			d.connect(u, 0)
 			s.u = u

@@ -78,7 +78,7 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 func (p *publication) measure(now int64) {
 	for _, l := range p.layers {
 		if l.up.video {
-			l.measure(l.up.counters.bytesIn.Load(), now)
+			l.measure(l.up.rates, now)
 		} else {
 			p.loudness = smoothLoudness(p.loudness, l.up.loudness.read())
 		}
@@ -86,8 +86,12 @@ func (p *publication) measure(now int64) {
 }
 
 // repeatRequest asks for a key frame again if none has come since the slot got its
-// source, or if the receiver, who may not have known the slot yet, is not heard.
+// source, if the receiver, who may not have known the slot yet, is not heard, or if a
+// layer that is wanted comes with one only.
 func (d *downTrack) repeatRequest(now int64) {
+	if d.next == nil && d.up != nil && d.layers.blocked.Load() && now-d.askedAt >= int64(askInterval) {
+		d.ask(d.up, now)
+	}
 	u := d.next
 	if u == nil && !(d.sent.Load() && d.heard.Load()) {
 		u = d.up

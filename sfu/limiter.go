@@ -49,6 +49,7 @@ func (t *Transport) asksFor(key pubKey, now int64) *bucket {
 
 // ask asks for a key frame of u, if the slot may. If not, housekeeping asks later.
 func (d *downTrack) ask(u *upTrack, now int64) bool {
+	d.askedAt = now
 	if d.asks != nil && u.video && !d.asks.take(now) {
 		u.counters.drop(dropPLIRate)
 		return false

@@ -24,7 +24,7 @@ func (r *room) assign(t *Transport, speakers []speaker) {
 		return s.key.participant == t.participant
 	})
 	visible := func(key pubKey) bool {
-		return key.participant != t.participant && !key.source.Audio() && r.isHeard(key)
+		return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications[key])
 	}
 	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), others), nil)
 	changed = r.mapSlots(t, c.video, assignVideo(keys(c.video), t.wants, visible), t.wants) || changed
@@ -32,6 +32,11 @@ func (r *room) assign(t *Transport, speakers []speaker) {
 		c.reported = true
 		t.events.slotsAre(c.number, c.report())
 	}
+}
+
+// takes says whether the participant takes the codecs of a video publication.
+func (c *connection) takes(p *publication) bool {
+	return len(c.video) == 0 || !slices.ContainsFunc(p.layers, func(e *encoding) bool { return !c.video[0].takes(e.up) })
 }
 
 func keys(slots []*downTrack) []pubKey {
@@ -49,7 +54,10 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 	for i, d := range slots {
 		var u *upTrack
 		if p := r.publications[next[i]]; p != nil {
-			u = p.layerFor(heightOf(next[i], wants), d.up)
+			if o, ok := p.optionFor(heightOf(next[i], wants), d.up); ok {
+				u = o.up
+				d.limit(o)
+			}
 		}
 		same := d.key == next[i]
 		d.key, changed = next[i], changed || !same
@@ -60,7 +68,7 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 		case u == nil:
 			d.disconnect()
 		case u == d.up:
-			d.next = nil
+			d.stopWaiting()
 		case same && d.up != nil:
 			d.await(u, now)
 		default:
@@ -75,13 +83,13 @@ func (r *room) handOver() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.node.now()
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		for _, d := range t.connection.video {
-			if d.next != nil && d.next.hadKeyFrame(now) {
-				d.connect(d.next, now)
+	for _, p := range r.publications {
+		for _, e := range p.layers {
+			if !e.up.hadKeyFrame(now) {
+				continue
+			}
+			for _, d := range slices.Clone(e.up.waiters) {
+				d.connect(e.up, now)
 			}
 		}
 	}

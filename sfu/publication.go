@@ -1,29 +1,19 @@
 package sfu
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // publication is what a participant sends of one source. It outlives a
 // PeerConnection that is replaced.
 type publication struct {
 	key     pubKey
 	arrival int // orders the publications of a room
-	layers  []*layer
+	layers  []*encoding
 	// loudness is smoothed; for audio.
 	loudness float64
 }
 
-// layer is one encoding of a publication.
-type layer struct {
-	up         *upTrack
-	connection *connection
-	rateMeter
-}
-
 // retire frees the slots that a layer feeds and keeps its counters. It is true.
-func (r *room) retire(l *layer) bool {
+func (r *room) retire(l *encoding) bool {
 	for _, t := range r.transports {
 		if t.connection == nil {
 			continue
@@ -33,7 +23,7 @@ func (r *room) retire(l *layer) bool {
 				d.disconnect()
 			}
 			if d.next == l.up {
-				d.next = nil
+				d.stopWaiting()
 			}
 		}
 	}
@@ -86,10 +76,10 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 		r.publications[key] = p
 		r.reportPublished(c.transport)
 	}
-	p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool {
+	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 		return (l.connection != c || l.up.rid == u.rid) && r.retire(l)
 	})
-	p.layers = append(p.layers, &layer{up: u, connection: c})
+	p.layers = append(p.layers, newEncoding(u, c))
 	r.assignAll()
 	return true
 }
@@ -103,7 +93,7 @@ func (r *room) removeLayer(c *connection, source Source, u *upTrack) {
 	if p == nil {
 		return
 	}
-	p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool { return l.up == u && r.retire(l) })
+	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool { return l.up == u && r.retire(l) })
 	r.assignAll()
 }
 
@@ -116,61 +106,4 @@ func (r *room) reportPublished(t *Transport) {
 		}
 	}
 	t.events.sourcesAre(sources)
-}
-
-// Heights in pixels up to which the lowest, and the middle, of three layers do.
-const (
-	lowHeight    = 240
-	middleHeight = 540
-)
-
-// layerFor chooses the layer that is shown at a height: layers are told apart by
-// their bit rates, since sizes are inside the frames. Nil if there is none. Until a
-// rate is known, the present one stays.
-func (p *publication) layerFor(height int, present *upTrack) *upTrack {
-	live := slices.DeleteFunc(slices.Clone(p.layers), func(l *layer) bool { return l.silent })
-	if len(live) == 0 {
-		live = slices.Clone(p.layers)
-	}
-	if len(live) == 0 {
-		return nil
-	}
-	settled := !slices.ContainsFunc(live, func(l *layer) bool { return !l.known })
-	if !settled && slices.ContainsFunc(live, func(l *layer) bool { return l.up == present }) {
-		return present
-	}
-	slices.SortStableFunc(live, func(a, b *layer) int { return cmp.Compare(a.rate, b.rate) })
-	return live[layerIndex(height, len(live))].up
-}
-
-// layerIndex is the place of the layer for a height among n, the lowest first.
-func layerIndex(height, n int) int {
-	switch {
-	case height <= 0 || height > middleHeight:
-		return n - 1
-	case height > lowHeight:
-		return n / 2
-	}
-	return 0
-}
-
-// rateMeter measures a layer's bit rate over [layerInterval].
-type rateMeter struct {
-	known, silent bool
-	// rate is the highest measured, in bytes a second: the order of layers stays when
-	// the upper ones are throttled.
-	rate  float64
-	bytes uint64
-	since int64
-}
-
-func (m *rateMeter) measure(bytes uint64, now int64) {
-	elapsed := now - m.since
-	if m.since == 0 {
-		m.bytes, m.since = bytes, now
-	} else if elapsed >= int64(layerInterval) {
-		m.known, m.silent = true, bytes == m.bytes
-		m.rate = max(m.rate, float64(bytes-m.bytes)/(float64(elapsed)/1e9))
-		m.bytes, m.since = bytes, now
-	}
 }

@@ -139,7 +139,7 @@ func TestSmoothLoudness(t *testing.T) {
 	}
 }
 
-func TestParseVP8(t *testing.T) {
+func TestReadVP8(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		payload []byte
@@ -161,31 +161,17 @@ func TestParseVP8(t *testing.T) {
 		{"all of it", []byte{0x90, 0xf0, 0x81, 0x02, 0x03, 0x24, 0x00}, 6, true, true},
 		{"all of it, a delta frame", []byte{0x90, 0xf0, 0x81, 0x02, 0x03, 0x24, 0x31}, 6, false, true},
 	} {
-		got, ok := parseVP8(test.payload)
-		if ok != test.ok || ok && (got.size != test.size || got.keyFrame != test.key) {
+		payload := slices.Clone(test.payload)
+		got, ok := readVP8(payload)
+		if ok != test.ok || ok && (len(test.payload)-len(got.payload)+1 != test.size || got.begins != test.key) {
 			t.Errorf("%s: %+v, %t", test.name, got, ok)
 		}
 		for n := range len(test.payload) {
-			if cut, ok := parseVP8(test.payload[:n]); ok && cut.size != test.size {
+			if cut, ok := readVP8(slices.Clone(test.payload[:n])); ok && n-len(cut.payload)+1 != test.size {
 				t.Errorf("%s, %d bytes of it: %+v", test.name, n, cut)
 			}
 		}
 	}
-}
-
-func FuzzParseVP8(f *testing.F) {
-	f.Add([]byte{0x90, 0xf0, 0x81, 0x02, 0x03, 0x24, 0x00, 1, 2, 3})
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		d, ok := parseVP8(payload)
-		if !ok {
-			return
-		}
-		first, frame := payload[0], string(payload[d.size:])
-		cut := cutVP8(payload, d.size)
-		if cut[0] != first&vp8Keep || string(cut[1:]) != frame {
-			t.Fatalf("%x cut to %x", payload, cut)
-		}
-	})
 }
 
 func TestBucket(t *testing.T) {
@@ -259,36 +245,6 @@ func TestSenderClock(t *testing.T) {
 		if got := at(test.sent, test.arrived); got.Round(time.Microsecond) != test.want {
 			t.Errorf("report %d: %s, want %s", i, got, test.want)
 		}
-	}
-}
-
-func TestLayerFor(t *testing.T) {
-	layers := map[string]*layer{}
-	p := &publication{}
-	for _, l := range []struct {
-		rid  string
-		rate float64
-	}{{"f", 3e5}, {"q", 2e4}, {"h", 8e4}} {
-		u := newUpTrack(true, 1)
-		u.rid = l.rid
-		layers[l.rid] = &layer{up: u, rateMeter: rateMeter{known: true, rate: l.rate}}
-		p.layers = append(p.layers, layers[l.rid])
-	}
-	for height, want := range map[int]string{0: "f", 90: "q", 240: "q", 360: "h", 540: "h", 720: "f", 4000: "f"} {
-		if got := p.layerFor(height, nil).rid; got != want {
-			t.Errorf("height %d: layer %s, want %s", height, got, want)
-		}
-	}
-	layers["f"].silent = true
-	if got := p.layerFor(720, nil).rid; got != "h" {
-		t.Errorf("with the highest silent: layer %s, want h", got)
-	}
-	layers["q"].known = false
-	if got := p.layerFor(720, layers["q"].up).rid; got != "q" {
-		t.Errorf("before rates are known: layer %s, want q, the present one", got)
-	}
-	if got := (&publication{}).layerFor(720, nil); got != nil {
-		t.Error("a layer of none")
 	}
 }
 

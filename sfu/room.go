@@ -195,7 +195,7 @@ func (r *room) end(c *connection) bool {
 		d.disconnect()
 	}
 	for _, p := range r.publications {
-		p.layers = slices.DeleteFunc(p.layers, func(l *layer) bool {
+		p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 			return l.connection == c && r.retire(l)
 		})
 	}

@@ -1,10 +1,14 @@
 package sfu
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 )
 
 // slotTrack is how Pion sees a slot.
@@ -31,8 +35,16 @@ func (t *slotTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameter
 		if !strings.EqualFold(codec.MimeType, t.codec) {
 			continue
 		}
-		return codec, t.down.bind(ctx.WriteStream(), uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission()),
-			uint8(codec.PayloadType), retransmissionType(codecs, codec.PayloadType))
+		var types [numCodecs]payloadTypes
+		of := codecVP8
+		if t.kind == webrtc.RTPCodecTypeAudio {
+			of = codecOpus
+		}
+		types[of] = payloadTypes{uint8(codec.PayloadType), retransmissionType(codecs, codec.PayloadType)}
+		w := newPionWriter(ctx.WriteStream(), t.down.mid, t.down.midExtension)
+		w.ssrc, w.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
+		t.down.bind(w, w.ssrc, w.rtxSSRC, types)
+		return codec, nil
 	}
 	return webrtc.RTPCodecParameters{}, fmt.Errorf("%w: no %s for slot %q", ErrBadOffer, t.codec, t.down.mid)
 }
@@ -64,3 +76,43 @@ func (t *slotTrack) RID() string { return "" }
 
 // Kind is audio or video.
 func (t *slotTrack) Kind() webrtc.RTPCodecType { return t.kind }
+
+// pionWriter writes a slot's packets by Pion.
+type pionWriter struct {
+	stream        webrtc.TrackLocalWriter
+	ssrc, rtxSSRC uint32
+	header        rtp.Header
+	rtx           struct {
+		header  rtp.Header
+		payload [packetcache.MaxPacket + 2]byte
+	}
+}
+
+func newPionWriter(stream webrtc.TrackLocalWriter, mid string, midExtension uint8) *pionWriter {
+	w := &pionWriter{stream: stream, header: rtp.Header{Version: 2}}
+	w.rtx.header.Version = 2
+	if midExtension != 0 {
+		if midExtension > 14 || len(mid) > 16 {
+			w.header.Extension, w.header.ExtensionProfile = true, rtp.ExtensionProfileTwoByte
+		}
+		_ = w.header.SetExtension(midExtension, []byte(mid)) // an offer's mid always fits
+	}
+	return w
+}
+
+func (w *pionWriter) writeMedia(o *outgoing) bool {
+	h := &w.header
+	h.SSRC, h.PayloadType, h.SequenceNumber, h.Timestamp, h.Marker = w.ssrc, o.payloadType, o.seq, o.stamp, o.marker
+	_, err := w.stream.WriteRTP(h, o.payload)
+	return err == nil
+}
+
+func (w *pionWriter) writeRTX(o *outgoing, osn uint16) bool {
+	binary.BigEndian.PutUint16(w.rtx.payload[:], osn)
+	n := 2 + copy(w.rtx.payload[2:], o.payload)
+	h := &w.rtx.header
+	h.SequenceNumber++
+	h.SSRC, h.PayloadType, h.Timestamp, h.Marker = w.rtxSSRC, o.payloadType, o.stamp, o.marker
+	_, err := w.stream.WriteRTP(h, w.rtx.payload[:n])
+	return err == nil
+}

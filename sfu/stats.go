@@ -25,20 +25,24 @@ type Stats struct {
 type reason int
 
 const (
-	dropMalformed reason = iota // no RTP, or no payload descriptor
-	dropOversized               // larger than packetcache.MaxPacket
-	dropPadding                 // no payload: a probe for bandwidth
-	dropDuplicate               // seen before: a probe, or sent again needlessly
-	dropLate                    // too far behind
-	dropSendError               // the connection took it no more
-	dropNACKRate                // asked for again too often
-	dropNACKGone                // asked for again, but no longer kept
-	dropPLIRate                 // key frames asked for too often
+	dropMalformed   reason = iota // no RTP, or no payload descriptor
+	dropOversized                 // larger than packetcache.MaxPacket
+	dropPadding                   // no payload: a probe for bandwidth
+	dropDuplicate                 // seen before: a probe, or sent again needlessly
+	dropLate                      // too far behind
+	dropSendError                 // the connection took it no more
+	dropNACKRate                  // asked for again too often
+	dropNACKGone                  // asked for again, but no longer kept
+	dropPLIRate                   // key frames asked for too often
+	dropLayer                     // of a layer that the receiver is not sent
+	dropCodec                     // of a codec that the receiver does not take
+	dropMalformedDD               // not the packet: a Dependency Descriptor that cannot be read
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
+	"layer", "codec", "malformed_dd",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

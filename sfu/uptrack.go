@@ -38,15 +38,14 @@ const (
 // when detach returns, the goroutine has left it for good.
 type upTrack struct {
 	// Immutable.
-	video          bool
-	vp8            bool
-	levelExtension uint8
-	ssrc           uint32
-	rid            string
-	askKeyFrame    func(ssrc uint32) // sends the publisher a PLI
-	tap            func(payload []byte)
-	flush          func()             // sends what was written to down tracks
-	cache          *packetcache.Cache // nil for audio
+	video       bool
+	format      *uplinkFormat
+	ssrc        uint32
+	rid         string
+	askKeyFrame func(ssrc uint32) // sends the publisher a PLI
+	tap         func(payload []byte)
+	flush       func()             // sends what was written to down tracks
+	cache       *packetcache.Cache // nil for audio
 
 	// For any goroutine.
 	fanOut   atomic.Pointer[[]*downTrack]
@@ -54,6 +53,12 @@ type upTrack struct {
 	clock    mediaClock
 	loudness loudnessMeter
 	counters counters
+	// codec is that of the latest packet in order.
+	codec atomic.Uint32
+	// shape is what the stream's layers are, as far as they are known.
+	shape atomic.Pointer[structure]
+	// rates has the bytes received of each layer; nil for audio.
+	rates *layerBytes
 	// keyFrameAt is when a key frame was last asked for; keyFrameWanted says that
 	// one is to be asked for when keyFrameInterval is over.
 	keyFrameAt     atomic.Int64
@@ -67,8 +72,13 @@ type upTrack struct {
 	awaited atomic.Bool
 	wake    func()
 
+	// waiters are the slots that take over this layer with its next key frame. Guarded by
+	// the room's lock.
+	waiters []*downTrack
+
 	// Owned by the reading goroutine.
 	header    rtp.Header
+	frames    frameReader
 	unwrapper packetmap.Unwrapper
 	window    packetmap.Window
 	gaps      packetmap.Map // closes the gaps that packets without payload leave
@@ -79,11 +89,12 @@ type upTrack struct {
 const never = -int64(time.Hour)
 
 func newUpTrack(video bool, ssrc uint32) *upTrack {
-	u := &upTrack{video: video, vp8: video, ssrc: ssrc, wake: func() {}, flush: func() {}}
+	u := &upTrack{video: video, ssrc: ssrc, wake: func() {}, flush: func() {}}
 	u.clock.rate = packetmap.AudioRate
 	if video {
 		u.clock.rate = packetmap.VideoRate
 		u.cache = packetcache.NewCache(cacheSize)
+		u.rates = new(layerBytes)
 	}
 	u.keyFrameAt.Store(never)
 	u.keyFrame.at.Store(never)
@@ -114,7 +125,8 @@ func (u *upTrack) parse(p *packetcache.Packet, raw []byte, now int64) bool {
 	h := &u.header
 	size, err := h.Unmarshal(raw)
 	payload, ok := withoutPadding(raw, size, h.Padding)
-	if err != nil || !ok {
+	c := u.format.codecs[h.PayloadType&0x7f]
+	if err != nil || !ok || c == codecNone {
 		u.counters.drop(dropMalformed)
 		return false
 	}
@@ -127,16 +139,18 @@ func (u *upTrack) parse(p *packetcache.Packet, raw []byte, now int64) bool {
 	}
 	p.Number, p.InOrder = number, inOrder
 	p.Timestamp, p.Marker = h.Timestamp, h.Marker
-	p.KeyFrame = false
-	p.Payload = payload
-	if u.vp8 && !u.parseVP8(p, now) {
+	p.Codec = uint8(c)
+	if inOrder && codec(u.codec.Load()) != c {
+		u.codec.Store(uint32(c))
+	}
+	if !u.readFrame(p, c, payload, now) {
 		return false
 	}
 	if u.clock.anchor.Load() == nil {
 		u.clock.anchor.Store(&anchor{at: now, stamp: h.Timestamp})
 	}
-	if u.levelExtension != 0 {
-		u.loudness.add(h.GetExtension(u.levelExtension))
+	if u.format.levelExtension != 0 {
+		u.loudness.add(h.GetExtension(u.format.levelExtension))
 	}
 	return true
 }
@@ -180,25 +194,6 @@ func (u *upTrack) number(seq uint16, empty bool) (number int64, inOrder, ok bool
 		u.counters.drop(dropLate)
 	}
 	return number, verdict == packetmap.Newest, ok
-}
-
-func (u *upTrack) parseVP8(p *packetcache.Packet, now int64) bool {
-	d, ok := parseVP8(p.Payload)
-	if !ok {
-		u.counters.drop(dropMalformed)
-		return false
-	}
-	p.KeyFrame = d.keyFrame
-	p.Payload = cutVP8(p.Payload, d.size)
-	if p.KeyFrame && p.InOrder {
-		u.keyFrameWanted.Store(false)
-		u.keyFrame.number.Store(p.Number)
-		u.keyFrame.at.Store(now)
-		if u.awaited.Load() {
-			u.wake()
-		}
-	}
-	return true
 }
 
 // hadKeyFrame says whether a slot can begin with a key frame that has been.

@@ -242,7 +242,7 @@ func TestRewrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		dst := make([]byte, len(extension)+Grown)
-		n := before.Rewrite(dst, extension, 100, 0x155)
+		n := Rewrite(dst, extension, before.Structure, 100, 0x155)
 		if n == 0 {
 			t.Fatalf("%d: no place", i)
 		}
@@ -253,7 +253,7 @@ func TestRewrite(t *testing.T) {
 			t.Errorf("%d: frame %d, active %x", i, after.FrameNumber, after.Active)
 		}
 		sameFrame(t, &before, &after)
-		if before.Rewrite(dst[:n-1], extension, 100, 0x155) != 0 {
+		if Rewrite(dst[:n-1], extension, before.Structure, 100, 0x155) != 0 {
 			t.Errorf("%d: written over the end", i)
 		}
 	}
@@ -324,7 +324,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("%+v", d)
 			}
 			dst := make([]byte, len(extension)+Grown)
-			n := d.Rewrite(dst, extension, 1, d.Structure.all())
+			n := Rewrite(dst, extension, d.Structure, 1, d.Structure.all())
 			if n == 0 {
 				t.Fatalf("%x: no place in %d bytes", extension, len(dst))
 			}
@@ -349,7 +349,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 			if err := r.Read(e, &d); err != nil {
 				t.Fatal(err)
 			}
-			d.Rewrite(dst, e, 3, 0x3f)
+			Rewrite(dst, e, d.Structure, 3, 0x3f)
 		}
 	}
 	read()

@@ -44,15 +44,6 @@ type Descriptor struct {
 
 	diffs      [MaxDiffs]uint16
 	chainDiffs [MaxTargets]uint8
-	// layout is where things are, for Rewrite.
-	layout layout
-}
-
-// layout are places in the extension, in bits.
-type layout struct {
-	masked                 bool // the mask of active decode targets is there
-	structureEnd, restFrom int
-	end                    int // of what is read; then comes padding
 }
 
 // Reader reads the descriptors of one stream, in the order of arrival. The zero value
@@ -148,7 +139,6 @@ func (r *bitReader) repeats(cut string) bool {
 
 // readFrame reads what follows the structure.
 func (d *Descriptor) readFrame(bits *bitReader, has flags, t *Template) error {
-	d.layout = layout{masked: has.active, structureEnd: bits.at}
 	targets := len(d.Structure.Targets)
 	if has.structure {
 		d.Active, d.ActiveSaid = d.Structure.all(), true
@@ -156,7 +146,6 @@ func (d *Descriptor) readFrame(bits *bitReader, has flags, t *Template) error {
 	if has.active {
 		d.Active, d.ActiveSaid = bits.f(targets), true
 	}
-	d.layout.restFrom = bits.at
 	d.Layer, d.DecodeTargets, d.Diffs, d.ChainDiffs = t.Layer, t.DecodeTargets, t.Diffs, t.ChainDiffs
 	if has.indications {
 		d.DecodeTargets = readIndications(bits, targets)
@@ -172,7 +161,6 @@ func (d *Descriptor) readFrame(bits *bitReader, has flags, t *Template) error {
 			d.ChainDiffs[i] = uint8(bits.f(8))
 		}
 	}
-	d.layout.end = bits.at
 	if bits.short {
 		return fmt.Errorf("%w: cut short", ErrMalformed)
 	}

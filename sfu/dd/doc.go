@@ -27,5 +27,5 @@
 //	}
 //
 // What goes out may differ from what came in by a constant offset of the frame numbers,
-// and by the mask of active decode targets: [Descriptor.Rewrite].
+// and by the mask of active decode targets: [Shift] and [Rewrite].
 package dd

@@ -89,7 +89,7 @@ func checkStructure(t *testing.T, got *Structure, want *table) {
 func checkRewrite(t *testing.T, r *Reader, d *Descriptor, extension []byte) {
 	t.Helper()
 	dst := make([]byte, len(extension)+Grown)
-	n := d.Rewrite(dst, extension, 7, 1)
+	n := Rewrite(dst, extension, d.Structure, 7, 1)
 	var again Descriptor
 	if err := r.Read(dst[:n], &again); err != nil || again.FrameNumber != d.FrameNumber+7 || again.Active != 1 {
 		t.Errorf("%x rewritten to %x: %v", extension, dst[:n], err)

@@ -12,35 +12,45 @@ func Shift(extension []byte, offset uint16) {
 	}
 }
 
-// Rewrite writes to dst the descriptor that d was read from, with offset added to the
-// frame number and the mask active of decode targets in it: a forwarder that changes
-// which it forwards has to say so (Section A.4). It gives the size, or 0 if dst is too
-// small; it takes at most [Grown] bytes more than the extension.
-func (d *Descriptor) Rewrite(dst, extension []byte, offset uint16, active uint32) int {
+// Grown is how many bytes a mask of active decode targets adds to a descriptor at most:
+// flags and [MaxTargets] bits.
+const Grown = 5
+
+// Rewrite writes to dst a descriptor that was read with a structure, its own or an
+// earlier one, with offset added to the frame number and the mask active of decode
+// targets in it: a forwarder that changes which it forwards has to say so (Section A.4).
+// It gives the size, or 0 if dst is too small or the descriptor is no such one; it takes
+// at most [Grown] bytes more than the extension.
+func Rewrite(dst, extension []byte, s *Structure, offset uint16, active uint32) int {
+	if len(extension) < mandatory {
+		return 0
+	}
 	r := bitReader{bytes: extension}
 	w := bitWriter{bytes: dst}
 	w.copyFrom(&r, 8*mandatory)
+	var has flags
 	if len(extension) > mandatory {
-		w.f(1, r.f(1)) // the structure's flag
-		w.flag(true)
-		r.f(1)
-		w.copyFrom(&r, d.layout.structureEnd)
-	} else {
-		w.f(5, 1<<3)
+		has = readFlags(&r)
 	}
-	w.f(len(d.Structure.Targets), active)
-	r.at = d.layout.restFrom
-	if len(extension) > mandatory {
-		w.copyFrom(&r, d.layout.end)
+	for _, f := range []bool{has.structure, true, has.indications, has.diffs, has.chains} {
+		w.flag(f)
 	}
+	if has.structure {
+		from := r.at
+		if !r.repeats(s.bits) {
+			return 0
+		}
+		w.copyFrom(&bitReader{bytes: extension, at: from}, r.at)
+	}
+	if has.active {
+		r.f(len(s.Targets))
+	}
+	w.f(len(s.Targets), active)
+	w.copyFrom(&r, 8*len(extension))
 	size := w.pad()
-	if w.short {
+	if w.short || r.short {
 		return 0
 	}
 	Shift(dst[:size], offset)
 	return size
 }
-
-// Grown is how many bytes a mask of active decode targets adds to a descriptor at most:
-// flags and [MaxTargets] bits.
-const Grown = 5

@@ -9,7 +9,6 @@ type Selector struct {
 	current, before uint8
 	since           uint32
 	picture         uint32 // of the newest frame that started
-	ended           bool   // the picture's last frame was sent
 	blocked         bool
 	// held says that a sequence began without what is wanted, which was waited for in
 	// the picture heldAt.
@@ -77,9 +76,7 @@ func (s *Selector) Take(f *Frame, targets *Targets, want Layer, late bool) (forw
 		s.frames.add(f.Number)
 	}
 	waits := s.held && s.heldAt == f.Picture
-	last = f.End && f.Spatial >= targets.layers[target-1].Spatial && !waits
-	s.ended = s.ended || last && f.Picture == s.picture
-	return true, last
+	return true, f.End && f.Spatial >= targets.layers[target-1].Spatial && !waits
 }
 
 // begin takes the targets of a sequence that starts. If they are those of the one before,
@@ -98,7 +95,7 @@ func (s *Selector) choose(f *Frame, want Layer) {
 		s.aim = s.targets.aimAt(want, f.Active)
 	}
 	if fresh := f.Picture != s.picture || s.current == 0; fresh {
-		s.picture, s.ended = f.Picture, false
+		s.picture = f.Picture
 		s.stepDown(f)
 	}
 	if s.aim.goal != none && !s.hold(f) {
@@ -148,8 +145,9 @@ func (s *Selector) stepDown(f *Frame) {
 func (s *Selector) wanted(target uint8) bool { return target != 0 && s.aim.mask>>(target-1)&1 == 1 }
 
 // switchOver takes the best wanted target that the frame is a switch point to, if it is
-// better than the present one or that is not wanted. A picture that has ended does not
-// grow.
+// better than the present one or that is not wanted. An encoder that adds a spatial layer
+// makes such a frame after those of the layers below: their picture then ends twice, which
+// is better than not at all.
 func (s *Selector) switchOver(f *Frame) {
 	to := s.targets.best(f.Switch & f.Present & s.aim.mask)
 	if to == none || to+1 == int(s.current) || !s.decodable(f) {
@@ -158,9 +156,7 @@ func (s *Selector) switchOver(f *Frame) {
 	if s.wanted(s.current) && !s.targets.layers[to].above(s.targets.layers[s.current-1]) {
 		return
 	}
-	if !s.ended {
-		s.move(f, to)
-	}
+	s.move(f, to)
 }
 
 // decodable says whether all that the frame refers to was sent.

@@ -39,6 +39,16 @@ type Packet struct {
 	KeyFrame bool
 	// InOrder says that the packet came after none with a higher number.
 	InOrder bool
+	// Codec is what the payload type means, in the owner's numbers.
+	Codec uint8
+	// Layered says that Frame is known, or would be, had its structure come.
+	Layered bool
+	Frame   Frame
+	// Structure is what Frame's masks refer to, of a type of the owner's; nil if it is
+	// not known.
+	Structure any
+	// Descriptor is the Dependency Descriptor's part of Buffer; nil if there is none.
+	Descriptor []byte
 	// Payload is the part of Buffer that is forwarded.
 	Payload []byte
 	// Buffer holds the packet as it was received.
@@ -69,4 +79,18 @@ func (p *Packet) tryRetain() bool {
 			return true
 		}
 	}
+}
+
+// Frame is what is known of the frame that a packet is part of. It has the fields of
+// layer.Frame, to which it converts.
+type Frame struct {
+	Picture                 uint32
+	Number                  uint16
+	Numbered                bool
+	Start, End              bool
+	Begin                   bool
+	Spatial, Temporal       uint8
+	Present, Switch, Active uint32
+	Diffs                   [8]uint16
+	DiffCount               uint8
 }

@@ -1,0 +1,116 @@
+package sfu
+
+import (
+	"slices"
+
+	"github.com/pion/rtcp"
+)
+
+// present is the source of the slot with the timestamp offset in use. It is false
+// before its first packet.
+func (d *downTrack) present() (f *feed, offset uint32, ok bool) {
+	f = d.feed.Load()
+	if f == nil || !d.sent.Load() {
+		return nil, 0, false
+	}
+	_, mark, ok := d.numbers.Lookup(uint16(d.numbers.High()))
+	return f, tag(mark).stamps(), ok && tag(mark).generation() == f.generation
+}
+
+// senderReport says which RTP timestamp the slot's stream has now, at the NTP time
+// ntp: the receiver can tell what belongs together (RFC 3550, Section 6.4.1).
+func (d *downTrack) senderReport(now int64, ntp uint64) (rtcp.SenderReport, bool) {
+	f, offset, ok := d.present()
+	if !ok {
+		return rtcp.SenderReport{}, false
+	}
+	a := f.up.clock.anchor.Load()
+	return rtcp.SenderReport{
+		SSRC: d.ssrc, NTPTime: ntp, RTPTime: a.stampAt(now, f.up.clock.rate) + offset,
+		PacketCount: d.packets.Load(), OctetCount: d.octets.Load(),
+	}, true
+}
+
+// feedback takes what the receiver reports. A compound packet comes to every slot
+// that any of its parts names.
+func (d *downTrack) feedback(packets []rtcp.Packet, now int64) {
+	f := d.feed.Load()
+	for _, packet := range packets {
+		switch packet := packet.(type) {
+		case *rtcp.ReceiverReport:
+			if slices.ContainsFunc(packet.Reports, func(r rtcp.ReceptionReport) bool { return r.SSRC == d.ssrc }) {
+				d.heard.Store(true)
+			}
+		case *rtcp.TransportLayerNack:
+			if f != nil && packet.MediaSSRC == d.ssrc {
+				d.resendAll(f, packet.Nacks, now)
+			}
+		case *rtcp.PictureLossIndication:
+			if f != nil && packet.MediaSSRC == d.ssrc {
+				d.refresh(f, now)
+			}
+		case *rtcp.FullIntraRequest:
+			if f != nil && slices.ContainsFunc(packet.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == d.ssrc }) {
+				d.refresh(f, now)
+			}
+		}
+	}
+}
+
+// refresh passes on a request for a key frame.
+func (d *downTrack) refresh(f *feed, now int64) {
+	f.up.counters.plisIn.Add(1)
+	if !d.refreshes.take(now) {
+		f.up.counters.drop(dropPLIRate)
+		return
+	}
+	f.up.requestKeyFrame(now)
+}
+
+func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
+	defer f.up.flush()
+	for _, pair := range nacks {
+		pair.Range(func(seq uint16) bool {
+			f.up.counters.nacks.Add(1)
+			if !d.resends.take(now) {
+				f.up.counters.drop(dropNACKRate)
+				return true
+			}
+			if !d.resend(f, seq) {
+				f.up.counters.drop(dropNACKGone)
+			}
+			return true
+		})
+	}
+}
+
+// resend sends a packet again on the retransmission stream (RFC 4588, Section 4).
+// Never on the media stream: a sequence number under a changed header would repeat
+// a nonce.
+func (d *downTrack) resend(f *feed, seq uint16) bool {
+	in, mark, ok := d.numbers.Lookup(seq)
+	if !ok || tag(mark).generation() != f.generation || f.up.cache == nil || d.rtxSSRC == 0 {
+		return false
+	}
+	p, ok := f.up.cache.Get(in)
+	if !ok {
+		return false
+	}
+	defer p.Release()
+	types := d.types[p.Codec]
+	if types.rtx == 0 {
+		return false
+	}
+	d.again = outgoing{
+		packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
+		marker: p.Marker || d.layers.ends(p), payloadType: types.rtx,
+	}
+	if d.ddExtension != 0 {
+		d.again.descriptor = d.layers.again.shift(p.Descriptor, tag(mark).frames())
+	}
+	if !d.writer.writeRTX(&d.again, seq) {
+		return false
+	}
+	f.up.counters.retransmitted.Add(1)
+	return true
+}

@@ -1,0 +1,66 @@
+package sfu
+
+import "github.com/conclave-sfu/conclave/sfu/packetcache"
+
+// send sends p, if it is of a layer that the receiver gets.
+func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
+	up := d.feed.Load().up
+	types := d.types[p.Codec]
+	if types.media == 0 {
+		up.counters.drop(dropCodec)
+		d.leaveOut(p)
+		return false
+	}
+	last := false
+	if p.Layered {
+		forward := false
+		if forward, last = d.layers.take(p); !forward {
+			up.counters.drop(dropLayer)
+			d.leaveOut(p)
+			return false
+		}
+	}
+	number, ok := d.numbers.Forward(p.Number)
+	if !ok {
+		return false
+	}
+	o := &d.out
+	*o = outgoing{
+		packet: p, payload: p.Payload, seq: uint16(number), stamp: p.Timestamp + d.offset,
+		marker: p.Marker || last, payloadType: types.media,
+	}
+	if d.ddExtension != 0 && p.Descriptor != nil {
+		o.descriptor = d.layers.descriptor(p, d.frames, last)
+	}
+	if p.InOrder {
+		d.lastIn, d.lastOut, d.lastAt = p.Timestamp, o.stamp, now
+		if p.Frame.Numbered {
+			d.lastFrame = p.Frame.Number + d.frames
+		}
+	}
+	sent := d.writer.writeMedia(o)
+	o.packet, o.payload, o.descriptor = nil, nil, nil
+	if !sent {
+		up.counters.drop(dropSendError)
+		return false
+	}
+	d.packets.Add(1)
+	d.octets.Add(uint32(len(p.Payload)))
+	return true
+}
+
+// leaveOut closes the gap that p would leave. Where a later packet has gone out, an empty
+// one takes its place: a receiver waits for what seems to be lost.
+func (d *downTrack) leaveOut(p *packetcache.Packet) {
+	if d.numbers.Skip(p.Number) {
+		return
+	}
+	number, ok := d.numbers.Forward(p.Number)
+	if !ok {
+		return
+	}
+	d.out = outgoing{seq: uint16(number), stamp: p.Timestamp + d.offset, payloadType: d.types[p.Codec].media}
+	if d.out.payloadType != 0 {
+		d.writer.writeMedia(&d.out)
+	}
+}
