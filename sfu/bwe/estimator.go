@@ -17,6 +17,9 @@ const (
 	// decrease is what of the measured bandwidth is used after the path was full, so that
 	// its queue drains (draft-ietf-rmcat-gcc-02, Section 5.5).
 	decrease = 0.85
+	// cutAgain is the share of the estimate that a second cut for the same queue must go
+	// below.
+	cutAgain = 0.7
 	// increase a second, far from where the path was full before.
 	increase = 1.08
 	// packetBits is how much more is tried in a response time near it.
@@ -29,6 +32,8 @@ const (
 	// deep is when the target goes below the estimate, so that it drains.
 	calm = 20.0
 	deep = 60.0
+	// deepSpan is how long it must have stood: that of a key frame drains by itself.
+	deepSpan = 400 * time.Millisecond
 	// full is when loss, too, says that the queue overflows.
 	full = 100.0
 	// silence is how long feedback on what was sent may be missing, beside four round
@@ -37,7 +42,7 @@ const (
 	silenceCut = 0.7
 	// undoSpan is how long a cut for loss may be taken back when the loss turns out to be
 	// there at any rate.
-	undoSpan = 20 * time.Second
+	undoSpan = 8 * time.Second
 )
 
 // Estimator follows the path to one receiver. It is not safe for concurrent use.
@@ -60,6 +65,7 @@ type Estimator struct {
 	heard    int64  // when feedback came last
 	answered uint64 // highest packet reported
 	newest   int64  // when the newest packet of this report was sent
+	deepAt   int64  // since when the queue is deep; 0 if it is not
 	raised   int64  // when the estimate was raised last
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
@@ -99,6 +105,11 @@ func (e *Estimator) OnReport(now int64, r *Report) {
 		e.raised = now
 	}
 	e.heard = now
+	if e.queue.standing()-e.queue.noise <= deep {
+		e.deepAt = 0
+	} else if e.deepAt == 0 {
+		e.deepAt = now
+	}
 	e.adjust(now)
 	if e.prober.complete(now, e.rtt) {
 		e.concludeProbe(now)
@@ -135,13 +146,9 @@ func (e *Estimator) measureRTT(now int64) {
 func (e *Estimator) adjust(now int64) {
 	switch {
 	case e.usage == overusing && e.queue.standing() > calm+e.queue.noise:
-		if e.newest > e.cutAt { // what was sent since the last cut is too much still
-			e.cut(now)
-		}
+		e.cut(now)
 	case e.usage != underusing && e.queue.standing() > full+e.queue.noise && e.loss.excess() > lossTolerated/2:
-		if e.newest > e.cutAt { // the queue does not grow any more: it overflows
-			e.cutTo(now, e.through())
-		}
+		e.cutTo(now, e.through()) // the queue does not grow any more: it overflows
 	case e.usage == normal && e.queue.standing() <= deep:
 		e.grow(now)
 	default:
@@ -163,12 +170,18 @@ func (e *Estimator) cut(now int64) {
 	}
 }
 
+// cutTo comes down to a share of rate, unless that was done already and what has been sent
+// since was not reported yet: then only if it was not nearly enough.
 func (e *Estimator) cutTo(now int64, rate float64) {
 	e.raised = now
-	e.ceiling.add(rate)
-	if decrease*rate >= e.estimate {
+	most := e.estimate
+	if e.newest <= e.cutAt {
+		most *= cutAgain
+	}
+	if decrease*rate >= most {
 		return
 	}
+	e.ceiling.add(rate)
 	e.set(decrease * rate)
 	e.cutAt, e.undo = now, 0
 	e.counts.DelayCuts++
@@ -197,16 +210,16 @@ func (e *Estimator) grow(now int64) {
 // judgeLoss comes down if more is lost than is lost at any rate, and back if the loss
 // proves to be there at any rate.
 func (e *Estimator) judgeLoss(now int64) {
-	bandwidth, proven := e.loss.judge()
+	bandwidth := e.loss.judge()
 	switch {
 	case bandwidth < e.estimate:
-		if e.undo == 0 {
+		if e.undo == 0 || now-e.undoAt > int64(undoSpan) {
 			e.undo, e.undoAt = e.estimate, now
 		}
 		e.set(0.95 * bandwidth)
 		e.counts.LossCuts++
 		e.plan.fell(now)
-	case proven && e.undo > 0 && e.loss.inherent >= lossIgnored && now-e.undoAt < int64(undoSpan):
+	case math.IsInf(bandwidth, 1) && e.undo > 0 && e.loss.proven > 0 && now-e.undoAt < int64(undoSpan):
 		e.set(max(e.estimate, e.undo))
 		e.undo = 0
 	}
@@ -275,7 +288,7 @@ func (e *Estimator) Probe(now int64) (p Probe, bytes int, ok bool) {
 // Target is how much may be sent in bits a second, whole SRTP packets counted. It is below
 // the estimate while a queue stands that has to drain.
 func (e *Estimator) Target() int64 {
-	if d := e.queue.standing() - e.queue.noise; d > deep && e.heard != 0 {
+	if d := e.queue.standing() - e.queue.noise; d > deep && e.deepAt != 0 && e.heard-e.deepAt > int64(deepSpan) {
 		return int64(max(e.estimate*max(0.5, 1-(d-deep)/300), float64(e.config.Min)))
 	}
 	return int64(e.estimate)

@@ -28,8 +28,18 @@ const (
 	lossDoubt = 50.0
 	// lossMargin is by how much, in nats, a full path must explain better what was seen.
 	lossMargin = 3.0
+	// lossProof is by how much inherent loss alone must explain it better to be proven.
+	lossProof = 1.0
+	// lossTrial is how many windows less is sent to see whether less is lost, the first
+	// lossTrialStart of which do not count: they were sent before.
+	lossTrial      = 9
+	lossTrialStart = 1
 	// lossAging weighs a window against the next one.
 	lossAging = 0.93
+	// lossGrowth is how much above what was proven is believed as well.
+	lossGrowth = 1.3
+	// lossStep is from one bandwidth that is thought of to the next.
+	lossStep = 0.9
 	// lossMost is the highest inherent share that is thought of.
 	lossMost = 0.45
 )
@@ -37,13 +47,8 @@ const (
 // observation is a stretch of time.
 type observation struct {
 	packets, lost, bytes int
-	first, last          int64 // sent
-}
-
-func (o *observation) span() time.Duration { return time.Duration(o.last - o.first) }
-
-func (o *observation) rate() float64 {
-	return float64(o.bytes) * 8 / max(o.span(), time.Millisecond).Seconds()
+	first                int64   // sent
+	rate                 float64 // bits a second, once it is complete
 }
 
 // lossModel holds the latest observations. The zero value is ready.
@@ -51,7 +56,12 @@ type lossModel struct {
 	open     observation
 	windows  [lossWindows]observation
 	count    int
-	inherent float64 // share that was proven to be lost at any rate
+	inherent float64 // share that is held to be lost at any rate
+	proven   float64 // the same, where different rates have shown it
+	// trial is the number of the window with which less began to be sent because of a
+	// doubt, 0 for none; before is what was lost till then.
+	trial  int
+	before float64
 }
 
 // add takes one packet. It is true when a window is complete: time to judge.
@@ -63,7 +73,7 @@ func (m *lossModel) add(a Acked) bool {
 	}
 	complete := o.packets >= lossWindowMin && a.At-o.first >= int64(lossWindowSpan)
 	if complete {
-		o.last = a.At
+		o.rate = float64(o.bytes) * 8 / time.Duration(a.At-o.first).Seconds()
 		m.windows[m.count%lossWindows] = *o
 		m.count++
 		*o = observation{}
@@ -73,7 +83,6 @@ func (m *lossModel) add(a Acked) bool {
 	}
 	o.packets++
 	o.bytes += a.Size
-	o.last = max(o.last, a.At)
 	if !a.Received {
 		o.lost++
 	}
@@ -111,70 +120,127 @@ type explanation struct {
 	spread    float64 // how far what was seen is from it, 1 being what chance makes
 }
 
-// judge says what bandwidth the losses speak of, infinite if of none, and whether loss is
-// proven to be inherent.
-func (m *lossModel) judge() (bandwidth float64, proven bool) {
+// judge says what bandwidth the losses speak of, infinite if of none.
+func (m *lossModel) judge() (bandwidth float64) {
 	average := m.average()
+	m.proven = min(m.proven, lossGrowth*average)
 	if average < lossIgnored {
 		m.inherent = min(m.inherent, average)
-		return math.Inf(1), true
+		return math.Inf(1)
 	}
-	free := explanation{bandwidth: math.Inf(1), inherent: min(average, lossMost)}
-	free.score, free.spread = m.likelihood(free.bandwidth, free.inherent)
+	believed := max(lossTolerated, lossGrowth*m.proven)
+	free := m.explain(math.Inf(1), lossMost)
+	bound := m.bound(average, believed)
+	m.decide(believed)
+	// Bursts of loss make chance wilder than independent losses: all scores count less.
+	margin := (bound.score - free.score) / max(1, min(free.spread, bound.spread))
+	doubt := lossDoubt * max(0, free.inherent-max(believed, lossGrowth*m.proven))
+	if margin > lossMargin || m.trial == 0 && margin+doubt > lossMargin {
+		m.begin(average)
+		return bound.bandwidth
+	}
+	if m.trial != 0 {
+		return bound.bandwidth
+	}
+	m.inherent = free.inherent
+	if margin < -lossProof {
+		m.proven = max(m.proven, free.inherent)
+	}
+	return math.Inf(1)
+}
+
+// begin begins a trial: less is sent now.
+func (m *lossModel) begin(average float64) {
+	if m.trial == 0 {
+		m.trial, m.before = m.count, average
+	}
+}
+
+// decide ends a trial: if about as much is lost as before, though less is sent, that much
+// is lost at any rate.
+func (m *lossModel) decide(believed float64) {
+	if m.trial == 0 || m.count-m.trial < lossTrial {
+		return
+	}
+	packets, lost := 0, 0
+	for i := m.trial + lossTrialStart; i < m.count; i++ {
+		packets += m.windows[i%lossWindows].packets
+		lost += m.windows[i%lossWindows].lost
+	}
+	if after := float64(lost) / float64(packets); after > (m.before+min(believed, m.before/2))/2 {
+		m.proven = max(m.proven, min(m.before, after))
+	}
+	m.trial = 0
+}
+
+// bound is the best explanation by a path that is full, and an inherent share that may be
+// believed.
+func (m *lossModel) bound(average, believed float64) explanation {
 	bound := explanation{score: math.Inf(-1)}
 	low, high := m.rates()
-	for b := 0.95 * high; b > low*(1-average)*0.8; b *= 0.93 {
-		if e := m.best(b); e.score-m.doubt(e) > bound.score-m.doubt(bound) {
+	for b := 0.95 * high; b > low*(1-average)*0.8; b *= lossStep {
+		if e := m.explain(b, believed); e.score > bound.score {
 			bound = e
 		}
 	}
-	// Bursts of loss make chance wilder than independent losses: all scores count less.
-	scale := max(1, min(free.spread, bound.spread))
-	if (bound.score-free.score)/scale+m.doubt(free)-m.doubt(bound) > lossMargin {
-		return bound.bandwidth, false
-	}
-	m.inherent = free.inherent
-	return math.Inf(1), true
-}
-
-// doubt is what speaks against so much inherent loss, in nats.
-func (m *lossModel) doubt(e explanation) float64 {
-	return lossDoubt * max(0, e.inherent-max(lossTolerated, 1.3*m.inherent))
+	return bound
 }
 
 // rates are the lowest and the highest at which something was seen.
 func (m *lossModel) rates() (low, high float64) {
 	low = math.Inf(1)
 	for i := range min(m.count, lossWindows) {
-		r := m.windows[i].rate()
+		r := m.windows[i].rate
 		low, high = min(low, r), max(high, r)
 	}
 	return low, high
 }
 
-// best is the inherent share that goes best with a bandwidth.
-func (m *lossModel) best(bandwidth float64) explanation {
-	best := explanation{bandwidth: bandwidth, score: math.Inf(-1)}
-	likeliest := math.Inf(-1)
-	for p0 := 0.005; p0 < lossMost; p0 *= 1.25 {
-		if score, spread := m.likelihood(bandwidth, p0); score-m.doubt(explanation{inherent: p0}) > likeliest {
-			best.inherent, best.score, best.spread = p0, score, spread
-			likeliest = score - m.doubt(best)
+// explain finds the inherent share, up to most, that goes best with a bandwidth. The
+// likelihood is concave in it, so its slope shows the way.
+func (m *lossModel) explain(bandwidth, most float64) explanation {
+	low, high := 0.001, most
+	for range 6 {
+		if middle := (low + high) / 2; m.slope(bandwidth, middle) > 0 {
+			low = middle
+		} else {
+			high = middle
 		}
 	}
-	return best
+	e := explanation{bandwidth: bandwidth, inherent: (low + high) / 2}
+	e.score, e.spread = m.likelihood(bandwidth, e.inherent)
+	return e
 }
 
-func (m *lossModel) likelihood(bandwidth, p0 float64) (score, spread float64) {
-	n := min(m.count, lossWindows)
+// chance is the probability of a loss in a window.
+func (o *observation) chance(bandwidth, p0 float64) float64 {
+	return min(p0+(1-p0)*max(0, 1-bandwidth/o.rate), 0.99)
+}
+
+// slope is the derivative of the likelihood's logarithm by the inherent share.
+func (m *lossModel) slope(bandwidth, p0 float64) (slope float64) {
 	weight := 1.0
-	for i := m.count - 1; i >= m.count-n; i-- {
+	for i := m.count - 1; i >= max(0, m.count-lossWindows); i-- {
 		o := &m.windows[i%lossWindows]
-		p := min(p0+(1-p0)*max(0, 1-bandwidth/o.rate()), 0.99)
+		p := o.chance(bandwidth, p0)
+		lost, came := float64(o.lost), float64(o.packets-o.lost)
+		slope += weight * (1 - p) / (1 - p0) * (lost/p - came/(1-p))
+		weight *= lossAging
+	}
+	return slope
+}
+
+// likelihood gives its logarithm, and how far what was seen is from what was to be
+// expected.
+func (m *lossModel) likelihood(bandwidth, p0 float64) (score, spread float64) {
+	weight := 1.0
+	for i := m.count - 1; i >= max(0, m.count-lossWindows); i-- {
+		o := &m.windows[i%lossWindows]
+		p := o.chance(bandwidth, p0)
 		packets, lost := float64(o.packets), float64(o.lost)
-		score += weight * (lost*math.Log(p) + (packets-lost)*math.Log(1-p))
+		score += weight * (lost*math.Log(p) + (packets-lost)*math.Log1p(-p))
 		spread += (lost - packets*p) * (lost - packets*p) / (packets * p * (1 - p))
 		weight *= lossAging
 	}
-	return score, spread / float64(max(1, n-1))
+	return score, spread / float64(max(1, min(m.count, lossWindows)-1))
 }

@@ -5,6 +5,8 @@ import "time"
 const (
 	// probeSpan is how long a probe lasts: five groups at least.
 	probeSpan = 30 * time.Millisecond
+	// probeLead is what the first run is for: about as much as those that follow.
+	probeLead = 8 * time.Millisecond
 	// probePackets are sent at least, of probeSizes bytes.
 	probePackets = 6
 	probeMinSize = 200
@@ -54,13 +56,13 @@ func (p *prober) start(now int64, rate float64, span time.Duration, log *SentLog
 func (p *prober) due(now int64, log *SentLog) int {
 	sent, packets := p.sent(now, log)
 	elapsed := now - p.started
-	goal := int(float64(p.probe.Rate)*time.Duration(elapsed).Seconds()/8) + p.probe.Size
+	goal := int(float64(p.probe.Rate) * time.Duration(elapsed+int64(probeLead)).Seconds() / 8)
 	if elapsed >= int64(p.span) && packets >= probePackets && sent >= int(float64(p.probe.Rate)*p.span.Seconds()/8) || elapsed > int64(5*p.span) {
 		p.sending, p.end = false, log.Count()
 		log.SetCluster(0)
 		return 0
 	}
-	return max(0, goal-sent)
+	return max(0, max(goal, p.probe.Size)-sent)
 }
 
 // sent counts what has gone out since the probe began.
@@ -111,7 +113,9 @@ type outcome struct {
 	ok   bool
 }
 
-// conclude ends the probe.
+// conclude ends the probe. What follows the first run was sent so that it makes up for the
+// time since: so both rates are of all that follows it. usual is the share of packets that
+// is lost in any case.
 func (p *prober) conclude(usual float64) (o outcome) {
 	p.waiting = false
 	total := p.came + p.lost
@@ -129,7 +133,7 @@ func (p *prober) conclude(usual float64) (o outcome) {
 		return outcome{sent: float64(p.probe.Rate)}
 	}
 	o.ok = true
-	o.sent = float64(size-last.size) * 8 / time.Duration(sent).Seconds()
+	o.sent = float64(size-first.size) * 8 / time.Duration(sent).Seconds()
 	o.proven = float64(size-first.size) * 8 / time.Duration(came).Seconds()
 	excess := float64(p.lost)/float64(total) - usual
 	if excess > 0.25 && p.lost > 2 {

@@ -79,7 +79,7 @@ func (q *queue) standing() float64 {
 	for _, b := range q.base {
 		base = min(base, b)
 	}
-	return min(q.at(q.count-1).middle, q.at(max(0, q.count-2)).middle) - base
+	return max(0, min(q.at(q.count-1).middle, q.at(max(0, q.count-2)).middle)-base)
 }
 
 // rate is what the bottleneck lets through, in bits a second, measured while its queue was

@@ -3,7 +3,6 @@ package bwe
 import (
 	"container/heap"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -121,16 +120,15 @@ type flow struct {
 	lie                          func(r *receiver)
 
 	// What is measured.
-	delivered, sentBytes, audioLate int
-	maxQueue                        time.Duration
-	series                          []sample
-	every                           time.Duration
+	delivered, sentBytes int
+	series               []sample
+	every                time.Duration
 }
 
 type sample struct {
-	at                              time.Duration
-	target, estimate, capacity, use float64
-	queue                           time.Duration
+	at          time.Duration
+	target, use float64 // bits a second
+	queue       time.Duration
 }
 
 func (n *network) add(name string, start float64, s source) *flow {
@@ -237,7 +235,7 @@ func (f *flow) tick(now int64) {
 	use := float64(f.delivered) * 8 / f.every.Seconds()
 	f.delivered = 0
 	f.series = append(f.series, sample{
-		at: time.Duration(now - int64(time.Hour)), target: float64(f.est.Target()), estimate: float64(f.est.Estimate()),
+		at: time.Duration(now - int64(time.Hour)), target: float64(f.est.Target()),
 		use: use, queue: f.net.link.Backlog(now),
 	})
 }
@@ -245,7 +243,6 @@ func (f *flow) tick(now int64) {
 func (f *flow) send(now int64, size int) {
 	seq := f.log.Add(now, size)
 	at, copies := f.net.link.Send(now, size)
-	f.maxQueue = max(f.maxQueue, f.net.link.Backlog(now))
 	f.sentBytes += size
 	for _, arrival := range at[:copies] {
 		f.net.at(arrival, func(now int64) {
@@ -387,15 +384,4 @@ func (f *flow) reached(from time.Duration, ok func(s sample) bool) time.Duration
 		}
 	}
 	return -1
-}
-
-// print is for looking at a flow.
-func (f *flow) print(every int) string {
-	text := ""
-	for i, s := range f.series {
-		if i%every == 0 {
-			text += fmt.Sprintf("%6.1f target %5.0f est %5.0f use %5.0f queue %4.0f\n", s.at.Seconds(), s.target/1e3, s.estimate/1e3, s.use/1e3, queueOf(s))
-		}
-	}
-	return text + fmt.Sprintf("%+v\n", f.est.State())
 }

@@ -13,14 +13,16 @@ func TestNoLimit(t *testing.T) {
 	var b Bucket
 	b.Charge(0, 1<<20)
 	for range 1000 {
-		if !b.Take(0, 1500) || b.Short(0) {
+		if b.Short(0) || !b.Take(0, 1500) {
 			t.Fatal("a bucket without a rate is short")
 		}
 	}
 	b.SetRate(1)
 	b.SetRate(0)
-	if !b.Take(0, 1<<20) || !b.Take(0, 1<<20) {
-		t.Error("the limit was not lifted")
+	for range 2 {
+		if !b.Take(0, 1<<20) {
+			t.Error("the limit was not lifted")
+		}
 	}
 }
 

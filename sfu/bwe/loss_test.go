@@ -1,0 +1,102 @@
+package bwe
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// lossy plays packets of 1,000 bytes: at second i the sender sends at rate(i), and a
+// packet is lost with probability lose(rate).
+// lossy gives what is thought at the end, and the lowest bandwidth that was thought of.
+func lossy(seed uint64, seconds int, rate func(i int) float64, lose func(rate float64) float64) (m *lossModel, bandwidth, lowest float64) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	m, bandwidth, lowest = &lossModel{}, math.Inf(1), math.Inf(1)
+	now, n := int64(0), uint64(0)
+	for now < int64(seconds)*int64(time.Second) {
+		r := rate(int(now / int64(time.Second)))
+		a := Acked{Sent: Sent{Number: n, At: now, Size: 1000}, Received: random.Float64() >= lose(r)}
+		if m.add(a) {
+			bandwidth = m.judge()
+			lowest = min(lowest, bandwidth)
+		}
+		n++
+		now += int64(8000 / r * 1e9)
+	}
+	return m, bandwidth, lowest
+}
+
+func TestLossModel(t *testing.T) {
+	steady := func(int) float64 { return 1e6 }
+	wavering := func(i int) float64 { return []float64{0.5e6, 1e6, 0.7e6, 1.4e6}[i%4] }
+	full := func(b, p0 float64) func(float64) float64 {
+		return func(rate float64) float64 { return p0 + (1-p0)*max(0, 1-b/rate) }
+	}
+	inf := math.Inf(1)
+	for _, tt := range []struct {
+		name       string
+		rate       func(int) float64
+		lose       func(float64) float64
+		low, top   float64 // of the bandwidth
+		experiment bool    // it is thought of once
+	}{
+		{"none", steady, full(inf, 0), inf, inf, false},
+		{"1 % at random", steady, full(inf, 0.01), inf, inf, false},
+		{"5 % at random", steady, full(inf, 0.05), inf, inf, false},
+		{"10 % at random, many rates", wavering, full(inf, 0.1), inf, inf, false},
+		{"20 % at random, many rates", wavering, full(inf, 0.2), inf, inf, false},
+		{"30 % at random, many rates", wavering, full(inf, 0.3), inf, inf, false},
+		{"25 % where nothing tells: an experiment", steady, full(inf, 0.25), 0.6e6, 0.97e6, true},
+		{"full at 800 kbit/s", wavering, full(0.8e6, 0), 0.65e6, 0.95e6, false},
+		{"full at 800 kbit/s, 5 % at random", wavering, full(0.8e6, 0.05), 0.65e6, 0.95e6, false},
+		{"full at 500 kbit/s, steady", steady, full(0.5e6, 0), 0.4e6, 0.6e6, true},
+	} {
+		for seed := range uint64(5) {
+			_, bandwidth, lowest := lossy(seed, 12, tt.rate, tt.lose)
+			if tt.experiment {
+				bandwidth = lowest
+			}
+			if bandwidth < tt.low || bandwidth > tt.top {
+				t.Errorf("%s, seed %d: bandwidth %.0f, want %.0f to %.0f", tt.name, seed, bandwidth, tt.low, tt.top)
+			}
+		}
+	}
+}
+
+// TestLossProven: what was proven to be lost at any rate is remembered, and forgotten when
+// it ends.
+func TestLossProven(t *testing.T) {
+	rate := func(i int) float64 { return []float64{0.5e6, 1e6}[i/2%2] }
+	m, _, _ := lossy(1, 12, rate, func(float64) float64 { return 0.2 })
+	if math.Abs(m.proven-0.2) > 0.06 || math.Abs(m.inherent-0.2) > 0.04 {
+		t.Errorf("proven %.2f, inherent %.2f, want 0.2", m.proven, m.inherent)
+	}
+	for i := range 2000 {
+		if m.add(Acked{Sent: Sent{At: int64(time.Minute) + int64(i)*8e6, Size: 1000}, Received: true}) {
+			m.judge()
+		}
+	}
+	if m.inherent > 0.01 || m.proven > 0.02 || m.average() > 0.01 {
+		t.Errorf("%.3f inherent, %.3f on average after the loss has ended", m.inherent, m.average())
+	}
+}
+
+// TestRecovered: what came after all is not lost.
+func TestRecovered(t *testing.T) {
+	var m lossModel
+	for i := range 100 {
+		m.add(Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}})
+		m.add(Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}, Received: true, Recovered: true})
+	}
+	if m.count == 0 || m.average() > 0.03 {
+		t.Errorf("%d windows, average %.2f", m.count, m.average())
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	m, _, _ := lossy(1, 12, func(i int) float64 { return float64(5+i%5) * 2e5 }, func(float64) float64 { return 0.1 })
+	for b.Loop() {
+		m.judge()
+	}
+}
