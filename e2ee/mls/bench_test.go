@@ -124,7 +124,9 @@ func BenchmarkProcessAdd(b *testing.B) {
 // be: the same number of bytes a second at every size, once it is past the bounds of the
 // lists, means that parsing is linear.
 func BenchmarkParse(b *testing.B) {
-	ciphertext := func(size int) []byte { return hpkeCiphertext{make([]byte, 32), make([]byte, max(48, size-35))}.append(nil) }
+	ciphertext := func(size int) []byte {
+		return hpkeCiphertext{make([]byte, 32), make([]byte, max(48, size-35))}.append(nil)
+	}
 	leaf := func(size int) []byte { // with as many extensions as there may be
 		return slices.Concat(shortLeaf, manyExtensions(maxExtensions, max(size-400, 1)), []byte{0})
 	}

@@ -95,6 +95,37 @@ func TestMemoryBounded(t *testing.T) {
 	}
 }
 
+// Whatever the input's size, reading it takes at most twice that and a constant: lists of
+// the shortest elements there are, which grow most in memory, are the first to end.
+func TestMemoryOfDenseInputs(t *testing.T) {
+	const constant = 3 << 19
+	dense := slices.Concat(shortLeaf, manyExtensions(maxExtensions, 1), []byte{0})
+	update := append([]byte{proposalByValue, 0, byte(proposalUpdate)}, dense...)
+	leaf := append([]byte{1, nodeTypeLeaf}, dense...)
+	list := func(element []byte, n int) []byte { return appendVec(nil, bytes.Repeat(element, n)) }
+	for _, tc := range []struct {
+		name  string
+		input []byte
+		read  func(r *reader)
+	}{
+		{"Updates with the shortest extensions", append(list(update, 60), 0), func(r *reader) { r.commit() }},
+		{"Updates of the shortest leaf", append(list(append(slices.Clone(shortUpdate), 0, 0), 2000), 0), func(r *reader) { r.commit() }},
+		{"Removes", append(list([]byte{proposalByValue, 0, byte(proposalRemove), 0, 0, 0, 0}, 2000), 0), func(r *reader) { r.commit() }},
+		{"path", pathOf(bytes.Repeat(append([]byte{0}, list([]byte{0, 0}, maxLeaves)...), maxDepth)), func(r *reader) { r.commit() }},
+		{"nodes", list(append(leaf, 0), 60), func(r *reader) { r.list(2*maxLeaves, func(r *reader) { r.treeNode(nodeIndex(len(r.b) % 2)) }) }},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := decode("input", tc.input, tc.read)
+		runtime.ReadMemStats(&after)
+		used := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d bytes of memory for %d of input, %v", tc.name, used, len(tc.input), err)
+		if used > 2*uint64(len(tc.input))+constant {
+			t.Errorf("%s: %d bytes of memory for %d of input", tc.name, used, len(tc.input))
+		}
+	}
+}
+
 // Adds are counted before a signature of them is verified: a commit of a member's costs the
 // others no more than the largest group does.
 func TestAddsCountedFirst(t *testing.T) {

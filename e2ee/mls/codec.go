@@ -19,7 +19,8 @@ const maxVarint = 1<<30 - 1
 // error sticks: what is read after it is zero, so that a decoder reads a whole
 // structure and asks for the error once. Slices alias the input; nothing is
 // allocated from a length that the input does not hold, and no list grows longer than its
-// bound: an element takes up to 40 times the memory of its shortest encoding.
+// bound: an element takes up to 40 times the memory of its shortest encoding, so that a
+// decoder takes at most twice its input and 1.5 MB.
 type reader struct {
 	b   []byte
 	err error

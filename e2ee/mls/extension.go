@@ -45,7 +45,12 @@ const maxExtensions = 64
 
 // extensions reads a list of extensions.
 func (r *reader) extensions() []Extension {
-	var out []Extension
+	n := (&reader{b: r.b}).countExtensions()
+	if n == 0 {
+		r.list(0, nil) // empty, or what is wrong with it
+		return nil
+	}
+	out := make([]Extension, 0, n)
 	r.list(maxExtensions, func(r *reader) {
 		e := Extension{Type: r.u16(), Data: r.vec()}
 		if _, twice := findExtension(out, e.Type); twice {
@@ -54,6 +59,18 @@ func (r *reader) extensions() []Extension {
 		out = append(out, e)
 	})
 	return out
+}
+
+// countExtensions counts the list that r is at, up to what may be in it, so that reading it
+// allocates once. What is wrong with it shows when it is read.
+func (r *reader) countExtensions() (n int) {
+	sub := &reader{b: r.vec()}
+	for n < maxExtensions && sub.more() {
+		sub.take(2)
+		sub.vec()
+		n++
+	}
+	return n
 }
 
 func appendExtensions(b []byte, list []Extension) []byte {
