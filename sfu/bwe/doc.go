@@ -6,8 +6,8 @@
 //
 //	every send      ->  SentLog.Add                  number, time, size, probe: no lock
 //	feedback packet ->  Report.Unmarshal             what arrived, and when
-//	                ->  SentLog.Resolve              []Acked
-//	                ->  Estimator.OnFeedback
+//	                ->  Estimator.OnReport
+//	                        ledger                   each packet once, lost or arrived
 //	                        groups -> trendline      is a queue growing?
 //	                        throughput               what came through
 //	                        loss                     is more lost than is always lost?
@@ -18,20 +18,19 @@
 // # How to use it
 //
 //	log := bwe.NewSentLog(bwe.DefaultLogSize)
-//	est := bwe.New(bwe.Config{Start: 600e3, Min: 50e3, Max: 20e6})
+//	est := bwe.New(bwe.Config{Start: 600e3, Min: 50e3, Max: 20e6}, log)
 //
-//	seq := log.Add(now, size)              // any goroutine, for each packet sent
+//	seq := log.Add(now, size)                       // any goroutine, for each packet sent
 //
-//	if err := report.Unmarshal(raw); err == nil {
-//		acks = log.Resolve(now, &report, acks[:0])
-//		est.OnFeedback(now, acks)
+//	if err := report.Unmarshal(raw); err == nil {   // for each feedback packet
+//		est.OnReport(now, &report)
 //	}
-//
-//	est.Want(now, bits)                    // what the allocator could use
-//	if p, ok := est.Tick(now); ok {        // each 50 to 200 ms
-//		prober.Start(now, p, log)          // send p.Bytes at p.Rate
+//	est.Want(now, best, next)                       // what the allocator could use
+//	est.Tick(now)                                   // each 20 to 500 ms
+//	for p, bytes, ok := est.Probe(now); ok; ... {   // each few milliseconds, while ok
+//		send bytes of padding in packets of p.Size
 //	}
-//	pacer.SetRate(est.Target())
+//	bucket.SetRate(est.Target())
 //
 // Time is nanoseconds of a clock of the caller that never goes back. Nothing here reads
 // a clock, blocks, or keeps a slice that it was given. Only [SentLog] is safe for

@@ -5,13 +5,15 @@ package bwe
 type ledger struct {
 	log    *SentLog
 	next   uint64   // after the highest that was reported
-	states []uint64 // number + 1, and verdict in the lowest bits; as many as the log has
+	// states has one for each packet of the log: what tells its number from others with
+	// the same place, and the verdict in the lowest bits.
+	states []uint16
 	clock  int64    // of the receiver, the latest, without wraps
 	began  bool
 }
 
 // verdict is what is known of a packet.
-type verdict uint64
+type verdict uint16
 
 const (
 	unreported verdict = iota
@@ -22,7 +24,7 @@ const (
 const verdictBits = 2
 
 func newLedger(log *SentLog) *ledger {
-	return &ledger{log: log, states: make([]uint64, len(log.entries))}
+	return &ledger{log: log, states: make([]uint16, len(log.entries))}
 }
 
 // Acked is what feedback says of one packet that was sent.
@@ -84,16 +86,16 @@ func (l *ledger) number(seq uint16) (n uint64, ok bool) {
 // settle notes what became of packet n, unless that is known: what is lost may come yet,
 // what has come is not lost any more.
 func (l *ledger) settle(now int64, n uint64, skipped int, after verdict, arrival int64, take func(Acked)) {
-	state := &l.states[n&uint64(len(l.states)-1)]
+	state, mark := &l.states[n&uint64(len(l.states)-1)], uint16(n>>l.log.turn+1)<<verdictBits
 	before := unreported
-	if *state>>verdictBits == n+1 {
+	if *state&^(1<<verdictBits-1) == mark {
 		before = verdict(*state & (1<<verdictBits - 1))
 	}
 	if after <= before {
 		return
 	}
 	if sent, ok := l.log.Get(n, now); ok {
-		*state = (n+1)<<verdictBits | uint64(after)
+		*state = mark | uint16(after)
 		take(Acked{Sent: sent, Received: after == received, Arrival: arrival, Recovered: before == lost, Skipped: skipped})
 	}
 }

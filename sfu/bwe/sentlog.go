@@ -2,9 +2,9 @@ package bwe
 
 import "sync/atomic"
 
-// DefaultLogSize is how many packets a log remembers: those of 1.3 s at 3,000 packets a
-// second, in 32 kB. Feedback that comes later than that proves nothing.
-const DefaultLogSize = 4096
+// DefaultLogSize is how many packets a log remembers, in 16 kB: those of a second at 20
+// Mbit/s. Feedback that comes later than that proves nothing.
+const DefaultLogSize = 2048
 
 // maxLogSize keeps what the log holds well below a wrap of the sequence numbers.
 const maxLogSize = 1 << 14

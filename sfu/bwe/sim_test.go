@@ -105,7 +105,7 @@ type flow struct {
 	log    *SentLog
 	est    *Estimator
 	bucket pace.Bucket
-	queue  pace.Queue[int64]
+	queue  []int // sizes of the packets that wait
 
 	nextFrame, nextAudio, nextTick, nextKey int64
 	rateNow                                 float64 // what the source sends now
@@ -153,9 +153,9 @@ func (f *flow) step(now int64) {
 	for ; f.nextFrame <= now; f.nextFrame += int64(time.Second) / 30 {
 		f.frame(now)
 	}
-	for _, size, ok := f.queue.Front(); ok && f.bucket.Take(now, size); _, size, ok = f.queue.Front() {
-		f.queue.Pop()
-		f.send(now, size)
+	for len(f.queue) > 0 && f.bucket.Take(now, f.queue[0]) {
+		f.send(now, f.queue[0])
+		f.queue = f.queue[1:]
 	}
 	if p, bytes, ok := f.est.Probe(now); ok && now%(5*simStep) == 0 {
 		for ; bytes > 0; bytes -= p.Size {
@@ -180,7 +180,9 @@ func (f *flow) frame(now int64) {
 		f.nextKey, size = now+int64(f.source.keyFrames), size*8
 	}
 	for n := int(size); n > 0; n -= 1150 {
-		f.queue.Push(now, now, min(n, 1150)+50)
+		if len(f.queue) < 256 {
+			f.queue = append(f.queue, min(n, 1150)+50)
+		}
 	}
 }
 

@@ -1,18 +1,13 @@
 // Package pace keeps a burst of video, a key frame above all, from overflowing a thin
 // line. While there is budget a packet goes straight through:
 //
-//	if queue.Len() == 0 && bucket.Take(now, size) {
-//		send(p)
-//	} else if !queue.Push(now, p, size) {
-//		drop to the end of the frame, ask for a key frame
-//	}
-//
-// and a timer of each few milliseconds sends what waits:
-//
-//	for p, size, ok := queue.Front(); ok && bucket.Take(now, size); p, size, ok = queue.Front() {
-//		queue.Pop()
+//	if bucket.Take(now, size) {
 //		send(p)
 //	}
+//
+// and what does not waits, in order, until a timer of some milliseconds, or the next
+// packet, finds budget. Who waits too long, [MaxAge], begins anew with the next key frame.
+// Where packets wait is not of this package: the forwarder has them in its caches.
 //
 // Audio and retransmissions never wait: [Bucket.Charge] lets video pay for them.
 package pace
@@ -28,6 +23,10 @@ const (
 	Factor = 2.5
 	Burst  = 40 * time.Millisecond
 )
+
+// MaxAge is how long a packet may wait, as media time: a picture that is later is of no
+// use.
+const MaxAge = 400 * time.Millisecond
 
 // Bucket is the budget of one connection: a token bucket that is one word, for any number
 // of goroutines. The zero value is without a limit.

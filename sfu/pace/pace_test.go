@@ -1,7 +1,6 @@
 package pace
 
 import (
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -99,64 +98,6 @@ func TestConcurrent(t *testing.T) {
 	}
 	if want := 10_001; sum != want { // 40 ms at 20 Mbit/s are 100,000 bytes
 		t.Errorf("%d packets of 10 bytes in a burst, want %d", sum, want)
-	}
-}
-
-func TestQueueOrderAndBounds(t *testing.T) {
-	var q Queue[int]
-	if _, _, ok := q.Front(); ok || q.Late(1<<60) {
-		t.Error("an empty queue has a packet")
-	}
-	if _, ok := q.Pop(); ok {
-		t.Error("an empty queue gives a packet")
-	}
-	for i := range MaxPackets {
-		if !q.Push(int64(i)*ms, i, 100) {
-			t.Fatalf("packet %d is refused", i)
-		}
-	}
-	if q.Push(0, 0, 100) || q.Len() != MaxPackets || q.Bytes() != 100*MaxPackets {
-		t.Errorf("%d packets, %d bytes in a full queue", q.Len(), q.Bytes())
-	}
-	if q.Late(int64(MaxAge)) || !q.Late(int64(MaxAge)+1) {
-		t.Error("the first packet is late after MaxAge")
-	}
-	for i := range MaxPackets {
-		if v, size, ok := q.Front(); !ok || v != i || size != 100 {
-			t.Fatalf("front %d, %d bytes, want %d", v, size, i)
-		}
-		if v, ok := q.Pop(); !ok || v != i {
-			t.Fatalf("%d came out, want %d", v, i)
-		}
-	}
-	if q.Len() != 0 || q.Bytes() != 0 {
-		t.Errorf("%d packets, %d bytes are left", q.Len(), q.Bytes())
-	}
-}
-
-// TestQueueModel compares with a slice, and looks for memory that only grows.
-func TestQueueModel(t *testing.T) {
-	const seed = 3
-	random := rand.New(rand.NewPCG(seed, seed))
-	var q Queue[int]
-	var model []int
-	for i := range 100_000 {
-		if random.IntN(2) == 0 {
-			if q.Push(0, i, i%7) {
-				model = append(model, i)
-			}
-		} else if v, ok := q.Pop(); ok {
-			if v != model[0] {
-				t.Fatalf("seed %d: %d came out, want %d", seed, v, model[0])
-			}
-			model = model[1:]
-		}
-		if q.Len() != len(model) {
-			t.Fatalf("seed %d: %d wait, want %d", seed, q.Len(), len(model))
-		}
-	}
-	if cap(q.items) > 4*MaxPackets {
-		t.Errorf("room for %d packets", cap(q.items))
 	}
 }
 
