@@ -211,9 +211,16 @@ func TestSecretsErased(t *testing.T) {
 		}
 	}
 	first := []*membership{alice.member, bob.member}
+	staged, err := alice.member.group.Commit(alice.cfg.Rand, alice.member.sender, mls.CommitParams{PSK: mls.PSK{ID: []byte("id"), Secret: []byte("secret")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.staged[Hash{1}] = staged
 	l.join("carol")
 	gone("alice's epoch before", first[0])
 	gone("bob's epoch before", first[1])
+	group, sender := staged.Merge()
+	gone("a commit that lost", &membership{group: group, sender: sender})
 	if !live(alice) || !live(bob) {
 		t.Fatal("the epoch that lives is erased")
 	}

@@ -2,9 +2,8 @@ package interop
 
 import (
 	"bytes"
-	"crypto/hpke"
+	stdlib "crypto/hpke"
 	"crypto/rand"
-	"crypto/sha3"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,21 +11,22 @@ import (
 	"testing"
 
 	"github.com/conclave-sfu/conclave/e2ee/mls"
+	"github.com/conclave-sfu/conclave/e2ee/mls/hpke"
 )
 
-// DeriveKeyPair of suite 0xF00E, by the words of docs/protocol.md, is that behind ts-mls.
-// That the core's is the same, the meetings in this suite show: keys of either side's paths
-// are used by the other.
+// DeriveKeyPair of suite 0xF00E is that behind ts-mls, and not that of crypto/hpke.
 func TestXWingDeriveKeyPair(t *testing.T) {
 	n := startNode(t)
 	for i := range 20 {
 		ikm := make([]byte, 64)
 		rand.Read(ikm) // never fails
-		ours, err := hpke.MLKEM768X25519().NewPrivateKey(sha3.SumSHAKE256(ikm, 32))
+		ours, err := hpke.XWing.DeriveKeyPair(ikm)
 		must(t, "ours", err)
+		other, err := stdlib.MLKEM768X25519().DeriveKeyPair(ikm)
+		must(t, "crypto/hpke's", err)
 		var theirs bytesAsHex
 		must(t, "theirs", n.call("derive", "", map[string]any{"suite": mls.SuiteXWing, "ikm": bytesAsHex(ikm)}, &theirs))
-		if !bytes.Equal(theirs, ours.PublicKey().Bytes()) {
+		if !bytes.Equal(theirs, ours.PublicKey()) || bytes.Equal(theirs, other.PublicKey().Bytes()) {
 			t.Fatalf("key pair %d differs", i)
 		}
 	}
@@ -82,24 +82,44 @@ func TestLostRace(t *testing.T) {
 	})
 }
 
+// public is a member whose commits are PublicMessages.
+type public struct{ *tsmls }
+
+func (p public) commit(kps [][]byte, removes []uint32, aad []byte) (commit, welcome []byte, err error) {
+	commit, welcome, err = p.commitAs(kps, removes, aad, true)
+	if err == nil && binary.BigEndian.Uint16(commit[2:]) != 1 {
+		err = errors.New("not a PublicMessage")
+	}
+	return commit, welcome, err
+}
+
+// Commits that come as PublicMessage lead into the same epochs as ours, which are
+// PrivateMessages.
+func TestPublicMessages(t *testing.T) {
+	for _, p := range peers {
+		if p.name != "ts-mls" {
+			continue // mls-go has no choice
+		}
+		t.Run(p.suite.String(), func(t *testing.T) {
+			t.Parallel()
+			us, them := oursIn(t, p.suite), p.start(t, p.suite)
+			a, b := us("a"), public{them("b").(*tsmls)}
+			m := begin(t, a, p.extensions())
+			m.commit(a, []member{b}, nil)
+			c, d := us("c"), us("d")
+			m.commit(b, []member{c, d}, nil)
+			m.commit(c, nil, nil)
+			m.commit(b, nil, []member{c})
+			m.commit(b, []member{us("e")}, []member{a})
+			m.commit(d, nil, nil)
+			m.commit(b, nil, nil)
+			m.talk()
+		})
+	}
+}
+
 // What the RFC allows and our profile does not is refused as such, and harms nothing.
 func TestOutsideProfile(t *testing.T) {
-	t.Run("commit as PublicMessage", func(t *testing.T) {
-		us, them := oursIn(t, mls.Suite3), startTSMLS(t, mls.Suite3)
-		m := begin(t, us("a"), nil)
-		b := them("b").(*tsmls)
-		m.commit(m.members[0], []member{b}, nil)
-		public, _, err := b.commitAs(nil, nil, nil, true)
-		must(t, "commit", err)
-		if got := binary.BigEndian.Uint16(public[2:]); got != 1 {
-			t.Fatalf("wire format %d", got)
-		}
-		if _, err := m.members[0].process(public); !errors.Is(err, mls.ErrProfile) {
-			t.Errorf("%v", err)
-		}
-		m.commit(b, nil, nil)
-		m.talk()
-	})
 	t.Run("commit without a path", func(t *testing.T) {
 		alone, err := newMLSGo(mls.Suite3, "alone")
 		must(t, "alone", err)
