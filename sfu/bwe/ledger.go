@@ -3,12 +3,12 @@ package bwe
 // ledger joins what was sent with what is reported, each packet once: feedback may be
 // lost, come twice, late or out of order, and may lie.
 type ledger struct {
-	log    *SentLog
-	next   uint64   // after the highest that was reported
+	log  *SentLog
+	next uint64 // after the highest that was reported
 	// states has one for each packet of the log: what tells its number from others with
 	// the same place, and the verdict in the lowest bits.
 	states []uint16
-	clock  int64    // of the receiver, the latest, without wraps
+	clock  int64 // of the receiver, the latest, without wraps
 	began  bool
 }
 
