@@ -53,6 +53,11 @@ func TestErase(t *testing.T) {
 				t.Errorf("%v: secret %d of %d is still there", id, i, len(secrets))
 			}
 		}
+		for i, b := range secretsOf(next.Group) {
+			if isZero(b) {
+				t.Errorf("%v: secret %d of the next epoch is erased with the one before", id, i)
+			}
+		}
 		g := old[0].group
 		_, exported := g.Export("label", nil, 16)
 		_, processed := g.Process(commit.Commit, ProcessParams{PSKs: testPSKs})
