@@ -16,9 +16,7 @@ import (
 var clocks = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
 
 // impurities finds what makes a file depend on more than its inputs: a clock, a
-// goroutine, a random source of the process. The standard library's crypto/hpke
-// takes its encapsulation's randomness from the system and offers nothing else
-// (docs/adr/0003); it is no call of ours and is not found here.
+// goroutine, a random source of the process.
 func impurities(fset *token.FileSet, file *ast.File) []string {
 	names := imported(file)
 	var found []string

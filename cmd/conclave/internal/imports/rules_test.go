@@ -105,6 +105,10 @@ var rules = []rule{
 		applies: butNot(below("e2ee"), below("e2ee/wasm", "e2ee/e2eesim")), refused: below("crypto/rand", "math/rand"),
 	},
 	{
+		why:     "e2ee has HPKE of its own, which takes its randomness from the caller (docs/adr/0007)",
+		applies: below("e2ee"), refused: below("crypto/hpke"),
+	},
+	{
 		why:     "nothing imports cmd",
 		applies: butNot(func(string) bool { return true }, below("cmd")), refused: below("cmd"), deep: true,
 	},
