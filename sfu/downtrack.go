@@ -192,14 +192,6 @@ func (d *downTrack) stopWaiting() {
 	u.awaited.Store(len(u.waiters) > 0)
 }
 
-// limit says how much of its source the slot is to be sent. The caller holds the room's
-// lock.
-func (d *downTrack) limit(o option) {
-	if d.layers != nil {
-		d.layers.want(o.limit)
-	}
-}
-
 // disconnect leaves the slot without a source. The caller holds the room's lock.
 func (d *downTrack) disconnect() {
 	d.stopWaiting()

@@ -187,18 +187,19 @@ func layerIndex(height, n int) int {
 	return 0
 }
 
-// optionFor chooses how the publication is shown at a height. Until the order of its
-// encodings is known, the present one stays. It is false if there is none.
-func (p *publication) optionFor(height int, present *upTrack) (option, bool) {
-	list, settled := p.options()
-	if len(list) == 0 {
-		return option{}, false
+// optionFor chooses how the publication, which has encodings, is shown at a height. Until
+// the order of its encodings is known, the present one stays.
+func (p *publication) optionFor(height int, present *upTrack) option {
+	if p.stale {
+		p.list, p.settled = p.options()
+		p.stale = false
 	}
-	if i := slices.IndexFunc(list, func(o option) bool { return o.up == present }); !settled && i >= 0 {
-		return option{up: present, limit: layer.Highest}, true
+	list := p.list
+	if !p.settled && slices.ContainsFunc(list, func(o option) bool { return o.up == present }) {
+		return option{up: present, limit: layer.Highest}
 	}
 	list = useful(list, height)
-	return list[len(list)-1], true
+	return list[len(list)-1]
 }
 
 // rateMeter measures the bit rates of an encoding's layers over [layerInterval].
@@ -213,10 +214,11 @@ type rateMeter struct {
 	since    int64
 }
 
-func (m *rateMeter) measure(counted *layerBytes, now int64) {
+// measure says whether the interval was over.
+func (m *rateMeter) measure(counted *layerBytes, now int64) bool {
 	elapsed := float64(now-m.since) / 1e9
 	if m.since != 0 && now-m.since < int64(layerInterval) {
-		return
+		return false
 	}
 	sum := 0.0
 	for s := range counted {
@@ -233,6 +235,7 @@ func (m *rateMeter) measure(counted *layerBytes, now int64) {
 		m.known, m.silent, m.rate = true, sum == 0, max(m.rate, sum)
 	}
 	m.since = now
+	return true
 }
 
 // rateUpTo is what the layers up to a limit take together, in bits a second.

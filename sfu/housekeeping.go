@@ -5,14 +5,16 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"github.com/conclave-sfu/conclave/sfu/speaker"
 )
 
 // Times of a room's housekeeping.
 const (
-	loudnessInterval = 200 * time.Millisecond // and of what is due below
-	reportInterval   = time.Second            // between two sender reports of a slot
-	maxReports       = 40                     // in one packet, of 28 bytes each
-	repeatInterval   = time.Second            // until a key frame is asked for again
+	loudnessInterval = speaker.Interval // and of what is due below
+	reportInterval   = time.Second      // between two sender reports of a slot
+	maxReports       = 40               // in one packet, of 28 bytes each
+	repeatInterval   = time.Second      // until a key frame is asked for again
 	maxRepeats       = 3
 	layerInterval    = time.Second // over which a layer's bit rate is measured
 )
@@ -54,12 +56,14 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.publications {
-		p.measure(now)
+		if p.measure(now) {
+			r.touch(p.key)
+		}
 		for _, l := range p.layers {
 			l.up.flushKeyFrame(now)
 		}
 	}
-	r.assignAll()
+	r.hearVoices(now)
 	due := map[*connection][]rtcp.Packet{}
 	for _, t := range r.transports {
 		if c := t.connection; c != nil && c.ready {
@@ -74,15 +78,28 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 	return due
 }
 
-// measure follows loudness and bit rates.
-func (p *publication) measure(now int64) {
-	for _, l := range p.layers {
-		if l.up.video {
-			l.measure(l.up.rates, now)
-		} else {
-			p.loudness = smoothLoudness(p.loudness, l.up.loudness.read())
+// measure follows loudness and bit rates. It is true if there are other ways to show the
+// publication than before.
+func (p *publication) measure(now int64) (changed bool) {
+	if p.key.source.Audio() {
+		for _, l := range p.layers {
+			p.meter.Hear(l.up.loudness.read())
 		}
+		return false
 	}
+	measured := false
+	for _, l := range p.layers {
+		measured = l.measure(l.up.rates, now) || measured
+	}
+	if !measured {
+		return false
+	}
+	before, was := p.list, p.settled
+	p.list, p.settled = p.options()
+	p.stale = false
+	return was != p.settled || !slices.EqualFunc(before, p.list, func(a, b option) bool {
+		return a.up == b.up && a.limit == b.limit && a.height == b.height
+	})
 }
 
 // repeatRequest asks for a key frame again if none has come since the slot got its
@@ -107,13 +124,15 @@ func (d *downTrack) repeatRequest(now int64) {
 // senderReports are those of the slots that are due.
 func (c *connection) senderReports(now int64, ntp uint64) []rtcp.Packet {
 	var list []rtcp.Packet
-	for _, d := range slices.Concat(c.audio, c.video) {
-		if d.up == nil || now-d.reportedAt < int64(reportInterval) {
-			continue
-		}
-		if sr, ok := d.senderReport(now, ntp); ok {
-			d.reportedAt = now
-			list = append(list, &sr)
+	for _, slots := range [][]*downTrack{c.audio, c.video} {
+		for _, d := range slots {
+			if d.up == nil || now-d.reportedAt < int64(reportInterval) {
+				continue
+			}
+			if sr, ok := d.senderReport(now, ntp); ok {
+				d.reportedAt = now
+				list = append(list, &sr)
+			}
 		}
 	}
 	return list

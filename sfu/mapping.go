@@ -2,36 +2,115 @@ package sfu
 
 import (
 	"cmp"
+	"math"
 	"slices"
+
+	"github.com/conclave-sfu/conclave/sfu/speaker"
 )
 
-// assignAll maps the slots of all participants anew. The caller holds the lock, as
-// everywhere in this file.
-func (r *room) assignAll() {
-	speakers := r.speakers()
+// Who is concerned by a change is mapped anew, nobody else: a room of 500 changes all the
+// time. touch marks those who want a publication; settle, at the end of a change, maps
+// them, and everybody's audio if there are other voices than before. The caller holds the
+// lock, as everywhere in this file.
+
+// touch marks those whose slots a change of a publication concerns.
+func (r *room) touch(key pubKey) {
+	if key.source.Audio() {
+		return // settle sees it among the voices
+	}
 	for _, t := range r.transports {
-		r.assign(t, speakers)
+		if slices.ContainsFunc(t.wants, func(w Want) bool { return w.Participant == key.participant && w.Source == key.source }) {
+			t.stale = true
+		}
 	}
 }
 
-// assign maps the slots of one participant, and reports them if they changed.
-func (r *room) assign(t *Transport, speakers []speaker) {
+// touchAll marks those whom a change of any publication of a participant concerns.
+func (r *room) touchAll(participant string) {
+	for source := range Source(numSources) {
+		r.touch(pubKey{participant, source})
+	}
+}
+
+// settle maps the slots of those who are marked.
+func (r *room) settle() { r.settleFor(r.voices()) }
+
+func (r *room) settleFor(voices []voice) {
+	others := !slices.EqualFunc(voices, r.heard, func(a, b voice) bool { return a.Key == b.Key })
+	r.heard = voices
+	for _, t := range r.transports {
+		if t.stale || others {
+			r.assign(t, voices)
+		}
+	}
+}
+
+// hearVoices maps the audio slots of those who have fewer of them than there are voices,
+// where a voice has become loud enough to take one, after a reading of all loudnesses, and
+// sees who has the floor.
+func (r *room) hearVoices(now int64) {
+	voices := r.voices()
+	before, _ := r.floor.Holder()
+	if r.floor.Observe(now, microphones(voices)) {
+		after, _ := r.floor.Holder()
+		r.touchAll(before.participant)
+		r.touchAll(after.participant)
+	}
+	for _, t := range r.transports {
+		if c := t.connection; c != nil && contested(c.audio, t.participant, voices) {
+			r.assign(t, voices)
+		}
+	}
+	r.settleFor(voices)
+}
+
+// contested says whether a voice may take one of the slots from another, or is to have
+// one that is free. It costs little; assignAudio decides.
+func contested(slots []*downTrack, participant string, voices []voice) bool {
+	quietest, loudest := speaker.Loudness(math.Inf(1)), speaker.Loudness(-1)
+	heard := 0
+	for _, v := range voices {
+		if slices.ContainsFunc(slots, func(d *downTrack) bool { return d.key == v.Key }) {
+			quietest = min(quietest, v.Loudness)
+			heard++
+		} else if v.Key.participant != participant {
+			loudest = max(loudest, v.Loudness)
+		}
+	}
+	return loudest >= 0 && (heard < len(slots) || loudest >= quietest+speaker.Margin)
+}
+
+// microphones leaves out what plays from screens.
+func microphones(voices []voice) []voice {
+	return slices.DeleteFunc(slices.Clone(voices), func(v voice) bool { return v.Key.source != Mic })
+}
+
+// assign maps the slots of one participant, those for video if the participant is marked,
+// and reports them if they changed.
+func (r *room) assign(t *Transport, voices []voice) {
 	c := t.connection
 	if c == nil || !c.ready || c.ended {
 		return
 	}
-	others := slices.DeleteFunc(slices.Clone(speakers), func(s speaker) bool {
-		return s.key.participant == t.participant
-	})
-	visible := func(key pubKey) bool {
-		return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications[key])
+	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), t.participant, voices), nil)
+	if t.stale {
+		t.stale = false
+		visible := func(key pubKey) bool {
+			return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications[key])
+		}
+		next := assignVideo(keys(c.video), t.wants, r.dominant(), visible)
+		changed = r.mapSlots(t, c.video, next, t.wants) || changed
 	}
-	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), others), nil)
-	changed = r.mapSlots(t, c.video, assignVideo(keys(c.video), t.wants, visible), t.wants) || changed
 	if changed || !c.reported {
 		c.reported = true
 		t.events.slotsAre(c.number, c.report())
 	}
+}
+
+// dominant is who has the floor, empty for nobody.
+func (r *room) dominant() string {
+	holder, _ := r.floor.Holder()
+	return holder.participant
 }
 
 // takes says whether the participant takes the codecs of a video publication.
@@ -52,13 +131,7 @@ func keys(slots []*downTrack) []pubKey {
 func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
 	now := r.node.now()
 	for i, d := range slots {
-		var u *upTrack
-		if p := r.publications[next[i]]; p != nil {
-			if o, ok := p.optionFor(heightOf(next[i], wants), d.up); ok {
-				u = o.up
-				d.limit(o)
-			}
-		}
+		u := r.choose(d, next[i], wants)
 		same := d.key == next[i]
 		d.key, changed = next[i], changed || !same
 		if d.video && !same {
@@ -76,6 +149,21 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 		}
 	}
 	return changed
+}
+
+// choose gives the stream that a slot is to be sent of a publication, and sets how much of
+// it; nil if there is none.
+func (r *room) choose(d *downTrack, key pubKey, wants []Want) *upTrack {
+	p := r.publications[key]
+	switch {
+	case p == nil || len(p.layers) == 0:
+		return nil
+	case !d.video:
+		return p.layers[len(p.layers)-1].up
+	}
+	o := p.optionFor(heightOf(key, wants), d.up)
+	d.layers.want(o.limit)
+	return o.up
 }
 
 // handOver lets layers take over that are awaited and have a key frame.
@@ -117,12 +205,15 @@ func heightOf(key pubKey, wants []Want) int {
 	return 0
 }
 
-// maxSpeakers bounds the audio publications that compete for slots.
-const maxSpeakers = 32
+// maxVoices bounds the audio publications that compete for slots.
+const maxVoices = 32
 
-// speakers are the audio publications of the room, the loudest if they are many, in
-// the order of their arrival.
-func (r *room) speakers() []speaker {
+// voice is an audio publication that may be heard.
+type voice = speaker.Voice[pubKey]
+
+// voices are the audio publications of the room, the loudest if they are many, in the
+// order of their arrival.
+func (r *room) voices() []voice {
 	var list []*publication
 	for _, p := range r.publications {
 		if p.key.source.Audio() && r.isHeard(p.key) {
@@ -131,16 +222,16 @@ func (r *room) speakers() []speaker {
 	}
 	byArrival := func(a, b *publication) int { return cmp.Compare(a.arrival, b.arrival) }
 	slices.SortFunc(list, byArrival)
-	if len(list) > maxSpeakers {
-		slices.SortStableFunc(list, func(a, b *publication) int { return cmp.Compare(b.loudness, a.loudness) })
-		list = list[:maxSpeakers]
+	if len(list) > maxVoices {
+		slices.SortStableFunc(list, func(a, b *publication) int { return cmp.Compare(b.meter.Loudness(), a.meter.Loudness()) })
+		list = list[:maxVoices]
 		slices.SortFunc(list, byArrival)
 	}
-	speakers := make([]speaker, len(list))
+	voices := make([]voice, len(list))
 	for i, p := range list {
-		speakers[i] = speaker{p.key, p.loudness}
+		voices[i] = voice{Key: p.key, Loudness: p.meter.Loudness()}
 	}
-	return speakers
+	return voices
 }
 
 // isHeard says whether a publication is there and not muted.

@@ -1,6 +1,10 @@
 package sfu
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/conclave-sfu/conclave/sfu/speaker"
+)
 
 // publication is what a participant sends of one source. It outlives a
 // PeerConnection that is replaced.
@@ -8,23 +12,23 @@ type publication struct {
 	key     pubKey
 	arrival int // orders the publications of a room
 	layers  []*encoding
-	// loudness is smoothed; for audio.
-	loudness float64
+	// meter follows the loudness; for audio.
+	meter speaker.Meter
+	// list are the options, settled says whether their order is known, and stale that both
+	// are to be found anew.
+	list    []option
+	settled bool
+	stale   bool
 }
 
 // retire frees the slots that a layer feeds and keeps its counters. It is true.
 func (r *room) retire(l *encoding) bool {
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
+	for _, d := range slices.Concat(*l.up.fanOut.Load(), l.up.waiters) {
+		if d.next == l.up {
+			d.stopWaiting()
 		}
-		for _, d := range slices.Concat(t.connection.audio, t.connection.video) {
-			if d.up == l.up {
-				d.disconnect()
-			}
-			if d.next == l.up {
-				d.stopWaiting()
-			}
+		if d.up == l.up {
+			d.disconnect()
 		}
 	}
 	r.node.ended.add(&l.up.counters)
@@ -47,6 +51,7 @@ func (r *room) keepOffered(t *Transport, p plan) {
 			r.retire(l)
 		}
 		delete(r.publications, key)
+		r.touch(key)
 		changed = true
 	}
 	if changed {
@@ -79,8 +84,9 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 		return (l.connection != c || l.up.rid == u.rid) && r.retire(l)
 	})
-	p.layers = append(p.layers, newEncoding(u, c))
-	r.assignAll()
+	p.layers, p.stale = append(p.layers, newEncoding(u, c)), true
+	r.touch(key)
+	r.settle()
 	return true
 }
 
@@ -94,7 +100,9 @@ func (r *room) removeLayer(c *connection, source Source, u *upTrack) {
 		return
 	}
 	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool { return l.up == u && r.retire(l) })
-	r.assignAll()
+	p.stale = true
+	r.touch(p.key)
+	r.settle()
 }
 
 // reportPublished tells a participant what is received of it.

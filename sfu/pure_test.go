@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/speaker"
 )
 
 // parseKeys reads "alice bob:screen -" as publications, cameras where not said.
@@ -26,19 +28,24 @@ func parseKeys(text string, source Source) []pubKey {
 }
 
 func TestAssignVideo(t *testing.T) {
-	for _, test := range []struct{ name, slots, wants, there, want string }{
-		{"nobody wanted", "- -", "", "a b", "- -"},
-		{"in order", "- -", "a b", "a b", "a b"},
-		{"who is not there", "- -", "x a", "a b", "a -"},
-		{"too few slots", "- -", "a b c", "a b c", "a b"},
-		{"keeps its slot", "b a", "a b", "a b", "b a"},
-		{"a leaves, c takes its slot", "a b", "b c", "b c", "c b"},
-		{"muted away", "a b", "a b", "b", "- b"},
-		{"wanted twice", "- -", "a a", "a", "a -"},
-		{"screen and camera", "- - -", "a:screen a b", "a a:screen b", "a:screen a b"},
-		{"priority", "- -", "a b c/1", "a b c", "c a"},
-		{"priority takes a slot", "a b", "a b c/1", "a b c", "a c"},
-		{"no slots", "", "a", "a", ""},
+	for _, test := range []struct{ name, slots, wants, there, want, dominant string }{
+		{"nobody wanted", "- -", "", "a b", "- -", ""},
+		{"in order", "- -", "a b", "a b", "a b", ""},
+		{"who is not there", "- -", "x a", "a b", "a -", ""},
+		{"too few slots", "- -", "a b c", "a b c", "a b", ""},
+		{"keeps its slot", "b a", "a b", "a b", "b a", ""},
+		{"a leaves, c takes its slot", "a b", "b c", "b c", "c b", ""},
+		{"muted away", "a b", "a b", "b", "- b", ""},
+		{"wanted twice", "- -", "a a", "a", "a -", ""},
+		{"screen and camera", "- - -", "a:screen a b", "a a:screen b", "a:screen a b", ""},
+		{"priority", "- -", "a b c/1", "a b c", "c a", ""},
+		{"priority takes a slot", "a b", "a b c/1", "a b c", "a c", ""},
+		{"no slots", "", "a", "a", "", ""},
+		{"the dominant speaker first", "- -", "a b c", "a b c", "c a", "c"},
+		{"the dominant speaker, but for priority", "- -", "a b/1 c", "a b c", "b c", "c"},
+		{"the dominant speaker keeps the slot", "a c", "a b c", "a b c", "a c", "c"},
+		{"the dominant speaker takes a slot", "a b", "a b c", "a b c", "a c", "c"},
+		{"the dominant speaker is not wanted", "- -", "a b c", "a b c", "a b", "d"},
 	} {
 		var wants []Want
 		for _, word := range strings.Fields(test.wants) {
@@ -47,7 +54,7 @@ func TestAssignVideo(t *testing.T) {
 			wants = append(wants, Want{Participant: key.participant, Source: key.source, Priority: len(priority)})
 		}
 		there := parseKeys(test.there, Camera)
-		got := assignVideo(parseKeys(test.slots, Camera), wants, func(k pubKey) bool { return slices.Contains(there, k) })
+		got := assignVideo(parseKeys(test.slots, Camera), wants, test.dominant, func(k pubKey) bool { return slices.Contains(there, k) })
 		if want := parseKeys(test.want, Camera); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", test.name, got, want)
 		}
@@ -67,16 +74,16 @@ func TestAssignAudio(t *testing.T) {
 		{"who left", "a b", "b=0 c=0", "c b"},
 		{"no slots", "", "a=50", ""},
 	} {
-		var speakers []speaker
+		var voices []voice
 		for _, word := range strings.Fields(test.speakers) {
 			name, loudness, _ := strings.Cut(word, "=")
-			s := speaker{key: pubKey{name, Mic}}
-			if _, err := fmt.Sscan(loudness, &s.loudness); err != nil {
+			v := voice{Key: pubKey{name, Mic}}
+			if _, err := fmt.Sscan(loudness, &v.Loudness); err != nil {
 				t.Fatal(err)
 			}
-			speakers = append(speakers, s)
+			voices = append(voices, v)
 		}
-		got := assignAudio(parseKeys(test.slots, Mic), speakers)
+		got := assignAudio(parseKeys(test.slots, Mic), "me", voices)
 		if want := parseKeys(test.want, Mic); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", test.name, got, want)
 		}
@@ -89,17 +96,17 @@ func FuzzAssign(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n uint8, first, second []byte) {
 		slots := make([]pubKey, n%8)
 		for _, round := range [][]byte{first, second} {
-			var speakers []speaker
+			var voices []voice
 			var wants []Want
 			for i, b := range round {
 				name := string(rune('a' + b%16))
 				wants = append(wants, Want{Participant: name, Source: Camera, Priority: int(b / 64)})
-				if key := (pubKey{name, Mic}); !slices.ContainsFunc(speakers, func(s speaker) bool { return s.key == key }) {
-					speakers = append(speakers, speaker{key, float64(int(b) * (i + 1) % 128)})
+				if key := (pubKey{name, Mic}); !slices.ContainsFunc(voices, func(v voice) bool { return v.Key == key }) {
+					voices = append(voices, voice{Key: key, Loudness: speaker.Loudness(int(b) * (i + 1) % 128)})
 				}
 			}
-			audio := assignAudio(slots, speakers)
-			video := assignVideo(slots, wants, func(pubKey) bool { return true })
+			audio := assignAudio(slots, "a", voices)
+			video := assignVideo(slots, wants, "b", func(pubKey) bool { return true })
 			for _, next := range [][]pubKey{audio, video} {
 				checkAssignment(t, slots, next)
 			}
@@ -120,22 +127,6 @@ func checkAssignment(t *testing.T, before, next []pubKey) {
 		if was := slices.Index(before, key); was >= 0 && was != i {
 			t.Fatalf("%v went from slot %d to %d", key, was, i)
 		}
-	}
-}
-
-func TestSmoothLoudness(t *testing.T) {
-	level, rounds := 0.0, 0
-	for ; level < 50; rounds++ {
-		level = smoothLoudness(level, 60)
-	}
-	if rounds > 3 {
-		t.Errorf("a voice of 60 dB takes %d rounds to be heard", rounds)
-	}
-	for rounds = 0; level > 60-speakerMargin-5; rounds++ {
-		level = smoothLoudness(level, 0)
-	}
-	if rounds < 2 {
-		t.Errorf("a pause of %d rounds costs the slot", rounds)
 	}
 }
 

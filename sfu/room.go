@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/conclave-sfu/conclave/sfu/speaker"
 )
 
 // room is what the participants of one room publish and see. Its lock guards who
@@ -20,6 +22,9 @@ type room struct {
 	publications map[pubKey]*publication
 	arrivals     int
 	mutes        bucket // that are worth a mapping at once
+	// heard are the voices of the latest mapping, floor says who is the dominant speaker.
+	heard []voice
+	floor speaker.Floor[pubKey]
 }
 
 func newRoom(n *Node, id string) *room {
@@ -62,7 +67,7 @@ func (r *room) leave(t *Transport) bool {
 		r.withdraw(t)
 		c.closeLater()
 	}
-	r.assignAll()
+	r.settle()
 	return true
 }
 
@@ -100,9 +105,9 @@ func (r *room) count(sum *counters) (publications, slots int) {
 func (r *room) setView(t *Transport, wants []Want) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.wants = wants
+	t.wants, t.stale = wants, true
 	if t.views.take(r.node.now()) {
-		r.assign(t, r.speakers())
+		r.assign(t, r.voices())
 	}
 }
 
@@ -117,8 +122,9 @@ func (r *room) setMuted(t *Transport, source Source, muted bool) {
 		}
 	}
 	t.muted[source] = muted
+	r.touch(pubKey{t.participant, source})
 	if r.mutes.take(r.node.now()) {
-		r.assignAll()
+		r.settle()
 	}
 }
 
@@ -138,7 +144,9 @@ func (r *room) replaceConnection(t *Transport, c *connection, p plan, slots []*d
 		before.closeLater()
 	}
 	r.keepOffered(t, p)
-	r.assignAll()
+	r.touchAll(t.participant)
+	t.stale = true
+	r.settle()
 	return nil
 }
 
@@ -152,7 +160,7 @@ func (r *room) extendConnection(c *connection, p plan, added []*downTrack) {
 	c.dropSlots(p)
 	c.addSlotsTo(added)
 	r.keepOffered(c.transport, p)
-	r.assignAll()
+	r.remap(c.transport)
 }
 
 // connected says that packets can be sent on c.
@@ -160,7 +168,14 @@ func (r *room) connected(c *connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.ready = true
-	r.assignAll()
+	r.remap(c.transport)
+}
+
+// remap maps all slots of t, and of whom else a change concerns.
+func (r *room) remap(t *Transport) {
+	t.stale = true
+	r.assign(t, r.voices())
+	r.settle()
 }
 
 func (r *room) isReady(c *connection) bool {
@@ -181,7 +196,8 @@ func (r *room) endConnection(c *connection) bool {
 		t.connection = nil
 		r.withdraw(t)
 	}
-	r.assignAll()
+	r.touchAll(c.transport.participant)
+	r.settle()
 	return true
 }
 
@@ -198,6 +214,7 @@ func (r *room) end(c *connection) bool {
 		p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 			return l.connection == c && r.retire(l)
 		})
+		p.stale = true
 	}
 	return true
 }

@@ -23,10 +23,12 @@ type Transport struct {
 	connection *connection // nil for none
 	highest    uint32      // Connection number of the latest offer that was answered
 	wants      []Want
-	views      bucket             // that are worth a mapping at once
-	asks       map[pubKey]*bucket // for key frames, by what is asked for
-	muted      [numSources]bool
-	closed     bool
+	// stale says that the video slots are to be mapped anew.
+	stale  bool
+	views  bucket             // that are worth a mapping at once
+	asks   map[pubKey]*bucket // for key frames, by what is asked for
+	muted  [numSources]bool
+	closed bool
 }
 
 // Answer answers an offer. Offers of one transport are answered one after the

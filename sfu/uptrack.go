@@ -11,6 +11,7 @@ import (
 
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
+	"github.com/conclave-sfu/conclave/sfu/speaker"
 )
 
 // cacheSize is how many packets of a video stream are kept for retransmission: 1.6 s
@@ -276,11 +277,12 @@ func (m *loudnessMeter) add(extension []byte) {
 	}
 }
 
-// read gives the average loudness since the last reading, 0 (silence) to 127.
-func (m *loudnessMeter) read() float64 {
+// read gives the average loudness since the last reading, 0 (silence) to 127, and the
+// number of packets.
+func (m *loudnessMeter) read() (average speaker.Loudness, packets int) {
 	v := m.sum.Swap(0)
 	if v == 0 {
-		return 0
+		return 0, 0
 	}
-	return float64(v&0xffffffff) / float64(v>>32)
+	return speaker.Loudness(v&0xffffffff) / speaker.Loudness(v>>32), int(v >> 32)
 }

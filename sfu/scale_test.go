@@ -1,0 +1,262 @@
+package sfu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// crowd is a room with many participants, each with a camera and a microphone, slots for
+// 25 videos and 8 voices, and no network.
+type crowd struct {
+	room    *room
+	now     int64
+	members []*member
+	reports int // of slots, by all
+}
+
+type member struct {
+	*Transport
+	camera, mic *upTrack
+}
+
+const (
+	tiles  = 25
+	voices = 8
+)
+
+func newCrowd(t testing.TB, n int) *crowd {
+	t.Helper()
+	c := &crowd{room: &room{
+		node: &Node{born: time.Now()}, transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
+		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
+	}}
+	for range n {
+		c.join(t)
+	}
+	return c
+}
+
+// join adds a participant.
+func (c *crowd) join(t testing.TB) *member {
+	t.Helper()
+	name := fmt.Sprintf("p%03d", len(c.members))
+	transport, ok := c.room.join(name, Events{})
+	if !ok {
+		t.Fatal("joined before")
+	}
+	t.Cleanup(transport.events.close)
+	m := &member{Transport: transport}
+	connection := &connection{transport: transport}
+	for range voices {
+		connection.audio = append(connection.audio, newTestSlot(t, false, &fakeWriter{discard: true}))
+	}
+	for range tiles {
+		connection.video = append(connection.video, newTestSlot(t, true, &fakeWriter{discard: true}))
+	}
+	transport.connection = connection
+	t.Cleanup(func() { transport.connection = nil })
+	c.room.connected(connection)
+	m.camera, _ = newTestUp(true)
+	m.mic, _ = newTestUp(false)
+	c.room.addLayer(connection, Camera, m.camera)
+	c.room.addLayer(connection, Mic, m.mic)
+	c.members = append(c.members, m)
+	return m
+}
+
+// scroll lets a participant see 25 others from a place on, itself among them as it may be.
+func (c *crowd) scroll(m *member, from int) {
+	var wants []Want
+	for i := range tiles {
+		other := c.members[(from+i)%len(c.members)]
+		wants = append(wants, Want{Participant: other.participant, Source: Camera, Width: 320, Height: 180})
+	}
+	m.View(wants)
+}
+
+// speak sends audio packets of a loudness, in dB above the lowest.
+func (m *member) speak(loudness uint8) {
+	for range 10 {
+		m.mic.loudness.add([]byte{127 - loudness})
+	}
+}
+
+func (c *crowd) tick() {
+	c.now += int64(loudnessInterval)
+	c.room.housekeeping(c.now, 0)
+}
+
+// check counts what a participant is sent: each video at most once, and nothing that is
+// not wanted.
+func (c *crowd) check(t *testing.T, m *member) {
+	t.Helper()
+	seen, video, audio := map[pubKey]bool{}, 0, 0
+	for _, s := range m.connection.report() {
+		key := pubKey{s.Participant, s.Source}
+		if seen[key] || s.Participant == m.participant {
+			t.Fatalf("%s gets %v twice, or its own", m.participant, key)
+		}
+		seen[key] = true
+		if s.Source.Audio() {
+			audio++
+			continue
+		}
+		video++
+		if heightOf(key, m.wants) == 0 {
+			t.Fatalf("%s gets %v, which it does not want", m.participant, key)
+		}
+	}
+	if video > tiles || audio > voices || audio < min(voices, len(c.members)-1) {
+		t.Fatalf("%s gets %d videos and %d voices", m.participant, video, audio)
+	}
+	if len(m.connection.video) != tiles || len(m.connection.audio) != voices {
+		t.Fatal("the slots have changed")
+	}
+}
+
+// TestCrowd: 500 participants join, speak and scroll. Each receives at most the videos of
+// its tiles and the voices of its slots, and all changes are in those slots.
+func TestCrowd(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 9))
+	c := newCrowd(t, 30)
+	for len(c.members) < 500 {
+		m := c.join(t)
+		c.scroll(m, random.IntN(len(c.members)))
+	}
+	for range 50 {
+		for range 5 {
+			c.scroll(c.members[random.IntN(len(c.members))], random.IntN(len(c.members)))
+			c.members[random.IntN(len(c.members))].speak(uint8(60 + random.IntN(60)))
+		}
+		c.tick()
+	}
+	for _, m := range c.members {
+		c.check(t, m)
+	}
+	loud := c.members[400]
+	for range 10 {
+		loud.speak(120)
+		c.tick()
+	}
+	if got := c.room.dominant(); got != loud.participant {
+		t.Errorf("%q has the floor, want %q", got, loud.participant)
+	}
+	for _, m := range c.members {
+		c.check(t, m)
+		if m != loud && !carries(m.connection.audio, pubKey{loud.participant, Mic}) {
+			t.Fatalf("%s does not hear who speaks", m.participant)
+		}
+	}
+	c.check(t, c.members[0])
+	c.room.endConnection(loud.connection)
+	if carries(c.members[0].connection.audio, pubKey{loud.participant, Mic}) {
+		t.Error("who has left is still heard")
+	}
+}
+
+func carries(slots []*downTrack, key pubKey) bool {
+	for _, d := range slots {
+		if d.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// TestOthersAreLeftAlone: a change concerns those who want what has changed, and nobody
+// else's slots are mapped anew.
+func TestOthersAreLeftAlone(t *testing.T) {
+	c := newCrowd(t, 60)
+	for i, m := range c.members {
+		c.scroll(m, i)
+	}
+	c.tick()
+	concerned := func() (n int) {
+		for _, m := range c.members {
+			if m.stale {
+				n++
+			}
+		}
+		return n
+	}
+	if n := concerned(); n != 0 {
+		t.Errorf("%d are to be mapped when all is quiet", n)
+	}
+	c.room.touch(pubKey{c.members[30].participant, Camera})
+	if n := concerned(); n != tiles {
+		t.Errorf("a camera concerns %d, want %d", n, tiles)
+	}
+	c.room.settle()
+	c.room.touch(pubKey{c.members[30].participant, Screen})
+	if n := concerned(); n != 0 {
+		t.Errorf("a screen that nobody wants concerns %d", n)
+	}
+}
+
+// TestSpeakerHasPriority: who speaks is shown if there are more wants than slots, and
+// stays a while after.
+func TestSpeakerHasPriority(t *testing.T) {
+	c := newCrowd(t, 40)
+	viewer, speaker := c.members[0], c.members[39]
+	var wants []Want
+	for _, m := range c.members[1:] {
+		wants = append(wants, Want{Participant: m.participant, Source: Camera, Height: 180})
+	}
+	viewer.View(wants)
+	shown := func() bool { return carries(viewer.connection.video, pubKey{speaker.participant, Camera}) }
+	if shown() {
+		t.Fatal("shown before speaking")
+	}
+	for range 10 {
+		speaker.speak(110)
+		c.tick()
+	}
+	if !shown() {
+		t.Error("who speaks is not shown")
+	}
+	for range 20 {
+		c.tick()
+	}
+	if !shown() {
+		t.Error("a pause costs the tile")
+	}
+}
+
+func BenchmarkCrowd(b *testing.B) {
+	c := newCrowd(b, 500)
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, m := range c.members {
+		c.scroll(m, random.IntN(500))
+	}
+	c.tick()
+	b.Run("quiet tick", func(b *testing.B) {
+		for b.Loop() {
+			c.tick()
+		}
+	})
+	b.Run("camera changes", func(b *testing.B) {
+		for b.Loop() {
+			c.room.touch(pubKey{c.members[random.IntN(500)].participant, Camera})
+			c.room.settle()
+		}
+	})
+	b.Run("scroll", func(b *testing.B) {
+		for b.Loop() {
+			m := c.members[random.IntN(500)]
+			m.views = bucket{interval: loudnessInterval, burst: changeBurst}
+			c.scroll(m, random.IntN(500))
+		}
+	})
+	b.Run("mute and unmute", func(b *testing.B) {
+		for b.Loop() {
+			m := c.members[random.IntN(500)]
+			c.room.mutes = bucket{interval: loudnessInterval, burst: changeBurst}
+			m.Mute(Mic, true)
+			m.Mute(Mic, false)
+		}
+	})
+}
