@@ -24,6 +24,10 @@ type Config struct {
 	// for tests that look for frames in clear, and nil in production. It is called
 	// from the goroutine of the received stream and must not keep Payload.
 	Tap func(Tapped)
+	// Foreign takes packets to the media port that are no media: STUN that is no
+	// connectivity check, and TURN's channels (RFC 8656, Section 12). It is called by the
+	// media loop, must not block, and must not keep packet. Nil drops them.
+	Foreign func(packet []byte, from netip.AddrPort)
 }
 
 // Tapped is what Config.Tap sees of a packet.

@@ -2,29 +2,46 @@ package sfu
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
 
-	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/bwe"
+	"github.com/conclave-sfu/conclave/sfu/icelite"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
-// maxReadErrors in a row end the reading of a stream. Single ones are packets that
-// the other side made badly.
-const maxReadErrors = 100
+// Times of a connection.
+const (
+	connectTimeout = 20 * time.Second // from the answer until DTLS is done
+	// consentTimeout is how long a connection lives without a connectivity check: who
+	// checks does it every few seconds (RFC 7675, Section 5.1).
+	consentTimeout = 20 * time.Second
+)
 
-// connection is one PeerConnection of a transport.
+// connection is one PeerConnection of a transport, as an ICE-lite agent and DTLS server
+// sees it.
+//
+//	check   -> takeCheck      -> way
+//	DTLS    -> takeRecord     -> handshake -> keys
+//	SRTP    -> takeProtected  -> uplink -> upTrack.receive
+//	SRTCP   -> takeProtected  -> uplink, downTrack.feedback
 type connection struct {
 	// Immutable.
 	transport *Transport
 	number    uint32
-	pc        *webrtc.PeerConnection
+	home      *loop  // keeps the timers
+	ssrc      uint32 // of our RTCP
 
 	// Guarded by the room's lock.
 	ready        bool // DTLS is done: packets can be sent
@@ -32,31 +49,92 @@ type connection struct {
 	reported     bool // the slots were reported once
 	audio, video []*downTrack
 
+	// For any goroutine.
+	way  atomic.Pointer[way]         // where packets go; nil before the first check
+	keys atomic.Pointer[sessionKeys] // nil before the handshake
+	// greeted says that a handshake has begun.
+	greeted atomic.Bool
+	busy    atomic.Bool // has timers for each tickInterval
+	// checkedAt is when the peer was heard to be there, by a check.
+	checkedAt atomic.Int64
+	// sent numbers the packets that bear a transport-wide sequence number.
+	sent *bwe.SentLog
+
+	// intake is held for each packet that is taken in, and guards what follows. Packets
+	// of a connection come by one loop, but for when its address changes.
+	intake   sync.Mutex
+	shut     bool // nothing is taken in any more
+	in       *srtp.Cipher
+	early    []early // came before the keys
+	control  *srtp.Opener
+	uplinks  map[uint32]*uplink // by SSRC
+	slots    map[uint32]*downTrack
+	arrivals *twcc.Recorder // of packets with a transport-wide sequence number
+	clock    senderClock
+	reports  intervals
+
+	// sealing guards what seals RTCP.
+	sealing sync.Mutex
+	sealer  *srtp.Sealer
+
 	// Guarded by mu, a leaf.
 	mu       sync.Mutex
-	sections map[string]section // by mid
-	clock    senderClock
+	agent    icelite.Agent
+	remote   remote // what the latest offer says of the peer
+	known    []*way // that checks have proved
+	settled  bool   // a way was nominated
+	sections map[string]*section
+	version  uint64 // of answers
+	records  *recordConn
 	closing  bool
+	stop     context.CancelFunc
+	life     context.Context
 	readers  sync.WaitGroup
 	timer    *time.Timer
 }
 
-func newConnection(t *Transport, number uint32) (*connection, error) {
-	pc, err := t.room.node.api.NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return nil, err
+// sessionKeys are what a handshake gives: the direction that is sent. The other one is the
+// intake's.
+type sessionKeys struct{ out *srtp.Cipher }
+
+// intervals are those of a connection's reports.
+type intervals struct{ feedbackAt, reportAt int64 }
+
+func newConnection(t *Transport, number uint32) *connection {
+	n := t.room.node
+	c := &connection{
+		transport: t, number: number, ssrc: randomSSRC(), sections: map[string]*section{},
+		uplinks: map[uint32]*uplink{}, slots: map[uint32]*downTrack{},
 	}
-	c := &connection{transport: t, number: number, pc: pc, sections: map[string]section{}}
-	pc.OnConnectionStateChange(c.stateChanged)
-	pc.OnTrack(c.trackBegins)
-	return c, nil
+	c.arrivals = twcc.NewRecorder(c.ssrc)
+	c.life, c.stop = context.WithCancel(context.Background())
+	c.home = n.loops[int(c.ssrc)%len(n.loops)]
+	c.checkedAt.Store(n.now())
+	c.home.add(c)
+	return c
+}
+
+func (c *connection) node() *Node { return c.transport.room.node }
+
+// randomSSRC is not 0, which stands for none.
+func randomSSRC() uint32 {
+	for {
+		var raw [4]byte
+		_, _ = rand.Read(raw[:]) // it never fails
+		if ssrc := binary.BigEndian.Uint32(raw[:]); ssrc != 0 {
+			return ssrc
+		}
+	}
 }
 
 // mayBecome says whether a renegotiation keeps what its sections were: a mid that
-// carries another source, or turns around, is refused.
+// carries another source, or turns around, is refused, and so is another certificate.
 func (c *connection) mayBecome(p plan) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.remote.sameIdentity(p.remote) {
+		return errors.New("the fingerprints have changed")
+	}
 	for _, s := range p.sections {
 		was, ok := c.sections[s.mid]
 		if !ok || s.direction == inactive || was.direction == inactive {
@@ -70,81 +148,113 @@ func (c *connection) mayBecome(p plan) error {
 }
 
 // negotiate answers an offer, and gives the slots that it adds.
-func (c *connection) negotiate(ctx context.Context, p plan) (answer string, added []*downTrack, err error) {
-	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: p.sdp}
-	if err := c.pc.SetRemoteDescription(offer); err != nil {
-		return "", nil, fmt.Errorf("%w: %w", ErrBadOffer, err)
-	}
-	if added, err = c.addSlots(p); err != nil {
+func (c *connection) negotiate(p plan) (answer string, added []*downTrack, err error) {
+	added = c.addSlots(p)
+	c.remember(p)
+	if err := c.restart(p.remote); err != nil {
 		return "", nil, err
 	}
-	c.remember(p)
-	local, err := c.pc.CreateAnswer(nil)
-	if err != nil {
-		return "", nil, fmt.Errorf("%w: create answer: %w", ErrBadOffer, err)
+	c.dropUplinks()
+	return c.answer(p), added, nil
+}
+
+// restart gives the ICE agent a session for a new peer, or one that restarts.
+func (c *connection) restart(r remote) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return ErrClosed
 	}
-	gathered := webrtc.GatheringCompletePromise(c.pc)
-	if err := c.pc.SetLocalDescription(local); err != nil {
-		return "", nil, fmt.Errorf("%w: set answer: %w", ErrBadOffer, err)
+	again := c.remote.ufrag == r.ufrag && c.remote.password == r.password
+	c.remote = r
+	if again {
+		return nil
 	}
-	select {
-	case <-gathered:
-		return c.pc.LocalDescription().SDP, bound(added), nil
-	case <-ctx.Done():
-		return "", nil, ctx.Err()
+	local := icelite.Credentials{Ufrag: rand.Text()[:8], Password: icelite.Password(rand.Text())}
+	before := c.agent.Ufrags()
+	c.agent.Restart(local, r.ufrag)
+	for _, old := range before {
+		if !slices.Contains(c.agent.Ufrags(), old) {
+			c.node().ways.unname(old)
+		}
 	}
+	c.node().ways.name(local.Ufrag, c)
+	return nil
 }
 
 func (c *connection) remember(p plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range p.sections {
-		c.sections[s.mid] = s
+	c.version++
+	for i := range p.sections {
+		s := p.sections[i]
+		c.sections[s.mid] = &s
 	}
 }
 
-// addSlots adds a track for each recvonly section that has none. AddTrack takes the
-// first transceiver of the kind without a sender, so they are taken in that order.
-func (c *connection) addSlots(p plan) ([]*downTrack, error) {
-	wanted := map[string]section{}
-	for _, s := range p.sections {
-		if s.direction == recvonly {
-			wanted[s.mid] = s
-		}
-	}
+// section finds one by its mid; nil for none.
+func (c *connection) section(mid string) *section {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sections[mid]
+}
+
+// addSlots makes a slot for each recvonly section that has none and a codec that is
+// forwarded.
+func (c *connection) addSlots(p plan) []*downTrack {
+	c.intake.Lock()
+	defer c.intake.Unlock()
 	var added []*downTrack
-	for _, transceiver := range c.pc.GetTransceivers() {
-		s, ok := wanted[transceiver.Mid()]
-		if !ok || transceiver.Sender() != nil {
+	for i := range p.sections {
+		s := &p.sections[i]
+		if s.direction != recvonly || len(s.payloads) == 0 || c.slotOf(s.mid) != nil {
 			continue
 		}
-		track := newSlotTrack(s)
-		sender, err := c.pc.AddTrack(track)
-		if err != nil {
-			return nil, fmt.Errorf("add slot %q: %w", s.mid, err)
+		if c.sent == nil && s.extensions.transportCC != 0 {
+			c.sent = bwe.NewSentLog(bwe.DefaultLogSize)
 		}
-		if transceiver.Sender() != sender {
-			return nil, fmt.Errorf("add slot %q: another transceiver took the track", s.mid)
-		}
-		added = append(added, track.down)
-		c.start(func() { c.readFeedback(sender, track.down) })
+		d := c.newSlot(s)
+		c.slots[d.ssrc] = d
+		added = append(added, d)
 	}
-	return added, nil
+	return added
 }
 
-// bound leaves out slots that got no codec: the participant takes none that is
-// forwarded.
-func bound(slots []*downTrack) []*downTrack {
-	var list []*downTrack
-	for _, d := range slots {
-		if d.writer != nil {
-			list = append(list, d)
+// slotOf finds the slot of a section. The caller holds intake.
+func (c *connection) slotOf(mid string) *downTrack {
+	for _, d := range c.slots {
+		if d.mid == mid {
+			return d
 		}
 	}
-	return list
+	return nil
 }
 
-// start runs f, which ends when the PeerConnection does, and is waited for by close.
+// newSlot makes a slot with SSRCs that the connection does not have yet.
+func (c *connection) newSlot(s *section) *downTrack {
+	ssrc, rtxSSRC := c.freshSSRC(0), uint32(0)
+	if slices.ContainsFunc(s.payloads, func(p payload) bool { return p.rtx != 0 }) {
+		rtxSSRC = c.freshSSRC(ssrc)
+	}
+	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency}
+	d.bind(newSlotWriter(c, s, ssrc, rtxSSRC), ssrc, rtxSSRC, s.types())
+	return d
+}
+
+func (c *connection) freshSSRC(but uint32) uint32 {
+	for {
+		ssrc := randomSSRC()
+		taken := ssrc == but
+		for _, d := range c.slots {
+			taken = taken || d.ssrc == ssrc || d.rtxSSRC == ssrc
+		}
+		if !taken {
+			return ssrc
+		}
+	}
+}
+
+// start runs f, which ends when the connection does, and is waited for by close.
 func (c *connection) start(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +268,7 @@ func (c *connection) expectConnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing {
-		patience := c.transport.room.node.patience
+		patience := c.node().patience
 		c.timer = time.AfterFunc(patience, func() {
 			if !c.transport.room.isReady(c) {
 				c.fail(fmt.Errorf("not connected after %s", patience))
@@ -167,18 +277,8 @@ func (c *connection) expectConnected() {
 	}
 }
 
-func (c *connection) stateChanged(state webrtc.PeerConnectionState) {
-	switch state {
-	case webrtc.PeerConnectionStateConnected:
-		c.transport.room.connected(c)
-	case webrtc.PeerConnectionStateFailed:
-		c.fail(errors.New("ICE or DTLS failed"))
-	case webrtc.PeerConnectionStateClosed:
-		c.fail(errors.New("closed by the participant"))
-	}
-}
-
-// fail ends the connection and reports it, unless it has ended already.
+// fail ends the connection and reports it, unless it has ended already. It must not be
+// called with a lock of the connection.
 func (c *connection) fail(cause error) {
 	t := c.transport
 	if !t.room.endConnection(c) {
@@ -190,142 +290,147 @@ func (c *connection) fail(cause error) {
 	c.closeLater()
 }
 
-// closeLater tears the PeerConnection down in the background: callbacks of it may
-// call this.
-func (c *connection) closeLater() { c.transport.room.node.background.Go(c.close) }
+// failLater is fail for those who hold locks.
+func (c *connection) failLater(cause error) { c.node().background.Go(func() { c.fail(cause) }) }
+
+// closeLater tears the connection down in the background.
+func (c *connection) closeLater() { c.node().background.Go(c.close) }
 
 func (c *connection) close() {
 	c.mu.Lock()
+	closed := c.closing
 	c.closing = true
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	ufrags, ways := c.agent.Ufrags(), c.known
 	c.mu.Unlock()
-	if err := c.pc.GracefulClose(); err != nil {
-		c.transport.room.node.log.Debug("close", zap.Error(err))
-	}
-	c.readers.Wait()
-}
-
-// trackBegins is called with the first packet of a stream.
-func (c *connection) trackBegins(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	c.mu.Lock()
-	s, ok := c.sections[receiver.RTPTransceiver().Mid()]
-	c.mu.Unlock()
-	if !ok || s.direction != sendonly {
+	if closed {
 		return
 	}
-	u := c.newUpTrack(track, s)
-	c.start(func() {
-		if !c.transport.room.addLayer(c, s.source, u) {
-			return
-		}
-		c.start(func() { c.readReports(receiver, u) })
-		c.readPackets(track, u)
-		c.transport.room.removeLayer(c, s.source, u)
-	})
-}
-
-func (c *connection) newUpTrack(track *webrtc.TrackRemote, s section) *upTrack {
-	u := newUpTrack(s.kind == videoKind, uint32(track.SSRC()))
-	u.rid = track.RID()
-	u.format = &uplinkFormat{levelExtension: s.extensions.level, rids: s.rids}
-	for i := range u.format.codecs {
-		u.format.codecs[i] = codecOpus
-		if u.video {
-			u.format.codecs[i] = codecVP8
-		}
+	c.stop() // the handshake's goroutine says goodbye
+	c.readers.Wait()
+	for _, ufrag := range ufrags {
+		c.node().ways.unname(ufrag)
 	}
-	u.askKeyFrame, u.wake = c.askKeyFrame, c.transport.room.wake
-	u.flush = c.transport.room.node.mux.conn.Flush
-	if tap := c.transport.room.node.tap; tap != nil {
-		room, participant := c.transport.room.id, c.transport.participant
-		u.tap = func(payload []byte) { tap(Tapped{room, participant, s.source, payload}) }
+	c.node().ways.remove(ways...)
+	c.home.remove(c)
+	c.shutIntake()
+}
+
+// shutIntake ends the intake, and gives back what it keeps.
+func (c *connection) shutIntake() {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	c.shut = true
+	for _, u := range c.uplinks {
+		u.end()
 	}
-	return u
-}
-
-func (c *connection) askKeyFrame(ssrc uint32) {
-	_ = c.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}})
-}
-
-// readPackets forwards the packets of a stream until it ends.
-func (c *connection) readPackets(track *webrtc.TrackRemote, u *upTrack) {
-	if u.cache != nil {
-		defer u.cache.Close()
+	clear(c.uplinks)
+	for _, p := range c.early {
+		p.packet.Release()
 	}
-	p := packetcache.New()
-	defer func() { p.Release() }()
-	for failures := 0; failures < maxReadErrors; {
-		n, _, err := track.Read(p.Buffer[:])
-		switch {
-		case errors.Is(err, io.ErrShortBuffer):
-			u.counters.drop(dropOversized)
-		case c.isOver(err):
-			return
-		case err != nil:
-			failures++
-			u.counters.drop(dropMalformed)
-			continue
-		default:
-			if u.receive(p, n, c.transport.room.node.now()) {
-				p = packetcache.New()
-			}
-		}
-		failures = 0
-	}
+	c.early = nil
 }
 
-// readReports takes the sender reports of a stream until it ends.
-func (c *connection) readReports(receiver *webrtc.RTPReceiver, u *upTrack) {
-	c.readRTCP(func() ([]rtcp.Packet, error) {
-		if u.rid != "" {
-			packets, _, err := receiver.ReadSimulcastRTCP(u.rid)
-			return packets, err
-		}
-		packets, _, err := receiver.ReadRTCP()
-		return packets, err
-	}, func(packets []rtcp.Packet, now int64) {
-		for _, packet := range packets {
-			if sr, ok := packet.(*rtcp.SenderReport); ok && sr.SSRC == u.ssrc {
-				c.mu.Lock()
-				at := c.clock.report(sr.NTPTime, now)
-				c.mu.Unlock()
-				u.senderReport(sr, at)
-			}
-		}
-	})
-}
-
-// readFeedback takes what the receiver of a slot reports until it ends.
-func (c *connection) readFeedback(sender *webrtc.RTPSender, d *downTrack) {
-	c.readRTCP(func() ([]rtcp.Packet, error) {
-		packets, _, err := sender.ReadRTCP()
-		return packets, err
-	}, d.feedback)
-}
-
-func (c *connection) readRTCP(read func() ([]rtcp.Packet, error), take func([]rtcp.Packet, int64)) {
-	for failures := 0; failures < maxReadErrors; {
-		packets, err := read()
-		switch {
-		case c.isOver(err):
-			return
-		case err != nil:
-			failures++
-		default:
-			failures = 0
-			take(packets, c.transport.room.node.now())
-		}
-	}
-}
-
-// isOver says whether an error of reading means that the stream has ended.
-func (c *connection) isOver(err error) bool {
-	if err == nil {
-		return false
-	}
+// takeCheck answers a connectivity check, and learns from it.
+func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrPort, path Path) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)
+	w := c.wayOf(addr, path)
+	if c.closing || w == nil {
+		return
+	}
+	response, verdict, retired := c.agent.Answer(check, addr)
+	if retired != "" {
+		c.node().ways.unname(retired)
+	}
+	if verdict == icelite.Checked || verdict == icelite.Nominated {
+		c.learn(w, verdict == icelite.Nominated)
+	}
+	if response != nil {
+		e.write(w, response)
+	}
+}
+
+// wayOf gives the way that a check came by, which may be new; nil if the connection has
+// had too many. The caller holds mu.
+func (c *connection) wayOf(addr netip.AddrPort, path Path) *way {
+	for _, w := range c.known {
+		if w.addr == addr && w.path == path {
+			return w
+		}
+	}
+	socket := c.node().sockets[0]
+	if len(c.known) >= maxPeerAddresses || path == nil && !socket.CanReach(addr) {
+		return nil
+	}
+	w := &way{conn: c, addr: addr, path: path}
+	if path == nil {
+		w.target = socket.Target(addr)
+	}
+	return w
+}
+
+// maxPeerAddresses is by how many ways a PeerConnection is checked in its life. A
+// browser has some, and a new one whenever its network changes; past that ICE fails and
+// it offers a new PeerConnection.
+const maxPeerAddresses = 16
+
+// learn takes over what an authentic check has shown: the way is the peer's, and media
+// goes by the one that was nominated last (RFC 8445, Section 8.3.1), before that by the
+// first. The caller holds mu.
+func (c *connection) learn(w *way, nominated bool) {
+	if !slices.Contains(c.known, w) {
+		c.known = append(c.known, w)
+	}
+	ways := c.node().ways
+	if ways.find(w.addr, w.path) != w {
+		ways.put(w)
+	}
+	c.checkedAt.Store(c.node().now())
+	if nominated || !c.settled && c.way.Load() == nil {
+		c.way.Store(w)
+	}
+	c.settled = c.settled || nominated
+}
+
+// writeControl seals and sends RTCP, with e's next flush or, if it is nil, at once.
+func (c *connection) writeControl(e *egress, packets []rtcp.Packet) {
+	raw, err := rtcp.Marshal(packets)
+	w := c.way.Load()
+	if err != nil || w == nil || len(raw)+srtp.MaxOverhead > maxDatagram {
+		return
+	}
+	c.sealing.Lock()
+	defer c.sealing.Unlock()
+	if c.sealer == nil {
+		return
+	}
+	sealed, err := c.sealer.Seal(make([]byte, 0, len(raw)+srtp.MaxOverhead), raw)
+	if err != nil {
+		return
+	}
+	c.send(e, w, sealed)
+}
+
+// send sends a packet that is no media.
+func (c *connection) send(e *egress, w *way, packet []byte) {
+	switch {
+	case w.path != nil:
+		w.path.Send(packet)
+	case e != nil:
+		e.write(w, packet)
+	default:
+		c.aside(func(e *egress) bool {
+			e.write(w, packet)
+			e.batch.Flush()
+			return true
+		})
+	}
+}
+
+// askKeyFrame asks the publisher for a key frame of a stream.
+func (c *connection) askKeyFrame(ssrc uint32) {
+	c.writeControl(nil, []rtcp.Packet{&rtcp.PictureLossIndication{SenderSSRC: c.ssrc, MediaSSRC: ssrc}})
 }

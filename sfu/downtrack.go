@@ -9,29 +9,6 @@ import (
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
 )
 
-// rtpWriter encrypts and sends one packet. It keeps nothing of it but, where it is in a
-// cache, a reference to the packet. False says that the connection took it no more.
-type rtpWriter interface {
-	writeMedia(o *outgoing) bool
-	// writeRTX sends it as retransmission (RFC 4588, Section 4) of the packet that had
-	// the sequence number osn.
-	writeRTX(o *outgoing, osn uint16) bool
-}
-
-// outgoing is one packet of a slot's stream.
-type outgoing struct {
-	// packet is what was received; nil for a packet without payload.
-	packet  *packetcache.Packet
-	payload []byte
-	seq     uint16
-	stamp   uint32
-	marker  bool
-	// payloadType is that of the codec, or of its retransmissions.
-	payloadType uint8
-	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
-	descriptor []byte
-}
-
 // Limits of what a receiver may ask of a slot: on average, and at once.
 const (
 	resendInterval  = 2 * time.Millisecond
@@ -47,7 +24,6 @@ type downTrack struct {
 	// Immutable once the stream is bound.
 	mid           string
 	video         bool
-	midExtension  uint8
 	ddExtension   uint8
 	ssrc, rtxSSRC uint32
 	types         [numCodecs]payloadTypes
@@ -82,6 +58,7 @@ type downTrack struct {
 
 	// Owned by the goroutine of up, by the room while up is nil.
 	out       outgoing
+	via       *egress // of that goroutine; nil for none
 	phase     phase
 	offset    uint32 // from a received to a sent timestamp
 	frames    uint16 // from a received to a sent frame number
@@ -93,8 +70,9 @@ type downTrack struct {
 	replayed  int64  // number of the last packet that was sent from the cache
 	lastFrame uint16 // highest frame number that went out
 
-	// Owned by the goroutine that reads the receiver's RTCP.
+	// Owned by the goroutine that takes the receiver's RTCP; againVia is its egress.
 	again              outgoing
+	againVia           *egress
 	resends, refreshes bucket
 }
 
@@ -158,14 +136,15 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 		d.layers.reset()
 	}
 	d.sent.Store(false)
+	d.via = nil // until u's goroutine has it
 	d.up, d.mappedAt, d.asked = u, now, 0
 	if d.catchUp(u, u.newest.Load()+1, now) {
 		d.phase = behind
-		u.flush()
 	} else {
 		d.ask(u, now)
 	}
 	u.attach(d)
+	u.flush() // what was sent from the cache
 }
 
 // await has u take over once it has a key frame; the present source stays until

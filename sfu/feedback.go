@@ -68,7 +68,6 @@ func (d *downTrack) refresh(f *feed, now int64) {
 }
 
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
-	defer f.up.flush()
 	for _, pair := range nacks {
 		pair.Range(func(seq uint16) bool {
 			f.up.counters.nacks.Add(1)
@@ -102,7 +101,7 @@ func (d *downTrack) resend(f *feed, seq uint16) bool {
 		return false
 	}
 	d.again = outgoing{
-		packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
+		via: d.againVia, packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
 		marker: p.Marker || d.layers.ends(p), payloadType: types.rtx,
 	}
 	if d.ddExtension != 0 {

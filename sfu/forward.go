@@ -26,7 +26,7 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	}
 	o := &d.out
 	*o = outgoing{
-		packet: p, payload: p.Payload, seq: uint16(number), stamp: p.Timestamp + d.offset,
+		via: d.via, packet: p, payload: p.Payload, seq: uint16(number), stamp: p.Timestamp + d.offset,
 		marker: p.Marker || last, payloadType: types.media,
 	}
 	if d.ddExtension != 0 && p.Descriptor != nil {
@@ -59,7 +59,7 @@ func (d *downTrack) leaveOut(p *packetcache.Packet) {
 	if !ok {
 		return
 	}
-	d.out = outgoing{seq: uint16(number), stamp: p.Timestamp + d.offset, payloadType: d.types[p.Codec].media}
+	d.out = outgoing{via: d.via, seq: uint16(number), stamp: p.Timestamp + d.offset, payloadType: d.types[p.Codec].media}
 	if d.out.payloadType != 0 {
 		d.writer.writeMedia(&d.out)
 	}

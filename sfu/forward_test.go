@@ -60,7 +60,7 @@ func testTypes() (types [numCodecs]payloadTypes) {
 // newTestSlot is a bound slot that writes to w.
 func newTestSlot(t testing.TB, video bool, w rtpWriter) *downTrack {
 	t.Helper()
-	d := &downTrack{mid: "7", video: video, midExtension: 4}
+	d := &downTrack{mid: "7", video: video}
 	d.bind(w, 111, 222, testTypes())
 	return d
 }

@@ -47,7 +47,7 @@ func (r *room) wake() {
 func (r *room) tick(now int64, wall time.Time) {
 	for c, reports := range r.housekeeping(now, ntpTime(wall)) {
 		for some := range slices.Chunk(reports, maxReports) {
-			_ = c.pc.WriteRTCP(some)
+			c.writeControl(nil, some)
 		}
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
+
+	"github.com/conclave-sfu/conclave/sfu/batchconn"
 )
 
 // maxTransports is how many participants a node takes, in all rooms.
@@ -18,11 +20,17 @@ const maxTransports = 10000
 // Node forwards the media of all rooms through one UDP port.
 type Node struct {
 	// Immutable.
-	mux  *udpMux
-	api  *webrtc.API
-	log  *zap.Logger
-	tap  func(Tapped)
-	born time.Time
+	sockets  []*batchconn.Socket // one for each loop
+	loops    []*loop
+	shared   *egress // of goroutines that are no loop
+	byPath   *egress // of those who call Receive
+	ways     *directory
+	identity identity
+	nodeIPs  []netip.Addr
+	foreign  func([]byte, netip.AddrPort)
+	log      *zap.Logger
+	tap      func(Tapped)
+	born     time.Time
 	// patience is how long a PeerConnection may take to connect.
 	patience time.Duration
 	// negotiating holds a token for each offer that is being answered. Half of the
@@ -31,8 +39,14 @@ type Node struct {
 
 	// background are the goroutines that end PeerConnections.
 	background sync.WaitGroup
-	// ended sums the counters of streams that have ended.
+	// forwarding are the media loops.
+	forwarding sync.WaitGroup
+	// ended sums the counters of streams that have ended, and of packets of none.
 	ended counters
+	// candidates are those that answers name; nil for those of the sockets.
+	candidates atomic.Pointer[[]Candidate]
+
+	once sync.Once // of release
 
 	mu         sync.Mutex
 	closed     bool
@@ -46,24 +60,51 @@ func New(cfg Config) (*Node, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	mux, err := listen(cfg, log)
+	for _, ip := range cfg.NodeIPs {
+		if !ip.IsValid() || ip.IsUnspecified() {
+			return nil, fmt.Errorf("sfu: node address %s is none to be reached by", ip)
+		}
+	}
+	identity, err := newIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("sfu: make a certificate: %w", err)
+	}
+	sockets, err := batchconn.Listen(cfg.Listen, loopsFor(runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, fmt.Errorf("sfu: %w", err)
 	}
-	api, err := newAPI(mux, log)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("sfu: configure: %w", err), mux.Close())
-	}
-	return &Node{
-		mux: mux, api: api, log: log, tap: cfg.Tap,
-		born: time.Now(), patience: connectTimeout, rooms: map[string]*room{},
+	n := &Node{
+		sockets: sockets, ways: newDirectory(), identity: identity, nodeIPs: cfg.NodeIPs, foreign: cfg.Foreign,
+		shared: &egress{batch: batchconn.NewBatch(sockets[0])}, byPath: &egress{batch: batchconn.NewBatch(sockets[0])},
+		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, rooms: map[string]*room{},
 		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-	}, nil
+	}
+	for _, s := range sockets {
+		l := newLoop(n, s)
+		l.setPatience()
+		n.loops = append(n.loops, l)
+	}
+	for _, l := range n.loops {
+		n.forwarding.Go(l.run)
+	}
+	return n, nil
+}
+
+// loopsFor is how many media loops serve so many processors.
+func loopsFor(processors int) int { return max(1, processors/2) }
+
+// flushShared sends what was written by goroutines that are no loop.
+func (n *Node) flushShared() {
+	n.shared.mu.Lock()
+	defer n.shared.mu.Unlock()
+	if n.shared.batch != nil {
+		n.shared.batch.Flush()
+	}
 }
 
 // Addr is the UDP address that the node listens on.
 func (n *Node) Addr() netip.AddrPort {
-	a := n.mux.socket.AddrPort()
+	a := n.sockets[0].LocalAddr()
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
@@ -124,9 +165,11 @@ func (n *Node) Stats() Stats {
 		publications, slots = publications+p, slots+s
 	}
 	s := sum.stats()
-	sent := n.mux.conn.Stats()
-	s.SendMessages, s.SendCalls = sent.Messages, sent.Calls
-	s.Dropped[reasonNames[dropSendError]] += sent.Failed
+	for _, socket := range n.sockets {
+		sent := socket.Stats()
+		s.SendMessages, s.SendCalls = s.SendMessages+sent.Messages, s.SendCalls+sent.Calls
+		s.Dropped[reasonNames[dropSendError]] += sent.Failed
+	}
 	s.Rooms, s.Transports, s.Publications, s.Slots = len(n.rooms), n.transports, publications, slots
 	return s
 }
@@ -146,5 +189,25 @@ func (n *Node) Close() error {
 		t.settle()
 	}
 	n.background.Wait()
-	return n.mux.Close()
+	for _, socket := range n.sockets {
+		socket.Close()
+	}
+	n.forwarding.Wait()
+	n.background.Wait()
+	return n.release()
+}
+
+// release frees the sockets. Nobody receives any more; who still sends is told.
+func (n *Node) release() (err error) {
+	for _, e := range []*egress{n.shared, n.byPath} {
+		e.mu.Lock()
+		e.batch = nil
+		e.mu.Unlock()
+	}
+	n.once.Do(func() {
+		for _, socket := range n.sockets {
+			err = errors.Join(err, socket.Release())
+		}
+	})
+	return err
 }

@@ -33,10 +33,10 @@ const (
 
 // plan is what an offer asks for.
 type plan struct {
-	// sdp is the offer without candidates: an ICE-lite agent learns the addresses of
-	// its peer from the peer's checks (RFC 8445, Section 7.3.1.3), and nobody makes
-	// it send elsewhere.
-	sdp      string
+	// remote is the peer. Its candidates do not matter: an ICE-lite agent learns
+	// addresses from the peer's checks (RFC 8445, Section 7.3.1.3), and nobody makes it
+	// send elsewhere.
+	remote   remote
 	sections []section
 }
 
@@ -45,6 +45,11 @@ type section struct {
 	mid       string
 	kind      kind
 	direction direction
+	// stopped says that the section is not used any more, or cannot be; the answer
+	// rejects it, with the first of its formats.
+	stopped     bool
+	firstFormat string
+	reducedSize bool // RTCP need not be compound (RFC 5506)
 	// source is what a sendonly section carries.
 	source Source
 	// extensions are the ids of the header extensions that were offered.
@@ -162,6 +167,26 @@ func (s *section) payloadOf(payloadType uint8) (p payload, repair, ok bool) {
 	return payload{}, false, false
 }
 
+// types are the payload types under which codecs are sent in a slot; of several for one
+// codec the first counts.
+func (s *section) types() (types [numCodecs]payloadTypes) {
+	for _, p := range s.payloads {
+		if t := &types[p.codec]; t.media == 0 {
+			*t = payloadTypes{p.payloadType, p.rtx}
+		}
+	}
+	return types
+}
+
+// format says how the packets of an uplink are to be read.
+func (s *section) format() *uplinkFormat {
+	f := &uplinkFormat{levelExtension: s.extensions.level, ddExtension: s.extensions.dependency, rids: s.rids}
+	for _, p := range s.payloads {
+		f.codecs[p.payloadType] = p.codec
+	}
+	return f
+}
+
 // ssrcPair is a stream, and that of its retransmissions; 0 for none.
 type ssrcPair struct{ media, rtx uint32 }
 
@@ -190,7 +215,7 @@ func readOffer(o Offer) (plan, error) {
 	}
 	p := plan{sections: make([]section, 0, len(description.MediaDescriptions))}
 	for i, media := range description.MediaDescriptions {
-		s, err := readSection(media, o.Sources)
+		s, err := readSection(media, o.Sources, bundled(&description))
 		if err != nil {
 			return plan{}, fmt.Errorf("media section %d: %w", i, err)
 		}
@@ -199,13 +224,23 @@ func readOffer(o Offer) (plan, error) {
 	if err := p.check(o.Sources); err != nil {
 		return plan{}, err
 	}
-	dropCandidates(&description)
-	raw, err := description.Marshal()
-	p.sdp = string(raw)
+	var err error
+	p.remote, err = readRemote(&description, p.sections)
 	return p, err
 }
 
-func readSection(media *sdp.MediaDescription, sources map[string]Source) (section, error) {
+// bundled says which mids share the one transport (RFC 9143): all, where nothing is said.
+func bundled(d *sdp.SessionDescription) func(mid string) bool {
+	for _, a := range d.Attributes {
+		if mids, ok := strings.CutPrefix(a.Value, "BUNDLE "); ok && a.Key == "group" {
+			list := strings.Fields(mids)
+			return func(mid string) bool { return slices.Contains(list, mid) }
+		}
+	}
+	return func(string) bool { return true }
+}
+
+func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled func(string) bool) (section, error) {
 	var s section
 	switch media.MediaName.Media {
 	case "audio":
@@ -218,6 +253,21 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source) (sectio
 	s.mid, _ = media.Attribute("mid")
 	if s.mid == "" || len(s.mid) > maxMID {
 		return s, fmt.Errorf("mid of %d characters, 1 to %d", len(s.mid), maxMID)
+	}
+	if !isToken(s.mid) {
+		return s, fmt.Errorf("mid %q", clip(s.mid))
+	}
+	if s.firstFormat = "0"; len(media.MediaName.Formats) > 0 && isToken(media.MediaName.Formats[0]) {
+		s.firstFormat = media.MediaName.Formats[0]
+	}
+	_, s.reducedSize = media.Attribute("rtcp-rsize")
+	_, bundleOnly := media.Attribute("bundle-only")
+	s.stopped = media.MediaName.Port.Value == 0 && !bundleOnly || !bundled(s.mid)
+	if s.stopped {
+		return s, nil
+	}
+	if _, muxed := media.Attribute("rtcp-mux"); !muxed {
+		return s, fmt.Errorf("no rtcp-mux")
 	}
 	var err error
 	if s.direction, err = readDirection(media); err != nil {
@@ -243,12 +293,8 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source) (sectio
 }
 
 // readDirection wants a direction said: what a slot is and what an uplink must not
-// come from a default. A section with port 0 is rejected or stopped, unless it is
-// bundle-only (RFC 8843, Section 6).
+// come from a default.
 func readDirection(media *sdp.MediaDescription) (direction, error) {
-	if _, bundleOnly := media.Attribute("bundle-only"); media.MediaName.Port.Value == 0 && !bundleOnly {
-		return inactive, nil
-	}
 	for _, a := range media.Attributes {
 		switch a.Key {
 		case "sendonly":
@@ -269,7 +315,10 @@ func (s *section) readStreams(media *sdp.MediaDescription) error {
 		var err error
 		switch a.Key {
 		case "rid":
-			id, _, _ := strings.Cut(a.Value, " ")
+			id, direction, _ := strings.Cut(a.Value, " ")
+			if !isToken(id) || slices.Contains(s.rids, id) && !strings.HasPrefix(direction, "send") {
+				err = fmt.Errorf("rid %q", clip(id))
+			}
 			s.rids = append(s.rids, id)
 		case "extmap":
 			extensions++
@@ -374,7 +423,7 @@ func readPayloads(media *sdp.MediaDescription, k kind) ([]payload, error) {
 			continue
 		}
 		c := codecOf(k, name, rest, parameters[format])
-		if c == codecNone {
+		if c == codecNone || !isPrintable(rtpmaps[format]+parameters[format]) {
 			continue
 		}
 		list = append(list, payload{
@@ -476,21 +525,14 @@ func (p *plan) check(sources map[string]Source) error {
 	return nil
 }
 
-func dropCandidates(d *sdp.SessionDescription) {
-	d.Attributes = withoutCandidates(d.Attributes)
-	for _, media := range d.MediaDescriptions {
-		media.Attributes = withoutCandidates(media.Attributes)
-	}
+// isToken says whether text can stand in an answer (RFC 8866, Section 9: token).
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-func withoutCandidates(attributes []sdp.Attribute) []sdp.Attribute {
-	var kept []sdp.Attribute
-	for _, a := range attributes {
-		if a.Key != "candidate" && a.Key != "remote-candidates" && a.Key != "end-of-candidates" {
-			kept = append(kept, a)
-		}
-	}
-	return kept
+// isPrintable says whether text can stand in a line of an answer.
+func isPrintable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // clip shortens what others wrote for an error.

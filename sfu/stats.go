@@ -37,12 +37,14 @@ const (
 	dropLayer                     // of a layer that the receiver is not sent
 	dropCodec                     // of a codec that the receiver does not take
 	dropMalformedDD               // not the packet: a Dependency Descriptor that cannot be read
+	dropUnauthentic               // not sealed with the connection's keys
+	dropUnknown                   // from nobody, or a stream of which nothing is known
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
-	"layer", "codec", "malformed_dd",
+	"layer", "codec", "malformed_dd", "unauthentic", "unknown",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

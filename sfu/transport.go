@@ -63,7 +63,7 @@ func (t *Transport) answer(ctx context.Context, o Offer) (string, error) {
 		return "", err
 	}
 	if present != nil {
-		return t.renegotiate(ctx, present, p)
+		return t.renegotiate(present, p)
 	}
 	return t.connect(ctx, o.Connection, p)
 }
@@ -86,11 +86,11 @@ func (t *Transport) connectionFor(number uint32) (*connection, error) {
 
 // connect makes a new PeerConnection, which replaces the one before.
 func (t *Transport) connect(ctx context.Context, number uint32, p plan) (string, error) {
-	c, err := newConnection(t, number)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	answer, added, err := c.negotiate(ctx, p)
+	c := newConnection(t, number)
+	answer, added, err := c.negotiate(p)
 	if err == nil {
 		err = t.room.replaceConnection(t, c, p, added)
 	}
@@ -102,11 +102,11 @@ func (t *Transport) connect(ctx context.Context, number uint32, p plan) (string,
 	return answer, nil
 }
 
-func (t *Transport) renegotiate(ctx context.Context, c *connection, p plan) (string, error) {
+func (t *Transport) renegotiate(c *connection, p plan) (string, error) {
 	if err := c.mayBecome(p); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
 	}
-	answer, added, err := c.negotiate(ctx, p)
+	answer, added, err := c.negotiate(p)
 	if err != nil {
 		c.fail(err)
 		return "", err

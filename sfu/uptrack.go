@@ -45,7 +45,7 @@ type upTrack struct {
 	rid         string
 	askKeyFrame func(ssrc uint32) // sends the publisher a PLI
 	tap         func(payload []byte)
-	flush       func()             // sends what was written to down tracks
+	flush       func()             // sends what was written by no goroutine of a loop
 	cache       *packetcache.Cache // nil for audio
 
 	// For any goroutine.
@@ -78,6 +78,7 @@ type upTrack struct {
 	waiters []*downTrack
 
 	// Owned by the reading goroutine.
+	via       *egress // of that goroutine
 	header    rtp.Header
 	frames    frameReader
 	unwrapper packetmap.Unwrapper
@@ -210,14 +211,12 @@ func (u *upTrack) forward(p *packetcache.Packet, now int64) {
 	u.passes.Add(1)
 	sent := uint64(0)
 	for _, d := range *u.fanOut.Load() {
+		d.via = u.via
 		if d.forward(p, now) {
 			sent++
 		}
 	}
 	u.passes.Add(1)
-	if p.Marker && sent > 0 {
-		u.flush() // the frame ends; otherwise the inbox does, when it is empty
-	}
 	u.counters.packetsOut.Add(sent)
 	u.counters.bytesOut.Add(sent * uint64(len(p.Payload)))
 }

@@ -8,7 +8,7 @@ import (
 // Limits of a batch.
 const (
 	maxPackets  = 512
-	maxPacket   = 1500               // bytes of one packet; larger ones go by themselves
+	maxPacket   = 1500               // bytes of one packet
 	maxBytes    = 512 * 1200         // of all packets of a batch
 	maxSegments = 16                 // packets of a message: more gain nothing, and come as a burst
 	maxMessage  = 65507              // bytes of a message: the largest UDP datagram
@@ -18,18 +18,36 @@ const (
 	multiplier  = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 )
 
-// batch gathers packets and joins those to one receiver into messages. Its memory is
-// fixed.
-type batch struct {
+// Target is a receiver, as the sockets of a node write its address. It is immutable.
+type Target struct {
+	addr netip.AddrPort
+	hash uint64
+	name sockaddr
+}
+
+// AddrPort is the receiver's address.
+func (t *Target) AddrPort() netip.AddrPort { return t.addr }
+
+func hash(to netip.AddrPort) uint64 {
+	raw := to.Addr().As16()
+	high, low := binary.LittleEndian.Uint64(raw[:8]), binary.LittleEndian.Uint64(raw[8:])
+	return ((high^low)*multiplier ^ uint64(to.Port())) * multiplier >> 32
+}
+
+// Batch gathers packets that one socket sends, and joins those to one receiver into
+// messages. Its memory is fixed. It belongs to one goroutine.
+type Batch struct {
+	socket   *Socket
 	bytes    []byte
 	packets  []packet
 	messages []message
 	// table finds a receiver's latest message: its place is 1 + an index of messages,
 	// or 0 for free.
-	table [places]uint16
+	table  [places]uint16
+	sender sender
 }
 
-// packet is a part of batch.bytes, and of a chain.
+// packet is a part of Batch.bytes, and of a chain.
 type packet struct {
 	at, size int32
 	next     int32 // in the same message, or none
@@ -38,7 +56,7 @@ type packet struct {
 // message is what goes to one receiver at a time: packets of one size, but for the
 // last one, which may be smaller.
 type message struct {
-	to          netip.AddrPort
+	to          *Target
 	first, last int32 // of packets
 	count       int32
 	size        int32 // of each packet but the last
@@ -46,50 +64,72 @@ type message struct {
 	ended       bool // by a smaller packet
 }
 
-func newBatch() *batch {
-	return &batch{
-		bytes: make([]byte, 0, maxBytes), packets: make([]packet, 0, maxPackets),
+// NewBatch makes one for a socket.
+func NewBatch(s *Socket) *Batch {
+	b := &Batch{
+		socket: s, bytes: make([]byte, 0, maxBytes), packets: make([]packet, 0, maxPackets),
 		messages: make([]message, 0, maxPackets),
 	}
+	b.sender.init()
+	return b
 }
 
-func (b *batch) reset() {
+// Flush sends what was reserved, all of it: what fails is left out and counted.
+func (b *Batch) Flush() {
+	if len(b.packets) == 0 {
+		return
+	}
+	b.socket.count.packets.Add(uint64(len(b.packets)))
+	b.socket.count.messages.Add(uint64(len(b.messages)))
+	b.sender.send(b)
+	b.reset()
+}
+
+// Len is how many packets wait.
+func (b *Batch) Len() int { return len(b.packets) }
+
+func (b *Batch) reset() {
 	b.bytes, b.packets, b.messages = b.bytes[:0], b.packets[:0], b.messages[:0]
 	clear(b.table[:])
 }
 
 // full says whether a packet of any size might find no place.
-func (b *batch) full() bool {
+func (b *Batch) full() bool {
 	return len(b.packets) == cap(b.packets) || len(b.bytes)+maxPacket > cap(b.bytes)
 }
 
-// add takes a copy of a packet, if there is room for any. With join it becomes part of
-// the receiver's latest message if it can.
-func (b *batch) add(raw []byte, to netip.AddrPort, join bool) bool {
+// Reserve gives the memory for a packet of a size, at most 1,500 bytes, to be written
+// before the next call of any method. A full batch is sent first. The packet becomes part of the
+// receiver's latest message if it can.
+func (b *Batch) Reserve(size int, to *Target) []byte {
 	if b.full() {
-		return false
+		b.Flush()
 	}
-	at := int32(len(b.packets))
-	b.packets = append(b.packets, packet{at: int32(len(b.bytes)), size: int32(len(raw)), next: none})
-	b.bytes = append(b.bytes, raw...)
+	at, from := int32(len(b.packets)), len(b.bytes)
+	b.packets = append(b.packets, packet{at: int32(from), size: int32(size), next: none})
+	b.bytes = b.bytes[:from+size]
+	b.place(at, to)
+	return b.bytes[from : from+size : from+size]
+}
+
+// place makes packet at part of a message.
+func (b *Batch) place(at int32, to *Target) {
 	var place *uint16
-	if join {
+	if b.socket.segments() {
 		place = b.find(to)
 		if place != nil && *place != 0 && b.extend(&b.messages[*place-1], at) {
-			return true
+			return
 		}
 	}
-	b.messages = append(b.messages, message{
-		to: to, first: at, last: at, count: 1, size: int32(len(raw)), bytes: int32(len(raw)),
-	})
+	size := b.packets[at].size
+	b.messages = append(b.messages, message{to: to, first: at, last: at, count: 1, size: size, bytes: size})
 	if place != nil {
 		*place = uint16(len(b.messages))
 	}
-	return true
 }
 
 // extend puts a packet behind those of a message.
-func (b *batch) extend(m *message, at int32) bool {
+func (b *Batch) extend(m *message, at int32) bool {
 	size := b.packets[at].size
 	if m.ended || size > m.size || m.count == maxSegments || m.bytes+size > maxMessage {
 		return false
@@ -104,18 +144,12 @@ func (b *batch) extend(m *message, at int32) bool {
 
 // find gives the place of a receiver, or a free one for it; nil if it has none within
 // reach.
-func (b *batch) find(to netip.AddrPort) *uint16 {
-	for i, at := 0, hash(to); i < probes; i, at = i+1, at+1 {
+func (b *Batch) find(to *Target) *uint16 {
+	for i, at := 0, to.hash; i < probes; i, at = i+1, at+1 {
 		place := &b.table[at%places]
 		if *place == 0 || b.messages[*place-1].to == to {
 			return place
 		}
 	}
 	return nil
-}
-
-func hash(to netip.AddrPort) uint64 {
-	raw := to.Addr().As16()
-	high, low := binary.LittleEndian.Uint64(raw[:8]), binary.LittleEndian.Uint64(raw[8:])
-	return ((high^low)*multiplier ^ uint64(to.Port())) * multiplier >> 32
 }

@@ -5,15 +5,30 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 )
 
-// receiver is a made-up address.
-func receiver(n int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), uint16(1000+n))
+// receivers are made-up ones; each is made once.
+var receivers = map[int]*Target{}
+
+func receiver(n int) *Target {
+	if receivers[n] == nil {
+		s := &Socket{}
+		receivers[n] = s.Target(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), uint16(1000+n)))
+	}
+	return receivers[n]
 }
+
+// joining gives a batch that joins packets, or not.
+func joining(join bool) *Batch {
+	s := &Socket{}
+	setSegmentation(s, join)
+	return NewBatch(s)
+}
+
+// add reserves place for a packet and writes it.
+func (b *Batch) add(raw []byte, to *Target) { copy(b.Reserve(len(raw), to), raw) }
 
 // media is an RTP packet of a size whose end tells it from others.
 func media(size, mark int) []byte {
@@ -24,7 +39,7 @@ func media(size, mark int) []byte {
 }
 
 // shape draws the messages of a batch: receiver and sizes.
-func shape(b *batch) string {
+func shape(b *Batch) string {
 	var list []string
 	for i := range b.messages {
 		m := &b.messages[i]
@@ -32,7 +47,7 @@ func shape(b *batch) string {
 		for at := m.first; at != none; at = b.packets[at].next {
 			sizes = append(sizes, fmt.Sprint(b.packets[at].size))
 		}
-		list = append(list, fmt.Sprintf("%d:%s", int(m.to.Port())-1000, strings.Join(sizes, "+")))
+		list = append(list, fmt.Sprintf("%d:%s", int(m.to.addr.Port())-1000, strings.Join(sizes, "+")))
 	}
 	return strings.Join(list, " ")
 }
@@ -54,11 +69,9 @@ func TestMessages(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBatch()
+			b := joining(tt.join)
 			for i, w := range tt.writes {
-				if !b.add(media(w.size, i), receiver(w.to), tt.join) {
-					t.Fatal("no room")
-				}
+				b.add(media(w.size, i), receiver(w.to))
 			}
 			if got := shape(b); got != tt.want {
 				t.Errorf("messages %q, want %q", got, tt.want)
@@ -68,28 +81,22 @@ func TestMessages(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	b := newBatch()
+	b := joining(true)
 	for i := range maxSegments + 1 {
-		b.add(media(100, i), receiver(1), true)
+		b.add(media(100, i), receiver(1))
 	}
 	if got := len(b.messages); got != 2 {
 		t.Errorf("%d packets in %d messages, want 2", maxSegments+1, got)
 	}
-	b.reset()
-	n := 0
-	for b.add(media(maxPacket, n), receiver(n), true) {
-		n++
-	}
-	if !b.full() || n != maxBytes/maxPacket {
-		t.Errorf("full after %d large packets, want %d", n, maxBytes/maxPacket)
-	}
-	b.reset()
-	n = 0
-	for b.add(media(20, n), receiver(n), true) {
-		n++
-	}
-	if n != maxPackets {
-		t.Errorf("full after %d small packets, want %d", n, maxPackets)
+	for size, want := range map[int]int{maxPacket: maxBytes / maxPacket, 20: maxPackets} {
+		b.reset()
+		n := 0
+		for ; !b.full(); n++ {
+			b.add(media(size, n), receiver(n%900))
+		}
+		if n != want {
+			t.Errorf("full after %d packets of %d bytes, want %d", n, size, want)
+		}
 	}
 	if b.reset(); b.full() || len(b.messages) != 0 || b.table != [places]uint16{} {
 		t.Error("reset left something")
@@ -98,15 +105,13 @@ func TestLimits(t *testing.T) {
 
 // TestCrowdedTable: receivers that find no place are served all the same.
 func TestCrowdedTable(t *testing.T) {
-	b := newBatch()
+	b := joining(true)
 	for i := range b.table {
 		b.table[i] = 1
 	}
 	b.messages = append(b.messages, message{to: receiver(0), first: none})
 	for i := range 2 {
-		if !b.add(media(100, i), receiver(1), true) {
-			t.Fatal("no room")
-		}
+		b.add(media(100, i), receiver(1))
 	}
 	if got := len(b.messages) - 1; got != 2 {
 		t.Errorf("%d messages, want 2", got)
@@ -120,19 +125,17 @@ func FuzzMessages(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{3, 255}, 300), true)
 	f.Add([]byte{0, 0}, false)
 	f.Fuzz(func(t *testing.T, writes []byte, join bool) {
-		b := newBatch()
-		want := map[netip.AddrPort][]byte{}
+		b := joining(join)
+		want := map[*Target][]byte{}
 		for i := 0; i+1 < len(writes); i += 2 {
 			raw, to := media(int(writes[i+1])*6, i), receiver(int(writes[i]%16))
-			if !b.add(raw, to, join) {
-				if !b.full() {
-					t.Fatal("refused, but not full")
-				}
+			if b.full() {
 				break
 			}
+			b.add(raw, to)
 			want[to] = append(want[to], raw...)
 		}
-		got, packets := map[netip.AddrPort][]byte{}, 0
+		got, packets := map[*Target][]byte{}, 0
 		for i := range b.messages {
 			m := &b.messages[i]
 			packets += checkMessage(t, b, m, join)
@@ -146,14 +149,14 @@ func FuzzMessages(f *testing.F) {
 		}
 		for to := range want {
 			if !bytes.Equal(got[to], want[to]) {
-				t.Fatalf("%v gets something else", to)
+				t.Fatalf("%v gets something else", to.AddrPort())
 			}
 		}
 	})
 }
 
 // checkMessage holds a message to what UDP_SEGMENT wants, and counts its packets.
-func checkMessage(t *testing.T, b *batch, m *message, join bool) int {
+func checkMessage(t *testing.T, b *Batch, m *message, join bool) int {
 	t.Helper()
 	var sizes []int32
 	for at := m.first; at != none; at = b.packets[at].next {
@@ -173,40 +176,16 @@ func checkMessage(t *testing.T, b *batch, m *message, join bool) int {
 	return len(sizes)
 }
 
-func TestIsMedia(t *testing.T) {
-	rtp := slices.Concat([]byte{0x80, 96}, make([]byte, 10))
-	for _, tt := range []struct {
-		name          string
-		first, second byte
-		cut           int
-		want          bool
-	}{
-		{"RTP", 0x80, 96, 0, true},
-		{"RTP with marker", 0x90, 0x80 | 111, 0, true},
-		{"short", 0x80, 96, 1, false},
-		{"SR", 0x80, 200, 0, false},
-		{"transport feedback", 0x8f, 205, 0, false},
-		{"the first type of RTCP", 0x80, 192, 0, false},
-		{"the last", 0x80, 223, 0, false},
-		{"after it", 0x80, 224, 0, true},
-		{"STUN", 0, 1, 0, false},
-		{"DTLS", 22, 254, 0, false},
-		{"TURN channel", 64, 0, 0, false},
-	} {
-		p := slices.Clone(rtp)
-		p[0], p[1] = tt.first, tt.second
-		if got := isMedia(p[:len(p)-tt.cut]); got != tt.want {
-			t.Errorf("%s: %v", tt.name, got)
-		}
-	}
-}
-
-func BenchmarkAdd(b *testing.B) {
-	batch := newBatch()
+func BenchmarkReserve(b *testing.B) {
+	batch := joining(true)
 	raw := media(1100, 0)
-	for i := range b.N {
-		if !batch.add(raw, receiver(i%50), true) {
+	for i := range 50 {
+		receiver(i)
+	}
+	for i := 0; b.Loop(); i++ {
+		if batch.full() {
 			batch.reset()
 		}
+		batch.add(raw, receiver(i%50))
 	}
 }

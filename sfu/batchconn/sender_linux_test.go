@@ -24,7 +24,7 @@ type fake struct {
 	calls  int
 }
 
-func (f *fake) sendmmsg(_ uintptr, messages []mmsghdr) (int, syscall.Errno) {
+func (f *fake) sendmmsg(_ int, messages []mmsghdr) (int, syscall.Errno) {
 	f.calls++
 	for i := range messages {
 		h := &messages[i].header
@@ -100,78 +100,37 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			socket := listen(t, "udp4", "127.0.0.1:0")
 			k := tt.kernel
-			transport, err := newLinux(socket, &k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := newConn(socket, transport)
-			defer c.Close()
+			socket := &Socket{kernel: &k}
+			setSegmentation(socket, true)
+			b := NewBatch(socket)
 			for packet := range 3 {
 				for r := range 3 {
-					c.WriteToAddrPort(media(100, 10*r+packet), receiver(r))
+					b.add(media(100, 10*r+packet), receiver(r))
 				}
 			}
-			c.Flush()
+			b.Flush()
 			if !slices.Equal(k.sent, tt.want) || !slices.Equal(k.groups, tt.groups) {
 				t.Errorf("sent %v as %v, want %v as %v", k.sent, k.groups, tt.want, tt.groups)
 			}
-			if s := c.Stats(); s.Failed != tt.failed || s.Segmentation == tt.off {
+			if s := socket.Stats(); s.Failed != tt.failed || s.Segmentation == tt.off {
 				t.Errorf("stats %+v, want %d failed", s, tt.failed)
 			}
 			if tt.off {
-				checkNotJoined(t, c, &k)
+				checkNotJoined(t, b, &k)
 			}
 		})
 	}
 }
 
-// fullOnce is a socket that is full for a moment: writing is tried again.
-type fullOnce struct {
-	syscall.RawConn
-	tries int
-}
-
-func (f *fullOnce) Write(try func(fd uintptr) bool) error {
-	for f.tries = 1; !try(0); f.tries++ {
-	}
-	return nil
-}
-
-// TestFullSocket: sending goes on where it was when the socket has room again.
-func TestFullSocket(t *testing.T) {
-	k := &fake{once: true, fail: func(mark uint32, _ int) syscall.Errno {
-		if mark == 2 {
-			return unix.EAGAIN
-		}
-		return 0
-	}}
-	transport, err := newLinux(listen(t, "udp4", "127.0.0.1:0"), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := &fullOnce{}
-	transport.raw = raw
-	b := newBatch()
-	for i := range 4 {
-		b.add(media(100, i), receiver(i), true)
-	}
-	var count counters
-	transport.send(b, &count)
-	if !slices.Equal(k.sent, []uint32{0, 1, 2, 3}) || raw.tries != 2 || count.failed.Load() != 0 {
-		t.Errorf("sent %v in %d tries, %d failed", k.sent, raw.tries, count.failed.Load())
-	}
-}
-
 // checkNotJoined: once refused, segmentation stays off.
-func checkNotJoined(t *testing.T, c *Conn, k *fake) {
+func checkNotJoined(t *testing.T, b *Batch, k *fake) {
 	t.Helper()
 	k.fail, k.groups = nil, nil
 	for i := range 3 {
-		c.WriteToAddrPort(media(100, i), receiver(1))
+		b.add(media(100, i), receiver(1))
 	}
-	c.Flush()
+	b.Flush()
 	if !slices.Equal(k.groups, []int{1, 1, 1}) {
 		t.Errorf("messages of %v packets, want single ones", k.groups)
 	}
@@ -180,20 +139,36 @@ func checkNotJoined(t *testing.T, c *Conn, k *fake) {
 // TestNames: addresses are written for the socket's family.
 func TestNames(t *testing.T) {
 	to := netip.MustParseAddrPort("192.0.2.1:513")
-	var name unix.RawSockaddrInet6
-	four := &linux{}
-	if size := four.writeName(&name, to); size != unix.SizeofSockaddrInet4 {
-		t.Errorf("size %d", size)
+	four := (&Socket{}).Target(to)
+	if four.name.size != unix.SizeofSockaddrInet4 {
+		t.Errorf("size %d", four.name.size)
 	}
 	want := []byte{2, 1, 192, 0, 2, 1} // port and address, after the family
-	if got := unsafe.Slice((*byte)(unsafe.Pointer(&name)), 8)[2:]; !slices.Equal(got, want) {
+	if got := unsafe.Slice((*byte)(unsafe.Pointer(&four.name.raw)), 8)[2:]; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	six := &linux{inet6: true}
-	if size := six.writeName(&name, to); size != unix.SizeofSockaddrInet6 || name.Family != unix.AF_INET6 {
-		t.Errorf("size %d, family %d", size, name.Family)
+	six := (&Socket{inet6: true}).Target(to)
+	if six.name.size != unix.SizeofSockaddrInet6 || six.name.raw.Family != unix.AF_INET6 {
+		t.Errorf("size %d, family %d", six.name.size, six.name.raw.Family)
 	}
-	if got := netip.AddrFrom16(name.Addr); got.Unmap() != to.Addr() || !got.Is4In6() {
+	if got := netip.AddrFrom16(six.name.raw.Addr); got.Unmap() != to.Addr() || !got.Is4In6() {
 		t.Errorf("address %v", got)
 	}
 }
+
+func TestCanReach(t *testing.T) {
+	for _, tt := range []struct {
+		to        string
+		four, six bool
+	}{
+		{"192.0.2.1:5", true, true}, {"[::ffff:192.0.2.1]:5", true, true}, {"[2001:db8::1]:5", false, true},
+		{"[fe80::1%eth0]:5", false, false},
+	} {
+		to := netip.MustParseAddrPort(tt.to)
+		if four, six := (&Socket{}).CanReach(to), (&Socket{inet6: true}).CanReach(to); four != tt.four || six != tt.six {
+			t.Errorf("%s: %t, %t", tt.to, four, six)
+		}
+	}
+}
+
+func setSegmentation(s *Socket, on bool) { s.segmentation.Store(on) }

@@ -1,0 +1,76 @@
+package batchconn
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Inbox is where packets are received to. It belongs to one goroutine.
+type Inbox struct {
+	headers []mmsghdr
+	vectors []unix.Iovec
+	names   []unix.RawSockaddrInet6
+}
+
+// NewInbox makes one for n packets, without buffers.
+func NewInbox(n int) *Inbox {
+	in := &Inbox{headers: make([]mmsghdr, n), vectors: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n)}
+	for i := range in.headers {
+		h := &in.headers[i].header
+		h.Name, h.Iov = (*byte)(unsafe.Pointer(&in.names[i])), &in.vectors[i]
+		h.SetIovlen(1)
+	}
+	return in
+}
+
+// Len is how many packets are received at most.
+func (in *Inbox) Len() int { return len(in.headers) }
+
+// Set gives the buffer for packet i. It must stay in memory.
+func (in *Inbox) Set(i int, buffer []byte) {
+	in.vectors[i].Base = &buffer[0]
+	in.vectors[i].SetLen(len(buffer))
+}
+
+// Size is that of packet i in its buffer. It is false if the packet was larger.
+func (in *Inbox) Size(i int) (int, bool) {
+	return int(in.headers[i].size), in.headers[i].header.Flags&unix.MSG_TRUNC == 0
+}
+
+// From is where packet i came from, an address of IPv4 as such.
+func (in *Inbox) From(i int) netip.AddrPort {
+	six := &in.names[i]
+	if six.Family == unix.AF_INET {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(six))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), readPort(&four.Port))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(six.Addr).Unmap(), readPort(&six.Port))
+}
+
+func readPort(field *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(field))[:])
+}
+
+// Receive waits for a packet, takes what else has come, and says how many. It is 0 when
+// the socket's patience is over, and fails with [ErrClosed] alone.
+func (s *Socket) Receive(in *Inbox) (int, error) {
+	for i := range in.headers {
+		in.headers[i].header.Namelen = unix.SizeofSockaddrInet6
+	}
+	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&in.headers[0])),
+		uintptr(len(in.headers)), unix.MSG_WAITFORONE, 0, 0)
+	switch {
+	case s.closed.Load():
+		return 0, ErrClosed
+	case errno == 0:
+		return int(n), nil
+	case errno != unix.EAGAIN && errno != unix.EINTR:
+		time.Sleep(time.Millisecond) // the system lacks memory, say
+	}
+	return 0, nil
+}

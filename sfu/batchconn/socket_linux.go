@@ -1,0 +1,200 @@
+package batchconn
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a UDP socket for packets in batches.
+type Socket struct {
+	// Immutable.
+	fd     int
+	inet6  bool // its family
+	local  netip.AddrPort
+	kernel kernel
+
+	closed atomic.Bool
+	// segmentation is on until the kernel refuses it once.
+	segmentation atomic.Bool
+	count        counters
+}
+
+// sockaddr is an address as the kernel reads it.
+type sockaddr struct {
+	raw  unix.RawSockaddrInet6 // also for the smaller address of IPv4
+	size uint32
+}
+
+// buffer is what a burst of key frames to some hundred participants takes, in bytes.
+// The kernel gives less if its limits say so.
+const buffer = 4 << 20
+
+// Listen opens n sockets on one address. With port 0 the kernel chooses one. An
+// unspecified address of IPv6 takes IPv4 too. The first one is bound alone, so a port
+// that is taken is an error.
+func Listen(address netip.AddrPort, n int) (sockets []*Socket, err error) {
+	for range n {
+		s, err := open(address, len(sockets) > 0)
+		if err != nil {
+			for _, s := range sockets {
+				err = errors.Join(err, s.Release())
+			}
+			return nil, fmt.Errorf("listen on %s: %w", address, err)
+		}
+		sockets, address = append(sockets, s), netip.AddrPortFrom(address.Addr(), s.local.Port())
+	}
+	return sockets, nil
+}
+
+func open(address netip.AddrPort, further bool) (*Socket, error) {
+	s := &Socket{fd: -1, inet6: !address.Addr().Is4(), kernel: system{}}
+	family := unix.AF_INET
+	if s.inet6 {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EAFNOSUPPORT) && address.Addr() == netip.IPv6Unspecified() {
+		return open(netip.AddrPortFrom(netip.IPv4Unspecified(), address.Port()), further)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.fd = fd
+	s.segmentation.Store(true)
+	if err := s.bind(address, further); err != nil {
+		return nil, errors.Join(err, s.Release())
+	}
+	return s, nil
+}
+
+func (s *Socket) bind(address netip.AddrPort, further bool) error {
+	if s.inet6 {
+		only := 0
+		if !address.Addr().IsUnspecified() {
+			only = 1
+		}
+		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return err
+		}
+	}
+	for option, force := range map[int]int{unix.SO_RCVBUF: unix.SO_RCVBUFFORCE, unix.SO_SNDBUF: unix.SO_SNDBUFFORCE} {
+		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, buffer) != nil {
+			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, option, buffer)
+		}
+	}
+	// Whoever shares the port has to say so before it binds; the first one says it when
+	// it has the port.
+	share := func() error { return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+	if further {
+		if err := share(); err != nil {
+			return err
+		}
+	}
+	if err := unix.Bind(s.fd, sockaddrOf(address)); err != nil {
+		return err
+	}
+	name, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return err
+	}
+	s.local = addrPortOf(name)
+	return share()
+}
+
+func sockaddrOf(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+func addrPortOf(name unix.Sockaddr) netip.AddrPort {
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(name.Addr), uint16(name.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// LocalAddr is the address that the socket is bound to.
+func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
+
+func (s *Socket) segments() bool { return s.segmentation.Load() }
+
+// Close ends Receive, now and from now on. Sending still works until [Socket.Release].
+func (s *Socket) Close() {
+	s.closed.Store(true)
+	// It fails, since the socket is not connected, but wakes those that read.
+	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR)
+}
+
+// Release frees the socket. Nobody may use it then.
+func (s *Socket) Release() error { return unix.Close(s.fd) }
+
+// SetPatience limits how long Receive waits. 0 is no limit.
+func (s *Socket) SetPatience(d time.Duration) error {
+	tv := unix.NsecToTimeval(int64(d))
+	return unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
+}
+
+// Target makes a receiver. It is good for all sockets of one [Listen].
+func (s *Socket) Target(to netip.AddrPort) *Target {
+	t := &Target{addr: to, hash: hash(to)}
+	if !s.inet6 {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&t.name.raw))
+		four.Family, four.Addr = unix.AF_INET, to.Addr().Unmap().As4()
+		writePort(&four.Port, to.Port())
+		t.name.size = unix.SizeofSockaddrInet4
+		return t
+	}
+	t.name.raw = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
+	writePort(&t.name.raw.Port, to.Port())
+	t.name.size = unix.SizeofSockaddrInet6
+	return t
+}
+
+// CanReach says whether a target for the address can be made: a socket of IPv4 reaches
+// nothing else, and zones are not supported.
+func (s *Socket) CanReach(to netip.AddrPort) bool {
+	return to.IsValid() && to.Addr().Zone() == "" && (s.inet6 || to.Addr().Unmap().Is4())
+}
+
+// writePort writes a port in network byte order.
+func writePort(field *uint16, port uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(field))[:], port)
+}
+
+// mmsghdr is the kernel's struct mmsghdr (sendmmsg(2)).
+type mmsghdr struct {
+	header unix.Msghdr
+	size   uint32 // bytes sent, or received
+}
+
+// kernel is the system call, so that tests can let it fail.
+type kernel interface {
+	// sendmmsg sends messages from the first one on, and says how many it took; if
+	// none, why the first one failed.
+	sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno)
+}
+
+// system is the kernel that runs.
+type system struct{}
+
+func (system) sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
+	n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}

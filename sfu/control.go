@@ -1,0 +1,169 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// Times of a connection's reports.
+const (
+	feedbackInterval = 50 * time.Millisecond // of transport-wide feedback
+	receiverInterval = time.Second           // of receiver reports
+)
+
+// maxNACKs is how many packets one message asks for at most.
+const maxNACKs = 64
+
+// takeControl takes a packet of RTCP, compound (RFC 3550, Section 6.1) or not (RFC
+// 5506). The caller holds intake.
+func (c *connection) takeControl(e *egress, raw []byte) {
+	plain, err := c.control.Open(raw)
+	if err != nil {
+		c.node().ended.drop(reasonOf(err))
+		return
+	}
+	for len(plain) >= 4 {
+		size := 4 * (int(binary.BigEndian.Uint16(plain[2:])) + 1)
+		if size > len(plain) || plain[0]>>6 != 2 {
+			c.node().ended.drop(dropMalformed)
+			return
+		}
+		c.takePart(e, plain[:size])
+		plain = plain[size:]
+	}
+}
+
+// Types of RTCP packets that are looked at before they are parsed.
+const (
+	typeTransportFeedback   = 205
+	formatTransportFeedback = 15
+)
+
+// takePart takes one packet of a compound. What is malformed or not known is skipped.
+func (c *connection) takePart(e *egress, raw []byte) {
+	if raw[1] == typeTransportFeedback && raw[0]&0x1f == formatTransportFeedback {
+		c.transportFeedback(raw, e.now)
+		return
+	}
+	packets, err := rtcp.Unmarshal(raw)
+	if err != nil {
+		c.node().ended.drop(dropMalformed)
+		return
+	}
+	for _, packet := range packets {
+		switch packet := packet.(type) {
+		case *rtcp.SenderReport:
+			c.takeSenderReport(packet, e.now)
+			received := &rtcp.ReceiverReport{SSRC: packet.SSRC, Reports: packet.Reports}
+			c.toSlots(e, []rtcp.Packet{received}, reportedOn(packet.Reports))
+		case *rtcp.ReceiverReport:
+			c.toSlots(e, packets, reportedOn(packet.Reports))
+		case *rtcp.ReceiverEstimatedMaximumBitrate:
+			c.remb(uint64(packet.Bitrate), e.now)
+		default:
+			c.toSlots(e, packets, packet.DestinationSSRC())
+		}
+	}
+}
+
+func reportedOn(reports []rtcp.ReceptionReport) []uint32 {
+	list := make([]uint32, len(reports))
+	for i, r := range reports {
+		list[i] = r.SSRC
+	}
+	return list
+}
+
+// toSlots gives feedback to the slots that it names.
+func (c *connection) toSlots(e *egress, packets []rtcp.Packet, ssrcs []uint32) {
+	for i, ssrc := range ssrcs {
+		if d := c.slots[ssrc]; d != nil && !slices.Contains(ssrcs[:i], ssrc) {
+			d.againVia = e
+			d.feedback(packets, e.now)
+		}
+	}
+}
+
+// takeSenderReport takes the report of a publisher.
+func (c *connection) takeSenderReport(sr *rtcp.SenderReport, now int64) {
+	u := c.uplinks[sr.SSRC]
+	if u == nil || u.up == nil {
+		return
+	}
+	u.reception.SenderReport(sr.NTPTime, now)
+	u.up.senderReport(sr, c.clock.report(sr.NTPTime, now))
+}
+
+// transportFeedback takes feedback on what was sent, as it came (draft-holmer-rmcat-
+// transport-wide-cc-extensions-01, Section 3.1). The caller holds intake.
+func (c *connection) transportFeedback(raw []byte, now int64) {}
+
+// remb takes what the receiver believes its path to carry, in bits a second. The caller
+// holds intake.
+func (c *connection) remb(bits uint64, now int64) {}
+
+var errNoConsent = errors.New("no connectivity checks any more")
+
+// tick is what is due on a connection. It is called by the media loop that keeps its
+// timers.
+func (c *connection) tick(e *egress, now int64) {
+	if now-c.checkedAt.Load() > int64(consentTimeout) && c.way.Load() != nil {
+		c.checkedAt.Store(now) // once
+		c.failLater(errNoConsent)
+		return
+	}
+	if !c.busy.Load() {
+		return
+	}
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	if c.shut {
+		return
+	}
+	c.askMissing(e, now)
+	if now-c.reports.feedbackAt >= int64(feedbackInterval) && c.arrivals.PacketsHeld() > 0 {
+		c.reports.feedbackAt = now
+		c.writeControl(e, c.arrivals.BuildFeedbackPacket())
+	}
+	if now-c.reports.reportAt >= int64(receiverInterval) {
+		c.reports.reportAt = now
+		c.writeReports(e, now)
+	}
+}
+
+// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1).
+func (c *connection) askMissing(e *egress, now int64) {
+	for _, u := range c.uplinks {
+		if u.up == nil || !u.missing.Waiting() || u.format.rtx == 0 {
+			continue
+		}
+		for some := range slices.Chunk(u.missing.Due(nil, now), maxNACKs) {
+			c.writeControl(e, []rtcp.Packet{&rtcp.TransportLayerNack{
+				SenderSSRC: c.ssrc, MediaSSRC: u.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(some),
+			}})
+		}
+	}
+}
+
+// writeReports tells publishers what has arrived of their streams.
+func (c *connection) writeReports(e *egress, now int64) {
+	var blocks []rtcp.ReceptionReport
+	for _, u := range c.uplinks {
+		if u.up == nil {
+			continue
+		}
+		if r, ok := u.reception.Report(now); ok {
+			blocks = append(blocks, rtcp.ReceptionReport{
+				SSRC: u.ssrc, FractionLost: r.FractionLost, TotalLost: r.TotalLost, LastSequenceNumber: r.Highest,
+				Jitter: r.Jitter, LastSenderReport: r.LastReport, Delay: r.Delay,
+			})
+		}
+	}
+	for some := range slices.Chunk(blocks, 31) {
+		c.writeControl(e, []rtcp.Packet{&rtcp.ReceiverReport{SSRC: c.ssrc, Reports: some}})
+	}
+}

@@ -1,0 +1,301 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
+)
+
+// maxDatagram is the largest packet that is sent, in bytes.
+const maxDatagram = 1500
+
+// egress is what a goroutine sends by. A media loop has its own; all others share one,
+// under its lock.
+type egress struct {
+	mu    sync.Mutex       // of the shared ones
+	batch *batchconn.Batch // nil once a shared one is closed
+	// now is the time of the packets that are being forwarded, by the node's clock.
+	now int64
+	// scratch is where packets for a Path are written.
+	scratch [maxDatagram]byte
+}
+
+// room gives memory for a packet of a size; done must be called when it is written.
+func (e *egress) room(w *way, size int) []byte {
+	if w.target == nil {
+		return e.scratch[:size:size]
+	}
+	return e.batch.Reserve(size, w.target)
+}
+
+// done says that a packet is written.
+func (e *egress) done(w *way, packet []byte) {
+	if w.path != nil {
+		w.path.Send(packet)
+	}
+}
+
+// write sends a copy of a packet with what is flushed next.
+func (e *egress) write(w *way, packet []byte) {
+	if len(packet) <= maxDatagram {
+		b := e.room(w, len(packet))
+		copy(b, packet)
+		e.done(w, b)
+	}
+}
+
+// outgoing is one packet of a slot, as its receiver is to see it.
+type outgoing struct {
+	// via is the egress of the goroutine; nil for those that have none.
+	via *egress
+	// packet is where payload is from; nil if it is from nowhere. Who keeps the payload
+	// longer than a call takes a reference, which only packets in a cache give.
+	packet  *packetcache.Packet
+	payload []byte // empty: the packet is nothing but padding
+	seq     uint16 // of the slot's stream; retransmissions have the writer's
+	stamp   uint32
+	marker  bool
+	// payloadType is that of the codec, or of its retransmissions.
+	payloadType uint8
+	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
+	descriptor []byte
+}
+
+// rtpWriter seals and sends packets of a slot. It keeps neither argument, and says
+// whether the packet is on its way.
+type rtpWriter interface {
+	writeMedia(o *outgoing) bool
+	// writeRTX sends it as retransmission (RFC 4588, Section 4) of the packet that had
+	// the sequence number osn.
+	writeRTX(o *outgoing, osn uint16) bool
+}
+
+// slotWriter is the writer of one slot.
+type slotWriter struct {
+	conn   *connection
+	media  outStream // belongs to who owns the slot
+	repair struct {
+		sync.Mutex // receivers ask for packets while others probe
+		outStream
+		seq uint16
+	}
+}
+
+func newSlotWriter(c *connection, s *section, ssrc, rtxSSRC uint32) *slotWriter {
+	w := &slotWriter{conn: c, media: newOutStream(ssrc, s, true)}
+	w.repair.outStream = newOutStream(rtxSSRC, s, false)
+	return w
+}
+
+func (w *slotWriter) writeMedia(o *outgoing) bool {
+	if o.via != nil {
+		return w.media.write(w.conn, o.via, o, o.seq)
+	}
+	return w.conn.aside(func(e *egress) bool { return w.media.write(w.conn, e, o, o.seq) })
+}
+
+func (w *slotWriter) writeRTX(o *outgoing, osn uint16) bool {
+	r := &w.repair
+	r.Lock()
+	defer r.Unlock()
+	r.seq++
+	r.osn = osn
+	if o.via != nil {
+		return r.write(w.conn, o.via, o, r.seq)
+	}
+	return w.conn.aside(func(e *egress) bool { return r.write(w.conn, e, o, r.seq) })
+}
+
+// aside has a packet written to the egress that is shared.
+func (c *connection) aside(write func(*egress) bool) bool {
+	e := c.node().shared
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.batch == nil {
+		return false // the node is closed
+	}
+	e.now = c.node().now()
+	return write(e)
+}
+
+// outStream writes the packets of one SSRC: a header that was prepared, patched in
+// place, and the payload, sealed right into the batch.
+type outStream struct {
+	seal srtp.Stream
+	// plain is the header of most packets, described that for a Dependency Descriptor that
+	// needs two-byte elements.
+	plain, described outHeader
+	repair           bool
+	osn              uint16 // of the packet at hand
+	dependency       uint8  // id of its extension
+}
+
+// outHeader is a header with its extensions (RFC 8285); what varies is patched.
+type outHeader struct {
+	bytes       [80]byte
+	size        int
+	transportCC int // place of the transport-wide sequence number; 0 for none
+	twoBytes    bool
+}
+
+// Profiles of header extensions (RFC 8285, Sections 4.2 and 4.3).
+const (
+	oneByteProfile = 0xbede
+	twoByteProfile = 0x1000
+	// largest id and element, in bytes, of a one-byte header
+	oneByteID, oneByteSize = 14, 16
+)
+
+func newOutStream(ssrc uint32, s *section, withMID bool) outStream {
+	o := outStream{dependency: s.extensions.dependency, repair: !withMID}
+	mid := s.mid
+	if !withMID {
+		mid = ""
+	}
+	two := s.extensions.transportCC > oneByteID || mid != "" && (s.extensions.mid > oneByteID || len(mid) > oneByteSize)
+	o.plain, o.described = newOutHeader(ssrc, s.extensions, mid, two), newOutHeader(ssrc, s.extensions, mid, true)
+	return o
+}
+
+func newOutHeader(ssrc uint32, ids extensions, mid string, twoBytes bool) outHeader {
+	h := outHeader{twoBytes: twoBytes, size: 12}
+	h.bytes[0] = 2 << 6
+	binary.BigEndian.PutUint32(h.bytes[8:], ssrc)
+	if mid != "" && ids.mid != 0 {
+		h.element(ids.mid, len(mid))
+		h.size += copy(h.bytes[h.size:], mid)
+	}
+	if ids.transportCC != 0 {
+		h.element(ids.transportCC, 2)
+		h.transportCC = h.size
+		h.size += 2
+	}
+	return h
+}
+
+// element begins an extension; the first one also begins the extensions.
+func (h *outHeader) element(id uint8, size int) {
+	if h.bytes[0]&0x10 == 0 {
+		h.bytes[0] |= 0x10
+		h.size += 4
+	}
+	h.size += putElement(h.bytes[h.size:], id, size, h.twoBytes)
+}
+
+// putElement writes the header of an extension.
+func putElement(b []byte, id uint8, size int, twoBytes bool) int {
+	if twoBytes {
+		b[0], b[1] = id, byte(size)
+		return 2
+	}
+	b[0] = id<<4 | byte(size-1)
+	return 1
+}
+
+// room is how many bytes the header takes with a descriptor.
+func (h *outHeader) room(descriptor int) int {
+	n := h.size
+	if descriptor > 0 {
+		n += 2 + descriptor
+		if h.bytes[0]&0x10 == 0 {
+			n += 4
+		}
+	}
+	return (n + 3) &^ 3
+}
+
+// put writes the header, of n bytes as room said, with the descriptor.
+func (h *outHeader) put(b []byte, n int, id uint8, descriptor []byte) {
+	at := copy(b, h.bytes[:h.size])
+	if len(descriptor) > 0 {
+		if b[0]&0x10 == 0 {
+			b[0] |= 0x10
+			at += 4
+		}
+		at += putElement(b[at:], id, len(descriptor), h.twoBytes)
+		at += copy(b[at:], descriptor)
+	}
+	clear(b[at:n])
+	if b[0]&0x10 != 0 {
+		profile := uint16(oneByteProfile)
+		if h.twoBytes {
+			profile = twoByteProfile
+		}
+		binary.BigEndian.PutUint16(b[12:], profile)
+		binary.BigEndian.PutUint16(b[14:], uint16(n-16)/4)
+	}
+}
+
+// maxPadding of a packet without payload, in bytes.
+const maxPadding = 255
+
+// write seals a packet into the egress.
+func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) bool {
+	w := c.way.Load()
+	if w == nil || !s.ready(c) {
+		return false
+	}
+	head, descriptor := &s.plain, o.descriptor
+	if s.dependency == 0 || len(descriptor) > 255 {
+		descriptor = nil
+	}
+	if len(descriptor) > oneByteSize || len(descriptor) > 0 && s.dependency > oneByteID {
+		head = &s.described
+	}
+	header, body := head.room(len(descriptor)), len(o.payload)
+	switch {
+	case body == 0:
+		body = 1 // of padding
+	case s.repair:
+		body += 2
+	}
+	size := header + body + s.seal.Overhead()
+	if size > maxDatagram {
+		return false
+	}
+	b := e.room(w, size)
+	head.put(b, header, s.dependency, descriptor)
+	b[1] = o.payloadType
+	if o.marker {
+		b[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(b[2:], seq)
+	binary.BigEndian.PutUint32(b[4:], o.stamp)
+	if head.transportCC != 0 {
+		binary.BigEndian.PutUint16(b[head.transportCC:], c.sent.Add(e.now, size))
+	}
+	payload := o.payload
+	switch {
+	case len(payload) == 0:
+		b[0] |= 0x20
+		b[header] = 1
+		payload = b[header : header+1]
+	case s.repair:
+		binary.BigEndian.PutUint16(b[header:], s.osn)
+		copy(b[header+2:], payload)
+		payload = b[header : header+body]
+	}
+	sealed, err := s.seal.Seal(b[:header], payload)
+	if err != nil {
+		clear(b) // it is in the batch: nobody can open it
+		return false
+	}
+	e.done(w, sealed)
+	return true
+}
+
+// ready takes the connection's cipher as soon as there is one.
+func (s *outStream) ready(c *connection) bool {
+	if s.seal.Ready() {
+		return true
+	}
+	keys := c.keys.Load()
+	if keys == nil {
+		return false
+	}
+	s.seal = keys.out.Stream()
+	return true
+}

@@ -1,0 +1,280 @@
+package sfu
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/transport/v4/deadline"
+
+	"github.com/conclave-sfu/conclave/sfu/srtp"
+)
+
+const (
+	dtlsMTU = 1200 // bytes
+	// maxRecords is how many packets of a handshake wait; more are lost, and repeated.
+	maxRecords = 32
+	// dtlsInterval is when an unanswered flight is sent again for the first time.
+	dtlsInterval = 200 * time.Millisecond
+)
+
+// identity is the node's certificate.
+type identity struct {
+	certificate tls.Certificate
+	fingerprint string // its SHA-256, as SDP writes it
+}
+
+// newIdentity makes a certificate that lasts: nobody looks at dates, only at the
+// fingerprint (RFC 8122).
+func newIdentity() (identity, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return identity{}, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return identity{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "conclave"},
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return identity{}, err
+	}
+	sum := sha256.Sum256(der)
+	return identity{
+		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		fingerprint: fingerprintOf(sum[:]),
+	}, nil
+}
+
+// fingerprintOf writes a digest as SDP does (RFC 8122, Section 5).
+func fingerprintOf(sum []byte) string {
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
+	}
+	return strings.Join(pairs, ":")
+}
+
+// digests are the hash functions of fingerprints that count.
+var digests = map[string]func([]byte) []byte{
+	"sha-256": func(b []byte) []byte { sum := sha256.Sum256(b); return sum[:] },
+	"sha-384": func(b []byte) []byte { sum := sha512.Sum384(b); return sum[:] },
+	"sha-512": func(b []byte) []byte { sum := sha512.Sum512(b); return sum[:] },
+}
+
+// fingerprint is one of an offer: of a certificate that the peer may use.
+type fingerprint struct{ algorithm, value string }
+
+// matches says whether a certificate is the one that was offered.
+func (f fingerprint) matches(certificate []byte) bool {
+	digest := digests[f.algorithm]
+	return digest != nil && strings.EqualFold(f.value, fingerprintOf(digest(certificate)))
+}
+
+// errWrongCertificate: the peer is not the one who offered.
+var errWrongCertificate = errors.New("the certificate is none of those offered")
+
+// recordConn is a connection's DTLS records as Pion reads and writes them.
+type recordConn struct {
+	conn     *connection
+	in       chan []byte
+	deadline *deadline.Deadline
+	closed   chan struct{}
+}
+
+// takeRecord hands a DTLS packet to the handshake, which begins with the first.
+func (c *connection) takeRecord(raw []byte, w *way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return
+	}
+	if c.records == nil {
+		c.records = &recordConn{
+			conn: c, in: make(chan []byte, maxRecords), deadline: deadline.New(), closed: make(chan struct{}),
+		}
+		records := c.records
+		c.greeted.Store(true)
+		c.readers.Go(func() { c.shakeHands(records) })
+	}
+	select {
+	case c.records.in <- slices.Clone(raw):
+	default:
+	}
+}
+
+// shakeHands makes the keys, and waits for the peer's goodbye.
+func (c *connection) shakeHands(records *recordConn) {
+	conn, err := c.node().handshake(c.life, records, c.offered())
+	if err == nil {
+		err = c.secure(conn)
+	}
+	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
+		if c.life.Err() == nil {
+			c.failLater(fmt.Errorf("DTLS: %w", err))
+		}
+		return
+	}
+	unhook := context.AfterFunc(c.life, func() { _ = conn.Close() })
+	defer unhook()
+	var b [64]byte
+	for { // nothing is sent in it but alerts
+		if _, err := conn.Read(b[:]); err != nil {
+			break
+		}
+	}
+	if c.life.Err() == nil {
+		c.failLater(errors.New("closed by the participant"))
+		return
+	}
+	_ = conn.Close()
+}
+
+// offered are the fingerprints of the peer's certificate.
+func (c *connection) offered() []fingerprint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote.fingerprints
+}
+
+// handshake is that of DTLS-SRTP (RFC 5764) as server.
+func (n *Node) handshake(ctx context.Context, records *recordConn, offered []fingerprint) (*dtls.Conn, error) {
+	conn, err := dtls.ServerWithOptions(records, records.LocalAddr(),
+		dtls.WithCertificates(n.identity.certificate),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the address
+		dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error {
+			if len(chain) == 0 || !slices.ContainsFunc(offered, func(f fingerprint) bool { return f.matches(chain[0]) }) {
+				return errWrongCertificate
+			}
+			return nil
+		}),
+		dtls.WithMTU(dtlsMTU), dtls.WithFlightInterval(dtlsInterval),
+		dtls.WithLoggerFactory(pionLoggers{n.log}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.HandshakeContext(ctx)
+}
+
+// secure takes the keys of a handshake.
+func (c *connection) secure(conn *dtls.Conn) error {
+	selected, ok := conn.SelectedSRTPProtectionProfile()
+	if !ok {
+		return errors.New("no SRTP profile")
+	}
+	state, ok := conn.ConnectionState()
+	if !ok {
+		return errors.New("no state")
+	}
+	profile := srtp.Profile(selected)
+	exported, err := state.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, srtp.Exported(profile))
+	if err != nil {
+		return err
+	}
+	client, server, err := srtp.Split(profile, exported)
+	if err != nil {
+		return err
+	}
+	in, err := srtp.NewCipher(profile, client)
+	if err != nil {
+		return err
+	}
+	out, err := srtp.NewCipher(profile, server)
+	if err != nil {
+		return err
+	}
+	c.sealing.Lock()
+	c.sealer = out.Sealer()
+	c.sealing.Unlock()
+	c.keys.Store(&sessionKeys{out})
+	c.open(in)
+	c.transport.room.connected(c)
+	return nil
+}
+
+// open begins to take packets in, those first that have come already.
+func (c *connection) open(in *srtp.Cipher) {
+	e := c.node().byPath
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	c.in, c.control = in, in.Opener()
+	if e.batch != nil {
+		e.now = c.node().now()
+		c.takeEarly(e)
+		e.batch.Flush()
+	}
+}
+
+// ReadFrom gives the next packet of the peer.
+func (r *recordConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case packet := <-r.in:
+		return copy(b, packet), r.LocalAddr(), nil
+	case <-r.deadline.Done():
+		return 0, nil, context.DeadlineExceeded
+	case <-r.closed:
+		return 0, nil, io.EOF
+	}
+}
+
+// WriteTo sends by the way that media goes.
+func (r *recordConn) WriteTo(b []byte, _ net.Addr) (int, error) {
+	if w := r.conn.way.Load(); w != nil {
+		r.conn.send(nil, w, b)
+	}
+	return len(b), nil
+}
+
+// Close ends reading.
+func (r *recordConn) Close() error {
+	select {
+	case <-r.closed:
+	default:
+		close(r.closed)
+	}
+	return nil
+}
+
+// LocalAddr is of no use: there is one peer.
+func (r *recordConn) LocalAddr() net.Addr { return &net.UDPAddr{} }
+
+// SetDeadline implements [net.PacketConn].
+func (r *recordConn) SetDeadline(t time.Time) error { return r.SetReadDeadline(t) }
+
+// SetReadDeadline implements [net.PacketConn].
+func (r *recordConn) SetReadDeadline(t time.Time) error {
+	r.deadline.Set(t)
+	return nil
+}
+
+// SetWriteDeadline implements [net.PacketConn]: writing does not wait.
+func (r *recordConn) SetWriteDeadline(time.Time) error { return nil }

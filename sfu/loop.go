@@ -1,0 +1,243 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/icelite"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+)
+
+// Times of a media loop.
+const (
+	tickInterval = 20 * time.Millisecond  // of connections that have something to do
+	idleInterval = 500 * time.Millisecond // of the others
+)
+
+// inboxSize is how many packets are received at a time.
+const inboxSize = 64
+
+// loop is one media loop: the goroutine of one socket. It does all that a packet
+// needs, so that no other goroutine is woken for it.
+type loop struct {
+	// Immutable.
+	node   *Node
+	socket *batchconn.Socket
+
+	// Owned by the goroutine.
+	inbox    *batchconn.Inbox
+	packets  []*packetcache.Packet
+	egress   egress
+	nextTick int64
+	nextIdle int64
+	patient  bool // nothing needs tickInterval
+
+	mu   sync.Mutex
+	all  []*connection // whose timers it keeps
+	busy []*connection // of them, those that have something to do
+}
+
+func newLoop(n *Node, s *batchconn.Socket) *loop {
+	l := &loop{node: n, socket: s, inbox: batchconn.NewInbox(inboxSize)}
+	l.egress.batch = batchconn.NewBatch(s)
+	for i := range inboxSize {
+		l.packets = append(l.packets, nil)
+		l.renew(i)
+	}
+	return l
+}
+
+// renew gives place i of the inbox an empty packet.
+func (l *loop) renew(i int) {
+	l.packets[i] = packetcache.New()
+	l.inbox.Set(i, l.packets[i].Buffer[:])
+}
+
+// run forwards until the socket is closed.
+func (l *loop) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		count, err := l.socket.Receive(l.inbox)
+		if err != nil {
+			return
+		}
+		l.egress.now = l.node.now()
+		for i := range count {
+			l.take(i)
+		}
+		if l.egress.now >= l.nextTick {
+			l.tick(l.egress.now)
+		}
+		l.egress.batch.Flush()
+	}
+}
+
+// take takes packet i of the inbox.
+func (l *loop) take(i int) {
+	size, whole := l.inbox.Size(i)
+	if !whole {
+		l.node.ended.drop(dropOversized)
+		return
+	}
+	if l.node.take(&l.egress, l.packets[i], size, l.inbox.From(i), nil) {
+		l.renew(i)
+	}
+}
+
+// tick is what is due from time to time.
+func (l *loop) tick(now int64) {
+	l.nextTick = now + int64(tickInterval)
+	l.mu.Lock()
+	due := l.busy
+	if now >= l.nextIdle {
+		l.nextIdle = now + int64(idleInterval)
+		due = l.all
+		l.busy = slices.Clone(slices.DeleteFunc(l.busy, func(c *connection) bool { return !c.busy.Load() }))
+	}
+	patient := len(l.busy) == 0
+	l.mu.Unlock()
+	for _, c := range due {
+		c.tick(&l.egress, now)
+	}
+	if patient != l.patient {
+		l.patient = patient
+		l.setPatience()
+	}
+}
+
+func (l *loop) setPatience() {
+	d := tickInterval
+	if l.patient {
+		d = idleInterval
+	}
+	_ = l.socket.SetPatience(d) // ticks come with packets then
+}
+
+// add keeps the timers of c. The lists are replaced, never changed: tick goes through
+// them without the lock.
+func (l *loop) add(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(slices.Clip(l.all), c)
+}
+
+func (l *loop) remove(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	without := func(list []*connection) []*connection {
+		return slices.DeleteFunc(slices.Clone(list), func(other *connection) bool { return other == c })
+	}
+	l.all, l.busy = without(l.all), without(l.busy)
+}
+
+// hurry has c ticked each tickInterval.
+func (l *loop) hurry(c *connection) {
+	if !c.busy.CompareAndSwap(false, true) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy = append(slices.Clip(l.busy), c)
+}
+
+// Receive takes a packet that came by a Path, with all that it causes. It is valid
+// during the call only. Any goroutine may call it, one at a time for each Path.
+func (n *Node) Receive(path Path, packet []byte) {
+	p := packetcache.New()
+	if len(packet) > len(p.Buffer) {
+		n.ended.drop(dropOversized)
+		p.Release()
+		return
+	}
+	e := n.byPath
+	e.mu.Lock()
+	kept := false
+	if e.batch != nil {
+		e.now = n.now()
+		kept = n.take(e, p, copy(p.Buffer[:], packet), path.RemoteAddr(), path)
+		e.batch.Flush()
+	}
+	e.mu.Unlock()
+	if !kept {
+		p.Release()
+	}
+}
+
+// Gone says that a Path has ended: nothing is sent by it any more.
+func (n *Node) Gone(path Path) {
+	if w := n.ways.find(netip.AddrPort{}, path); w != nil {
+		n.ways.remove(w)
+		w.conn.way.CompareAndSwap(w, nil)
+	}
+}
+
+// take sorts a packet by its first byte (RFC 7983, Section 7). It is true if p was
+// kept.
+func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrPort, path Path) (kept bool) {
+	raw := p.Buffer[:size]
+	if size == 0 {
+		return false
+	}
+	switch first := raw[0]; {
+	case first < 4:
+		n.takeSTUN(e, raw, from, path)
+	case first >= 20 && first < 64:
+		if w := n.ways.find(from, path); w != nil {
+			w.conn.takeRecord(raw, w)
+		}
+	case first >= 64 && first < 80:
+		n.takeForeign(raw, from, path)
+	case first >= 128 && first < 192:
+		if w := n.ways.find(from, path); w != nil {
+			return w.conn.takeProtected(e, p, size)
+		}
+		n.ended.drop(dropUnknown)
+	}
+	return false
+}
+
+func (n *Node) takeSTUN(e *egress, raw []byte, from netip.AddrPort, path Path) {
+	check, ok := icelite.Parse(raw)
+	if !ok {
+		n.takeForeign(raw, from, path)
+		return
+	}
+	if c := n.ways.named(check.Ufrag()); c != nil {
+		c.takeCheck(e, &check, from, path)
+	}
+}
+
+// takeForeign passes on what is for a relay or a STUN server on the same port.
+func (n *Node) takeForeign(raw []byte, from netip.AddrPort, path Path) {
+	if n.foreign != nil && path == nil {
+		n.foreign(raw, from)
+	}
+}
+
+// WriteForeign sends a packet from the media socket.
+func (n *Node) WriteForeign(packet []byte, to netip.AddrPort) error {
+	if len(packet) > maxDatagram || !n.sockets[0].CanReach(to) {
+		return errUnreachable
+	}
+	e := n.shared
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.batch == nil {
+		return ErrClosed
+	}
+	copy(e.batch.Reserve(len(packet), n.sockets[0].Target(to)), packet)
+	e.batch.Flush()
+	return nil
+}
+
+// isControl tells RTCP from RTP (RFC 5761, Section 4).
+func isControl(packet []byte) bool { return len(packet) > 1 && packet[1] >= 192 && packet[1] <= 223 }
+
+// ssrcOf is that of an RTP packet.
+func ssrcOf(packet []byte) uint32 { return binary.BigEndian.Uint32(packet[8:]) }

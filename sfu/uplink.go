@@ -1,0 +1,362 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/nack"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/packetmap"
+	"github.com/conclave-sfu/conclave/sfu/reception"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
+)
+
+const (
+	// maxUplinks is how many SSRCs of a connection are told apart. Four sources with
+	// three layers and retransmissions each take less.
+	maxUplinks = 40
+	// uplinkIdle is how long a stream that is silent keeps its place when others want it.
+	uplinkIdle = 10 * time.Second
+)
+
+// uplink is one SSRC that a connection receives. The connection's intake guards it.
+type uplink struct {
+	ssrc    uint32
+	in      srtp.Stream
+	section *section // nil while nothing has said what it carries
+	rid     string
+	heardAt int64
+
+	// Of a media stream.
+	up        *upTrack
+	unwrapper packetmap.Unwrapper
+	missing   nack.Generator
+	reception reception.Stream
+	// Of a stream of retransmissions (RFC 4588).
+	repair bool
+	media  *uplink // nil while it is not known
+	format payload
+}
+
+// end gives back what the stream keeps. The caller holds intake.
+func (u *uplink) end() {
+	if u.up != nil && u.up.cache != nil {
+		u.up.cache.Close()
+	}
+}
+
+// takeProtected takes an SRTP or SRTCP packet. It is true if p was kept.
+func (c *connection) takeProtected(e *egress, p *packetcache.Packet, size int) (kept bool) {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	if c.shut {
+		return false
+	}
+	if c.in == nil {
+		return c.keepEarly(p, size)
+	}
+	return c.takeOpen(e, p, size)
+}
+
+// maxEarly is how many packets of a connection are kept until the handshake's goroutine
+// has the keys: the peer has them a moment before.
+const maxEarly = 64
+
+// early is a packet that came too soon.
+type early struct {
+	packet *packetcache.Packet
+	size   int
+}
+
+// keepEarly keeps a packet if the handshake has begun. The caller holds intake.
+func (c *connection) keepEarly(p *packetcache.Packet, size int) (kept bool) {
+	if !c.greeted.Load() || len(c.early) == maxEarly {
+		c.node().ended.drop(dropUnknown)
+		return false
+	}
+	c.early = append(c.early, early{p, size})
+	return true
+}
+
+// takeEarly takes what came too soon. The caller holds intake and the lock of e.
+func (c *connection) takeEarly(e *egress) {
+	for _, p := range c.early {
+		if !c.takeOpen(e, p.packet, p.size) {
+			p.packet.Release()
+		}
+	}
+	c.early = nil
+}
+
+// takeOpen takes a packet when there are keys. The caller holds intake.
+func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int) (kept bool) {
+	raw := p.Buffer[:size]
+	if isControl(raw) {
+		c.takeControl(e, raw)
+		return false
+	}
+	header, ok := srtp.HeaderSize(raw)
+	if !ok {
+		c.node().ended.drop(dropMalformed)
+		return false
+	}
+	u := c.uplinks[ssrcOf(raw)]
+	if u == nil {
+		if u = c.newUplink(ssrcOf(raw), e.now); u == nil {
+			c.node().ended.drop(dropUnknown)
+			return false
+		}
+	}
+	plain, err := u.in.Open(raw, header)
+	if err != nil {
+		c.node().ended.drop(reasonOf(err))
+		return false
+	}
+	u.heardAt = e.now
+	c.uplinks[u.ssrc] = u
+	return c.takeMedia(e, u, p, plain, header)
+}
+
+// reasonOf says why a packet did not open.
+func reasonOf(err error) reason {
+	switch err {
+	case srtp.ErrReplayed:
+		return dropDuplicate
+	case srtp.ErrAuthentication:
+		return dropUnauthentic
+	}
+	return dropMalformed
+}
+
+// newUplink makes the state of an SSRC, which counts once a packet has opened; nil if
+// there are too many. The caller holds intake.
+func (c *connection) newUplink(ssrc uint32, now int64) *uplink {
+	if len(c.uplinks) >= maxUplinks && !c.evict(now) {
+		return nil
+	}
+	return &uplink{ssrc: ssrc, in: c.in.Stream()}
+}
+
+// evict makes room by the stream that has been silent for the longest time.
+func (c *connection) evict(now int64) bool {
+	var idle *uplink
+	for _, u := range c.uplinks {
+		if now-u.heardAt >= int64(uplinkIdle) && (idle == nil || u.heardAt < idle.heardAt) {
+			idle = u
+		}
+	}
+	if idle != nil {
+		c.removeUplink(idle)
+	}
+	return idle != nil
+}
+
+// removeUplink forgets a stream. The caller holds intake.
+func (c *connection) removeUplink(u *uplink) {
+	delete(c.uplinks, u.ssrc)
+	for _, other := range c.uplinks {
+		if other.media == u {
+			other.media = nil
+		}
+	}
+	u.end()
+	if up, source := u.up, u.section; up != nil {
+		c.node().background.Go(func() { c.transport.room.removeLayer(c, source.source, up) })
+	}
+}
+
+// dropUplinks forgets the streams of sections that are no uplinks any more.
+func (c *connection) dropUplinks() {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	for _, u := range c.uplinks {
+		if u.section == nil {
+			continue
+		}
+		s := c.section(u.section.mid)
+		if s == nil || s.direction != sendonly {
+			c.removeUplink(u)
+			continue
+		}
+		u.section = s
+	}
+}
+
+// takeMedia takes an opened RTP packet. It is true if p was kept.
+func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plain []byte, header int) (kept bool) {
+	if u.section == nil && !c.identify(u, plain, header) {
+		c.node().ended.drop(dropUnknown)
+		return false
+	}
+	if id := u.section.extensions.transportCC; id != 0 {
+		if v := extension(plain[:header], id); len(v) >= 2 {
+			c.arrivals.Record(u.ssrc, binary.BigEndian.Uint16(v), e.now/int64(time.Microsecond))
+		}
+	}
+	size := len(plain)
+	if u.repair {
+		if size = u.restore(plain, header); size == 0 || u.media == nil && !c.findMedia(u, plain, header) {
+			c.node().ended.drop(dropPadding)
+			return false
+		}
+		u = u.media
+		binary.BigEndian.PutUint32(plain[8:], u.ssrc)
+	}
+	number := u.unwrapper.Unwrap(binary.BigEndian.Uint16(plain[2:]))
+	if u.up.video {
+		u.missing.Received(number, e.now)
+	}
+	u.reception.Received(number, binary.BigEndian.Uint32(plain[4:]), e.now)
+	u.up.via = e
+	return u.up.receive(p, size, e.now)
+}
+
+// restore makes the original of a retransmission, in place, and gives its size (RFC
+// 4588, Section 4); 0 if it is a probe without one.
+func (u *uplink) restore(plain []byte, header int) int {
+	payload, ok := withoutPadding(plain, header, plain[0]&0x20 != 0)
+	if !ok || len(payload) <= 2 {
+		return 0
+	}
+	copy(plain[2:4], payload[:2])
+	copy(plain[header:], payload[2:])
+	plain[0] &^= 0x20
+	plain[1] = plain[1]&0x80 | u.format.payloadType
+	return header + len(payload) - 2
+}
+
+// identify finds out what a stream carries: by the SSRCs of the offer, the mid and the
+// rid of the packet, or a payload type that only one section has. The caller holds
+// intake.
+func (c *connection) identify(u *uplink, plain []byte, header int) bool {
+	s, rid, repairs := c.match(u.ssrc, plain, header)
+	if s == nil {
+		return false
+	}
+	format, repair, ok := s.payloadOf(plain[1] & 0x7f)
+	if !ok {
+		return false
+	}
+	u.section, u.rid, u.repair, u.format = s, rid, repair, format
+	if repair {
+		if repairs != "" {
+			u.rid = repairs
+		}
+		c.findMedia(u, plain, header)
+		return true
+	}
+	c.begin(u)
+	return true
+}
+
+// match finds the section of a stream, and what its packet says of encodings.
+func (c *connection) match(ssrc uint32, plain []byte, header int) (found *section, rid, repairs string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var byPayload []*section
+	for _, s := range c.sections {
+		if s.direction != sendonly {
+			continue
+		}
+		if _, _, ok := s.payloadOf(plain[1] & 0x7f); ok {
+			byPayload = append(byPayload, s)
+		}
+		mid := string(extension(plain[:header], s.extensions.mid))
+		if mid == s.mid || mid == "" && slices.ContainsFunc(s.ssrcs, func(p ssrcPair) bool { return p.media == ssrc || p.rtx == ssrc }) {
+			found = s
+		}
+	}
+	if found == nil && len(byPayload) == 1 && extension(plain[:header], byPayload[0].extensions.mid) == nil {
+		found = byPayload[0]
+	}
+	if found == nil {
+		return nil, "", ""
+	}
+	if len(found.rids) > 0 {
+		rid = string(extension(plain[:header], found.extensions.rid))
+		repairs = string(extension(plain[:header], found.extensions.repairedRID))
+		if rid == "" && repairs == "" || rid != "" && !slices.Contains(found.rids, rid) {
+			return nil, "", "" // an encoding that is not known yet, or was not offered
+		}
+	}
+	return found, strings.Clone(rid), repairs
+}
+
+// begin makes the received stream of a publication. The caller holds intake.
+func (c *connection) begin(u *uplink) {
+	t := c.transport
+	u.up = newUpTrack(u.section.kind == videoKind, u.ssrc)
+	u.up.rid, u.up.format = u.rid, u.section.format()
+	u.up.askKeyFrame, u.up.wake, u.up.flush = c.askKeyFrame, t.room.wake, t.room.node.flushShared
+	u.reception.Rate = packetmap.AudioRate
+	if u.up.video {
+		u.reception.Rate = packetmap.VideoRate
+	}
+	source := u.section.source
+	if tap := t.room.node.tap; tap != nil {
+		room, participant := t.room.id, t.participant
+		u.up.tap = func(payload []byte) { tap(Tapped{room, participant, source, payload}) }
+	}
+	c.home.hurry(c)
+	up := u.up
+	t.room.node.background.Go(func() { t.room.addLayer(c, source, up) })
+}
+
+// findMedia finds the stream that another one repairs. The caller holds intake.
+func (c *connection) findMedia(u *uplink, plain []byte, header int) bool {
+	var only *uplink
+	n := 0
+	for _, other := range c.uplinks {
+		if other.section == nil || other.repair || other.section.mid != u.section.mid {
+			continue
+		}
+		if slices.Contains(u.section.ssrcs, ssrcPair{other.ssrc, u.ssrc}) || u.rid != "" && other.rid == u.rid {
+			u.media = other
+			return true
+		}
+		only = other
+		n++
+	}
+	if n == 1 && len(u.section.rids) == 0 {
+		u.media = only
+	}
+	return u.media != nil
+}
+
+// extension finds a header extension (RFC 8285); nil for none.
+func extension(header []byte, id uint8) []byte {
+	at := 12 + 4*int(header[0]&0x0f)
+	if header[0]&0x10 == 0 || id == 0 || len(header) < at+4 {
+		return nil
+	}
+	profile, rest := binary.BigEndian.Uint16(header[at:]), header[at+4:]
+	two := profile&0xfff0 == twoByteProfile
+	if !two && profile != oneByteProfile {
+		return nil
+	}
+	for len(rest) > 0 {
+		if rest[0] == 0 {
+			rest = rest[1:]
+			continue
+		}
+		found, size := rest[0]>>4, int(rest[0]&0x0f)+1
+		switch {
+		case two && len(rest) < 2, !two && found == 15:
+			return nil
+		case two:
+			found, size, rest = rest[0], int(rest[1]), rest[2:]
+		default:
+			rest = rest[1:]
+		}
+		if size > len(rest) {
+			return nil
+		}
+		if found == id {
+			return rest[:size:size]
+		}
+		rest = rest[size:]
+	}
+	return nil
+}
