@@ -283,3 +283,25 @@ func TestTruncated(t *testing.T) {
 		})
 	}
 }
+
+// Lifetimes are for the Add: a leaf in the tree of a Welcome may have any, for others were
+// there when it was added, and it may stay longer (RFC 9420, Section 7.3).
+func TestLifetimesInTreeUnchecked(t *testing.T) {
+	random := testRandom(101)
+	for _, l := range []lifetime{{0, 0}, {0, ^uint64(0)}, {^uint64(0), 0}, {1, 2}} {
+		params := testParams(t, random, Suite3, "of any age")
+		params.NotBefore, params.NotAfter = l.notBefore, l.notAfter
+		old, err := NewKeyPackage(random, params)
+		requireNoError(t, "key package", err)
+		joiner := testKeyPackage(t, random, Suite3, "joiner")
+		p := testCreate(t, random, Suite3, "creator")
+		staged, err := p.group.Commit(random, p.sender, CommitParams{
+			Adds: []*KeyPackage{old.KeyPackage(), joiner.KeyPackage()}, PSK: testPSK, // at no time
+		})
+		requireNoError(t, "commit", err)
+		joined := testJoin(t, staged.Welcome, joiner)
+		if leaf := joined.group.tree.leaf(1); leaf.lifetime != l {
+			t.Errorf("lifetime %v in the tree instead of %v", leaf.lifetime, l)
+		}
+	}
+}
