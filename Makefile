@@ -126,6 +126,15 @@ verify: $(MODULES) $(WASM) $(WASM_EXEC) ## format, vet, staticcheck, types, lint
 	@mv bin/types.before $(TYPES) # with its time, or all that stands on it would be built again
 	$(NPM) run --silent verify
 
+.PHONY: faults soak
+faults: ## bad networks, noise and hostile participants, at length: a table in bin/faults
+	@mkdir -p bin/faults
+	FAULTS=long FAULTS_OUT=$(CURDIR)/bin/faults $(GO) test -count 1 -v -timeout 60m ./cmd/conclave/internal/faults
+
+SOAK ?= 1h # of `make soak`
+soak: ## joins and leaves for SOAK (1h): what the process holds must not grow
+	SOAK=$(strip $(SOAK)) $(GO) test -count 1 -v -timeout 0 -run TestSoak ./cmd/conclave/internal/faults
+
 .PHONY: fuzz bench
 fuzz: ## each Go fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(strip $(FUZZTIME))

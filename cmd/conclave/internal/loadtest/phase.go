@@ -42,13 +42,17 @@ const (
 func (r *run) measure(ctx context.Context) time.Duration {
 	if len(r.Steps) > 0 {
 		r.begin(joining, Step{})
-		r.awaitVideos(ctx)
+		r.Progress.show("waiting until every video is seen")
+		r.awaitVideos(ctx, settleTime)
 		r.end()
 	}
 	begin := time.Now()
 	r.each(ctx, func(name string, s Step) {
 		r.begin(name, s)
 		r.wait(ctx, begin, s)
+		if name == after {
+			r.awaitVideos(ctx, r.RecoverWithin-r.Recovery)
+		}
 		r.end()
 	})
 	for _, p := range r.all {
@@ -75,12 +79,11 @@ func (r *run) each(ctx context.Context, do func(name string, s Step)) {
 	}
 }
 
-// awaitVideos waits until every video is seen without a freeze, as far as they come.
-func (r *run) awaitVideos(ctx context.Context) {
+// awaitVideos waits until every video is seen without a freeze, as far as they are.
+func (r *run) awaitVideos(ctx context.Context, atMost time.Duration) {
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
-	for begin := time.Now(); time.Since(begin) < settleTime; {
-		r.Progress.show("waiting until every video is seen")
+	for begin := time.Now(); time.Since(begin) < atMost; {
 		if r.smooth() >= r.Publishers*(len(r.all)-1) {
 			return
 		}

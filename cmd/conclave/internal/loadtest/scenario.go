@@ -48,8 +48,11 @@ type Scenario struct {
 	// network it is, and equal seeds make equal networks.
 	Steps    []Step
 	Recovery time.Duration
-	Impaired Who
-	Seed     uint64
+	// RecoverWithin, if longer, is how long at most to wait after Recovery until every
+	// video is seen without a freeze.
+	RecoverWithin time.Duration
+	Impaired      Who
+	Seed          uint64
 	// Watch, if set, is called about WatchInterval while measuring, with what is known.
 	Watch func(Sighting)
 	// Progress shows how it goes; nil for silence.
