@@ -35,15 +35,20 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	mediaTCPPort, mediaOnHTTPS := c.MediaTCP()
 	srv, err := server.New(server.Config{
-		Listen:          c.ListenAddr(),
-		TLS:             secure.tls,
-		HTTP:            c.HTTPAddr(),
-		PublicURL:       c.PublicURL,
-		Challenge:       secure.challenge,
-		Admin:           c.Admin,
-		Media:           netip.AddrPortFrom(netip.IPv6Unspecified(), c.MediaPort),
-		NodeIPs:         c.NodeIP,
+		Listen:    c.ListenAddr(),
+		TLS:       secure.tls,
+		HTTP:      c.HTTPAddr(),
+		PublicURL: c.PublicURL,
+		Challenge: secure.challenge,
+		Admin:     c.Admin,
+		Media:     netip.AddrPortFrom(netip.IPv6Unspecified(), c.MediaPort),
+		NodeIPs:   c.NodeIP,
+		Reach: server.Reach{
+			Host: c.Host(), STUNServer: c.STUNAddr(), TURN: c.TURN, TURNPort: c.TURNPort,
+			MediaTCPPort: mediaTCPPort, NoMediaTCP: !mediaOnHTTPS,
+		},
 		Origins:         c.Origins(),
 		Grace:           c.Grace,
 		MLSSuite:        c.MLSSuite,

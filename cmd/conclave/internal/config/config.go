@@ -21,6 +21,7 @@ type Serve struct {
 	Admin     string       `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof (default: none). Keep it private."`
 
 	HTTPS `embed:""`
+	Reach `embed:""`
 
 	PublicURL   string        `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, as https://host (default: from --listen)."`
 	AllowOrigin []string      `placeholder:"ORIGIN" sep:"," help:"Further origin whose pages may open WebSockets, as https://host; repeat for several."`
@@ -51,6 +52,9 @@ func (s *Serve) Validate() error {
 		return err
 	}
 	if err := s.HTTPS.validate(); err != nil {
+		return err
+	}
+	if err := s.Reach.validate(); err != nil {
 		return err
 	}
 	if s.Admin != "" {

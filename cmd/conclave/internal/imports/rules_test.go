@@ -37,8 +37,14 @@ func foreign(name string) bool {
 	return strings.Contains(first, ".")
 }
 
+// ways are the packages by which participants reach the server.
+var ways = []string{
+	"cmd/conclave/internal/certs", "cmd/conclave/internal/port", "cmd/conclave/internal/stream",
+	"cmd/conclave/internal/turn", "cmd/conclave/internal/icetcp", "cmd/conclave/internal/reflexive",
+}
+
 // serverSide is all that a running server consists of, and `conclave serve` wires.
-var serverSide = butNot(below("sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "webclient"), below("room/client"))
+var serverSide = butNot(below(append([]string{"sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "webclient"}, ways...)...), below("room/client"))
 
 var rules = []rule{
 	{
@@ -78,6 +84,10 @@ var rules = []rule{
 	{
 		why:     "WebSockets reach media only through the room",
 		applies: below("room/ws"), refused: below("github.com/pion", "sfu"), deep: true,
+	},
+	{
+		why:     "the ways to media know neither rooms nor the forwarder: the server puts them together",
+		applies: below(ways...), refused: below("room", "sfu", "webclient"), deep: true,
 	},
 	{
 		why:     "a native participant shares no code with the forwarder",

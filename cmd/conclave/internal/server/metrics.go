@@ -55,20 +55,22 @@ func (m *metrics) observe(e room.Event) {
 
 // watch shows what the rooms and the forwarder count. They are read when somebody
 // asks, so that counting costs the packets nothing.
-func (m *metrics) watch(rooms func() room.Stats, media func() sfu.Stats) {
-	m.registry.MustRegister(collector{rooms, media})
+func (m *metrics) watch(rooms func() room.Stats, media func() sfu.Stats, reach func() reachStats) {
+	m.registry.MustRegister(collector{rooms, media, reach})
 }
 
 // collector reads a snapshot whenever it is asked.
 type collector struct {
 	rooms func() room.Stats
 	media func() sfu.Stats
+	reach func() reachStats
 }
 
 // snapshot is what the server counts, at one time.
 type snapshot struct {
 	rooms room.Stats
 	media sfu.Stats
+	reach reachStats
 }
 
 // metric is one number of a snapshot.
@@ -105,6 +107,17 @@ var numbers = []metric{
 	counter("media_nacks", "Packets that receivers asked for again.", func(s snapshot) uint64 { return s.media.NACKs }),
 	counter("media_retransmitted_packets", "Packets sent again.", func(s snapshot) uint64 { return s.media.Retransmitted }),
 	counter("media_received_plis", "Key frames that receivers asked for.", func(s snapshot) uint64 { return s.media.PLIsIn }),
+	gauge("turn_allocations", "TURN allocations now.", func(s snapshot) int { return s.reach.turn.Allocations }),
+	counter("turn_refused", "TURN requests that were refused.", func(s snapshot) uint64 { return s.reach.turn.Refused }),
+	counter("turn_received_bytes", "Bytes that TURN relayed from clients.", func(s snapshot) uint64 { return s.reach.turn.BytesUp }),
+	counter("turn_sent_bytes", "Bytes that TURN relayed to clients.", func(s snapshot) uint64 { return s.reach.turn.BytesDown }),
+	gauge("media_tcp_streams", "Streams of media over TCP now.", func(s snapshot) int { return s.reach.ice.Streams }),
+	counter("media_tcp_dropped_packets", "Packets that streams over TCP were too slow for.", func(s snapshot) uint64 { return s.reach.ice.Dropped }),
+	gauge("connections", "TCP connections of the public ports now.", func(s snapshot) int { return s.reach.connections.Open }),
+	gauge("pending_connections", "TCP connections now that have not shown yet what they are for.", func(s snapshot) int { return s.reach.connections.Pending }),
+	counter("refused_connections", "TCP connections that were closed for want of room.", func(s snapshot) uint64 {
+		return s.reach.connections.Refused + s.reach.connections.Displaced
+	}),
 	counter("media_sent_plis", "Key frames asked of senders.", func(s snapshot) uint64 { return s.media.PLIsOut }),
 }
 
@@ -120,7 +133,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	s := snapshot{c.rooms(), c.media()}
+	s := snapshot{c.rooms(), c.media(), c.reach()}
 	for _, m := range numbers {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(s))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/port"
 	"github.com/conclave-sfu/conclave/room"
 	"github.com/conclave-sfu/conclave/room/ws"
 	"github.com/conclave-sfu/conclave/sfu"
@@ -31,6 +32,7 @@ type Config struct {
 	Admin   string         // host:port of metrics; empty: none
 	Media   netip.AddrPort // UDP address of all media
 	NodeIPs []netip.Addr   // see sfu.Config
+	Reach   Reach          // the ways to media beside Media
 	Origins []string       // see ws.Config.AllowedOrigins
 
 	// PublicURL is where browsers reach pages, if it does not follow from Listen.
@@ -56,6 +58,7 @@ type Server struct {
 	// Immutable.
 	log     *zap.Logger
 	media   *sfu.Node
+	reach   *reach
 	rooms   *room.Registry
 	sockets *ws.Handler
 	main    *endpoint
@@ -66,7 +69,8 @@ type Server struct {
 // New opens every socket. Its errors wrap [ErrListen] where a socket is the cause.
 // The server is to be served, or closed by serving it under an ended context.
 func New(cfg Config) (_ *Server, err error) {
-	s := &Server{log: cfg.Log}
+	limiter := port.NewLimiter(connectionLimits())
+	s := &Server{log: cfg.Log, reach: newReach(cfg.Reach, limiter, cfg.Log.Named("reach"))}
 	defer func() {
 		if err != nil {
 			s.cut()
@@ -75,8 +79,9 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.main, err = listen("--listen", cfg.Listen); err != nil {
 		return nil, err
 	}
-	if cfg.TLS != nil {
-		s.main.listener = tls.NewListener(s.main.listener, cfg.TLS)
+	s.share(cfg, limiter)
+	if err := s.reach.open(); err != nil {
+		return nil, err
 	}
 	if cfg.HTTP != "" {
 		if s.plain, err = listen("--http", cfg.HTTP); err != nil {
@@ -88,12 +93,22 @@ func New(cfg Config) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	s.media, err = sfu.New(sfu.Config{Listen: cfg.Media, NodeIPs: cfg.NodeIPs, Logger: cfg.Log.Named("media"), Tap: cfg.Tap})
+	s.media, err = sfu.New(sfu.Config{Listen: cfg.Media, NodeIPs: cfg.NodeIPs, Logger: cfg.Log.Named("media"), Tap: cfg.Tap, Foreign: s.reach.received})
 	if err != nil {
 		return nil, mediaError(cfg.Media, err)
 	}
+	if err := s.reach.start(s.media); err != nil {
+		return nil, err
+	}
 	s.compose(cfg)
 	return s, nil
+}
+
+// share puts HTTP, TURN and media over TCP on the one port.
+func (s *Server) share(cfg Config, limiter *port.Limiter) {
+	shared := port.Config{TLS: cfg.TLS, HTTP: true, Limiter: limiter, Logger: cfg.Log.Named("port")}
+	s.reach.share(&shared, publicPort(cfg.PublicURL, s.main.listener.Addr()))
+	s.main.listener = port.Share(s.main.listener, shared)
 }
 
 // compose wires the parts; nothing of it can fail.
@@ -105,12 +120,13 @@ func (s *Server) compose(cfg Config) {
 		Grace:           cfg.Grace,
 		MaxRooms:        cfg.MaxRooms,
 		MaxParticipants: cfg.MaxParticipants,
+		ICEServers:      s.reach.iceServers,
 		Observe: func(e room.Event) {
 			logEvent(e)
 			m.observe(e)
 		},
 	})
-	m.watch(s.rooms.Stats, s.media.Stats)
+	m.watch(s.rooms.Stats, s.media.Stats, s.reach.stats)
 	s.sockets = ws.NewHandler(s.rooms, ws.Config{
 		AllowedOrigins: cfg.Origins, Logger: cfg.Log.Named("ws"),
 		MaxPerAddress: cfg.MaxPerAddress, TrustForwardedFor: cfg.TrustForwarded,
@@ -205,10 +221,20 @@ func (s *Server) stop() {
 	if s.plain != nil {
 		late("http", s.plain.stop(ctx))
 	}
+	late("relays", within(ctx, s.stopReach))
 	late("media", within(ctx, s.media.Close))
 	if s.admin != nil {
 		late("admin", s.admin.stop(ctx))
 	}
+}
+
+// stopReach ends what is left on the shared port, and all other ways to media.
+func (s *Server) stopReach() error {
+	if shared, ok := s.main.listener.(*port.Listener); ok {
+		shared.Shut()
+	}
+	s.reach.close()
+	return nil
 }
 
 // within waits for f, but not longer than ctx lasts.
@@ -227,6 +253,10 @@ func within(ctx context.Context, f func() error) error {
 func (s *Server) cut() {
 	for _, e := range s.endpoints() {
 		e.listener.Close()
+	}
+	s.reach.close()
+	if s.media != nil {
+		s.media.Close()
 	}
 }
 
