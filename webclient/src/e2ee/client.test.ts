@@ -170,14 +170,14 @@ describe('E2EE', () => {
   it('gives up a transform that does not start, and no other', async () => {
     vi.useFakeTimers();
     const e2ee = await E2EE.start();
-    expect(vi.getTimerCount()).toBe(0);
+    const before = vi.getTimerCount();
     const [silent, good] = [e2ee.attachSender(sender(), 'mic'), e2ee.attachSender(sender(), 'mic')];
     const refused = expect(silent).rejects.toMatchObject({ code: 'timeout' });
     FakeWorker.latest.say({ type: 'attached', id: 2 });
     await vi.advanceTimersByTimeAsync(5_000);
     await refused;
     await good;
-    expect(vi.getTimerCount()).toBe(0);
+    expect(vi.getTimerCount()).toBe(before);
   });
 
   it('asks the worker what a sender’s transform was given', async () => {
@@ -261,5 +261,24 @@ describe('E2EE', () => {
     expect(FakeWorker.latest.sent).toEqual([
       { type: 'codecs', id: 1, codecs: { 111: 'audio/opus' } },
     ]);
+  });
+
+  it('ends with a worker that has died, of which no browser tells', async () => {
+    vi.useFakeTimers();
+    const e2ee = await E2EE.start();
+    const fatal = vi.fn();
+    e2ee.on('fatal', fatal);
+    const worker = FakeWorker.latest;
+    for (let i = 0; i < 3; i++) {
+      await vi.advanceTimersByTimeAsync(15_000); // slow, but alive
+      worker.say({ type: 'counted', id: 0, taken: 0 });
+    }
+    expect(worker.sent).toHaveLength(9);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(fatal).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(fatal).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 'timeout' }));
+    expect(worker.terminated).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -36,6 +36,9 @@ type Mid = string | (() => string | null);
 
 const startTimeout = 30_000; // ms, for some megabytes of code
 const attachTimeout = 5_000; // ms, for a message there and back
+const beatEvery = 5_000; // ms
+const missedBeats = 3; // in a row: the worker is dead, of which no browser tells
+const beatID = 0; // of no transform
 
 type Target = RTCRtpSender | RTCRtpReceiver;
 
@@ -82,7 +85,9 @@ export class E2EE {
   readonly #handlers = new Map<keyof Events, Set<(event: never) => void>>();
   #configured: Deferred | undefined;
   #stopped: E2EEError | undefined;
-  #lastID = 0;
+  #lastID = beatID;
+  #heart: ReturnType<typeof setInterval> | undefined;
+  #missed = 0;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
@@ -114,6 +119,14 @@ export class E2EE {
     } finally {
       clearTimeout(timer);
     }
+    this.#heart = setInterval(() => this.#beat(), beatEvery);
+  }
+
+  /** Ends with a worker that does not answer: nothing passes it, and the user must know. */
+  #beat(): void {
+    if (this.#missed === missedBeats) return this.#fail('timeout', 'The worker does not answer.');
+    this.#missed++;
+    this.#send({ type: 'count', id: beatID });
   }
 
   /** Makes the session, once. It rejects with an E2EEError: bad_link, bad_name, bad_pid. */
@@ -275,6 +288,7 @@ export class E2EE {
   }
 
   #counted(id: number, taken: number): void {
+    if (id === beatID) this.#missed = 0;
     this.#counts.get(id)?.resolve(taken);
     this.#counts.delete(id);
   }
@@ -322,6 +336,7 @@ export class E2EE {
   #end(reason: E2EEError): void {
     if (this.#stopped) return;
     this.#stopped = reason;
+    clearInterval(this.#heart);
     this.#worker.terminate();
     for (const d of [this.#loaded, this.#ready, this.#configured]) d?.reject(reason);
     for (const count of this.#counts.values()) count.reject(reason);
