@@ -1,9 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Connection, type Socket } from '../signal/connection';
 import type { ClientMessage, ServerMessage } from '../signal/generated';
 import { Participation } from './participation';
 import type { CallEvent } from './state';
-import { FakeEncryption, FakePeerConnection, settle, type Transcript } from './testing';
+import {
+  FakeEncryption,
+  FakePeerConnection,
+  settle,
+  type Transcript,
+  useFakeBrowser,
+} from './testing';
 
 class FakeSocket implements Socket {
   onopen: Socket['onopen'] = null;
@@ -97,14 +103,7 @@ function start() {
 
 const join = { seq: 1, type: 'join', body: { keyPackage: '', mac: '' } };
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => null });
-});
-afterEach(() => {
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-});
+useFakeBrowser();
 
 describe('Participation', () => {
   it('reaches the server by its relays, and has fresh credentials after a resume', async () => {

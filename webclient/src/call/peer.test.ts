@@ -1,7 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Answer, Offer } from '../signal/generated';
 import { Peer } from './peer';
-import { FakeEncryption, FakePeerConnection, settle, type Transcript } from './testing';
+import {
+  FakeEncryption,
+  FakePeerConnection,
+  settle,
+  type Transcript,
+  useFakeBrowser,
+} from './testing';
 
 const track = (id: string): MediaStreamTrack => ({ id }) as MediaStreamTrack;
 
@@ -33,14 +39,7 @@ function start() {
   return { transcript, encryption, pc, offers, states, slots, peer };
 }
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => null });
-});
-afterEach(() => {
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-});
+useFakeBrowser();
 
 describe('Peer', () => {
   it('sets each transform right after its section is made, and before any offer', async () => {

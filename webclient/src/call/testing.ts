@@ -1,3 +1,4 @@
+import { afterEach, beforeEach, vi } from 'vitest';
 import { Emitter } from '../signal/emitter';
 import type { Encryption } from './ports';
 
@@ -123,4 +124,16 @@ export class FakePeerConnection {
 /** Lets all that is settled run. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+/** For the tests of this file: time stands until it is moved, and the browser knows no codecs. */
+export function useFakeBrowser(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => null });
+  });
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
 }
