@@ -77,7 +77,7 @@ gen: ## regenerate what is generated and committed
 ## Test
 
 .PHONY: test test-tools test-go interop test-web test-browser test-load
-test: ## everything that must pass; installs Chromium and a C compiler by apt-get if they are missing
+test: ## everything that must pass; installs Chromium, Firefox and a C compiler by apt-get if they are missing
 	@.ci/steps test-tools build verify test-go interop test-web test-browser test-load
 
 test-tools: ## what the tests need beyond Go, Node, npm and make
@@ -102,10 +102,11 @@ $(PEERS): $(INTEROP)/node/package.json $(INTEROP)/node/package-lock.json
 test-web: $(MODULES) $(WASM) $(WASM_EXEC) ## the web client's unit tests
 	@.ci/count web $(NPM) run --silent test
 
-test-browser: $(MODULES) bin/conclave bin/conclave-tap ## whole meetings in Chromium
+test-browser: $(MODULES) bin/conclave bin/conclave-tap ## whole meetings in Chromium and Firefox
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
+	  FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}" \
 	  CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap" \
-	  .ci/count browser $(NPM) run --silent e2e
+	  .ci/count browser .ci/with-address $(NPM) run --silent e2e
 
 test-load: bin/conclave ## a short load test against a server of its own
 	@.ci/loadtest

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { Browser, Server } from './harness';
+import { Browser } from './browser';
+import { Server } from './server';
 
 let server: Server;
 let browser: Browser;

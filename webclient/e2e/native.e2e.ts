@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { Browser, conclave, Server } from './harness';
+import { Browser } from './browser';
+import { conclave, Server } from './server';
 
 let server: Server;
 let browser: Browser;

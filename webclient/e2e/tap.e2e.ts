@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Browser, conclaveTap, patience, Server } from './harness';
+import { Browser } from './browser';
+import { patience } from './person';
+import { conclaveTap, Server } from './server';
 
 let browser: Browser;
 const scratch = mkdtempSync(join(tmpdir(), 'conclave-tap-'));
@@ -25,7 +27,7 @@ interface Pieces {
 
 it('the server gets no frame in clear', async () => {
   const tap = join(scratch, 'tap');
-  const server = await Server.start(conclaveTap, '--tap', tap);
+  const server = await Server.start({ binary: conclaveTap, flags: ['--tap', tap] });
   const maya = await browser.person('Maya');
   const tomas = await browser.person('Tomás');
   for (const { page } of [maya, tomas]) await watchFrames(page);

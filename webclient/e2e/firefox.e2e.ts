@@ -1,0 +1,125 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Browser } from './browser';
+import { dropTransforms, keepHandles, killWorkers, openConnections, packetsSent } from './inpage';
+import { interval, patience, type Person } from './person';
+import { outerAddress, Server } from './server';
+
+// Firefox gathers no loopback candidate. `.ci/with-address` sees to another address.
+const where = outerAddress ? '' : ' (not run: this machine has loopback addresses only)';
+
+describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
+  let server: Server;
+  let chromium: Browser;
+  let firefox: Browser;
+
+  beforeAll(async () => {
+    [server, chromium, firefox] = await Promise.all([
+      Server.start({ mediaAddress: outerAddress! }),
+      Browser.start('chromium'),
+      Browser.start('firefox'),
+    ]);
+  });
+
+  afterEach(async ({ task }) => {
+    const failed = task.result?.state === 'fail' ? task.name : undefined;
+    await Promise.all([chromium.clear(failed), firefox.clear(failed)]);
+  });
+
+  afterAll(async () => {
+    await Promise.all([chromium.stop(), firefox.stop()]);
+    await server.stop();
+  });
+
+  it('opens a meeting, Chromium comes, and they see and hear each other', async () => {
+    const maya = await firefox.person('Maya');
+    const tomas = await chromium.person('Tomás');
+    const link = await maya.open(server.url);
+    await maya.expectWholeKey();
+    await tomas.follow(link);
+
+    await Promise.all([maya.expectTiles('Maya', 'Tomás'), tomas.expectTiles('Maya', 'Tomás')]);
+    await Promise.all([maya.expectToSee('Tomás'), tomas.expectToSee('Maya')]);
+    await Promise.all([maya.expectToHear(), tomas.expectToHear()]);
+    await Promise.all([maya.expectWholeKey(), tomas.expectWholeKey()]);
+    expect(await maya.safetyNumber()).toBe(await tomas.safetyNumber());
+
+    for (const [speaker, listener] of [
+      [maya, tomas],
+      [tomas, maya],
+    ] as const) {
+      await speaker.button('Mute microphone').click();
+      await listener.tile(speaker.name).getByRole('img', { name: 'Muted' }).waitFor();
+      await listener.expectSilence();
+      await speaker.button('Unmute microphone').click();
+      await listener.expectToHear();
+
+      await speaker.button('Turn camera off').click();
+      await listener.tile(speaker.name).locator('video').waitFor({ state: 'detached' });
+      await speaker.button('Turn camera on').click();
+      await listener.tile(speaker.name).locator('video').waitFor();
+      await listener.expectToSee(speaker.name);
+    }
+    expect(maya.complaints).toEqual([]);
+    expect(tomas.complaints).toEqual([]);
+  });
+
+  it("comes to Chromium's meeting, a third comes, and the keys change", async () => {
+    const maya = await chromium.person('Maya');
+    const tomas = await firefox.person('Tomás');
+    const aiko = await firefox.person('Aiko');
+    const link = await maya.open(server.url);
+    await maya.expectWholeKey();
+    await tomas.follow(link);
+    await Promise.all([maya.expectToSee('Tomás'), tomas.expectToSee('Maya')]);
+    await Promise.all([maya.expectWholeKey(), tomas.expectWholeKey()]);
+    const before = await maya.safetyNumber();
+    expect(await tomas.safetyNumber()).toBe(before);
+
+    await aiko.follow(link);
+    const all = [maya, tomas, aiko];
+    await Promise.all(all.map((person) => person.expectTiles('Maya', 'Tomás', 'Aiko')));
+    await Promise.all(all.map((person) => person.expectWholeKey()));
+    const during = await maya.safetyNumber();
+    expect(during).not.toBe(before);
+    expect(await tomas.safetyNumber()).toBe(during);
+    expect(await aiko.safetyNumber()).toBe(during);
+    await Promise.all([
+      ...[maya, tomas].map((person) => person.expectToSee('Aiko')),
+      ...['Maya', 'Tomás'].map((name) => aiko.expectToSee(name)),
+    ]);
+  });
+
+  it('sends nothing once its worker has died, and ends the call', async () => {
+    const maya = await firefox.person('Maya');
+    await maya.page.addInitScript(keepHandles);
+    await maya.open(server.url);
+    await expectToSend(maya);
+
+    await maya.page.evaluate(killWorkers);
+    const before = await maya.page.evaluate(packetsSent);
+    const over = maya.page.getByRole('heading', { name: 'The encryption stopped' });
+    let after = before;
+    while ((await over.count()) === 0)
+      after = Math.max(after, await maya.page.evaluate(packetsSent));
+    expect(after - before).toBeLessThanOrEqual(2); // that were on their way
+  });
+
+  // What the client never does, since in Firefox it opens the sender.
+  it('ends the call when a transform is taken off', async () => {
+    const maya = await firefox.person('Maya');
+    await maya.page.addInitScript(keepHandles);
+    await maya.open(server.url);
+    await expectToSend(maya);
+    await maya.page.evaluate(dropTransforms);
+    await maya.page
+      .getByRole('heading', { name: 'This browser left out the encryption' })
+      .waitFor();
+    expect(await maya.page.evaluate(openConnections)).toBe(0);
+  });
+});
+
+async function expectToSend({ page }: Person): Promise<void> {
+  await expect
+    .poll(() => page.evaluate(packetsSent), { timeout: patience, interval })
+    .toBeGreaterThan(50);
+}

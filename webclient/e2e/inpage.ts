@@ -1,0 +1,107 @@
+// What runs in the page. The client's policy forbids eval, so nothing here may need it.
+
+/** A test machine encodes and draws without a GPU: a small, slow picture shows as much. */
+export function useSmallCamera(): void {
+  if (!('mediaDevices' in navigator)) return;
+  const devices = navigator.mediaDevices;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = (wanted) =>
+    open(wanted?.video ? { ...wanted, video: { width: 320, height: 180, frameRate: 10 } } : wanted);
+}
+
+export function labels(elements: Element[]): (string | null)[] {
+  return elements.map((element) => element.getAttribute('aria-label'));
+}
+
+/** How often the picture in a tile has changed, over all calls so far. */
+export function pixelChanges(name: string): number {
+  interface Seen {
+    pixels: string;
+    changes: number;
+  }
+  const memory = globalThis as { seen?: Record<string, Seen> };
+  const seen = (memory.seen ??= {});
+  const before = (seen[name] ??= { pixels: '', changes: 0 });
+  const video = document.querySelector<HTMLVideoElement>(
+    `[aria-label="${CSS.escape(name)}"] video`,
+  );
+  if (!video || video.videoWidth === 0) return before.changes;
+  const canvas = new OffscreenCanvas(32, 18);
+  const context = canvas.getContext('2d');
+  if (!context) return before.changes;
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const lit = data.some((value, i) => i % 4 !== 3 && value > 40);
+  const pixels = data.join();
+  if (lit && pixels !== before.pixels) seen[name] = { pixels, changes: before.changes + 1 };
+  return before.changes;
+}
+
+/** The loudest sample of the last 0.7 s over all that the page plays; the fake devices beep twice a second. */
+export function loudness(): number {
+  const memory = globalThis as { ears?: { heard: Set<MediaStream>; node: AnalyserNode } };
+  memory.ears ??= {
+    heard: new Set(),
+    node: new AnalyserNode(new AudioContext(), { fftSize: 32768 }),
+  };
+  const { heard, node } = memory.ears;
+  for (const { srcObject } of document.querySelectorAll('audio')) {
+    if (!(srcObject instanceof MediaStream) || heard.has(srcObject)) continue;
+    heard.add(srcObject);
+    (node.context as AudioContext).createMediaStreamSource(srcObject).connect(node);
+  }
+  const samples = new Float32Array(node.fftSize);
+  node.getFloatTimeDomainData(samples);
+  return samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0);
+}
+
+/** What `keepHandles` keeps. */
+interface Kept {
+  workers: Worker[];
+  connections: RTCPeerConnection[];
+}
+
+/** Keeps what the page makes as `kept`, so that a test can break it. */
+export function keepHandles(): void {
+  const kept: Kept = { workers: [], connections: [] };
+  Object.assign(globalThis, { kept });
+  const { Worker: PlainWorker, RTCPeerConnection: PlainConnection } = globalThis;
+  globalThis.Worker = class extends PlainWorker {
+    constructor(url: string | URL, options?: WorkerOptions) {
+      super(url, options);
+      kept.workers.push(this);
+    }
+  };
+  globalThis.RTCPeerConnection = class extends PlainConnection {
+    constructor(config?: RTCConfiguration) {
+      super(config);
+      kept.connections.push(this);
+    }
+  };
+}
+
+/** Ends the workers behind the client's back, as a crash would. */
+export function killWorkers(): void {
+  for (const worker of (globalThis as unknown as { kept: Kept }).kept.workers) worker.terminate();
+}
+
+/** Takes the transforms off all senders. */
+export function dropTransforms(): void {
+  for (const connection of (globalThis as unknown as { kept: Kept }).kept.connections)
+    for (const sender of connection.getSenders()) sender.transform = null;
+}
+
+/** Packets of media that have been sent so far. */
+export async function packetsSent(): Promise<number> {
+  let sent = 0;
+  for (const connection of (globalThis as unknown as { kept: Kept }).kept.connections)
+    (await connection.getStats()).forEach((stats: RTCOutboundRtpStreamStats) => {
+      if (stats.type === 'outbound-rtp') sent += stats.packetsSent ?? 0;
+    });
+  return sent;
+}
+
+export function openConnections(): number {
+  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+  return connections.filter(({ connectionState }) => connectionState !== 'closed').length;
+}
