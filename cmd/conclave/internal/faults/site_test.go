@@ -26,11 +26,11 @@ var long = os.Getenv("FAULTS") == "long"
 
 // site is a running server.
 type site struct {
-	t          testing.TB
-	http       string // its URL
-	admin      string // the URL of its metrics
-	mediaPort  netip.AddrPort
-	inProcess  *server.Server // nil if it has a process of its own
+	t         testing.TB
+	http      string // its URL
+	admin     string // the URL of its metrics
+	mediaPort netip.AddrPort
+	inProcess *server.Server // nil if it has a process of its own
 }
 
 // open runs a server until the test ends.
