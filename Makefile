@@ -27,6 +27,7 @@ PEERS     := $(INTEROP)/node/node_modules/.package-lock.json
 go_files   = $(shell find $(1) -name '*.go' -not -name '*_test.go' -not -path '*/node_modules/*' 2>/dev/null) go.mod go.sum
 GO_SOURCES   := $(call go_files,cmd sfu room e2ee webclient)
 WASM_SOURCES := $(call go_files,e2ee)
+STRIPWASM    := $(wildcard cmd/conclave/internal/stripwasm/*.go)
 WEB_SOURCES  := $(shell find webclient/src webclient/public -type f -not -path '*/generated/*' -not -name '*.test.ts*' 2>/dev/null) \
                 $(wildcard webclient/*.html webclient/*.ts webclient/*.json webclient/.npmrc)
 LDFLAGS := -s -w $(if $(strip $(VERSION)),-X main.version=$(strip $(VERSION)))
@@ -57,9 +58,10 @@ $(PAGE): $(MODULES) $(WASM) $(WASM_EXEC) $(WEB_SOURCES)
 	$(NPM) run --silent build
 	@touch $@ webclient/dist/.gitkeep
 
-$(WASM): $(WASM_SOURCES)
+$(WASM): $(WASM_SOURCES) $(STRIPWASM)
 	@mkdir -p $(@D)
 	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags '-s -w' -o $@ ./e2ee/wasm
+	$(GO) run ./cmd/conclave/internal/stripwasm $@ $@
 
 $(WASM_EXEC): go.mod
 	@mkdir -p $(@D)

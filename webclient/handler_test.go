@@ -2,6 +2,7 @@ package webclient
 
 import (
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -202,5 +203,36 @@ func TestEmbeddedPageFitsPolicy(t *testing.T) {
 	}
 	if Built() == strings.Contains(page, "was not built") {
 		t.Errorf("Built() = %v does not fit the page", Built())
+	}
+}
+
+// The encryption core in the binary is sent packed, as WebAssembly (or browsers would not
+// compile it while it streams in), and stored for ever under its content's name.
+func TestEmbeddedCore(t *testing.T) {
+	names, err := fs.Glob(dist, "dist/assets/conclave-*.wasm")
+	if err != nil || !Built() {
+		t.Skip("the web client was not built; make build builds it")
+	}
+	if len(names) != 1 {
+		t.Fatalf("want one core, not %q", names)
+	}
+	target := strings.TrimPrefix(names[0], "dist")
+	sizes := map[string]int{}
+	for _, encoding := range []string{"", "gzip", "br"} {
+		res := get(t, Handler(), http.MethodGet, target, "Accept-Encoding", encoding)
+		sizes[encoding] = len(body(t, res))
+		if got := res.Header.Get("Content-Encoding"); got != encoding {
+			t.Errorf("accepting %q: encoding %q", encoding, got)
+		}
+		if got := res.Header.Get("Content-Type"); got != "application/wasm" {
+			t.Errorf("Content-Type %q", got)
+		}
+		if got := res.Header.Get("Cache-Control"); got != storedForEver {
+			t.Errorf("Cache-Control %q", got)
+		}
+	}
+	t.Logf("bytes by encoding: %v", sizes)
+	if sizes[""] > 3_500_000 || sizes["br"] > 1_000_000 || sizes["br"] >= sizes["gzip"] {
+		t.Errorf("bytes by encoding: %v; want at most 3500000 plain and 1000000 in brotli", sizes)
 	}
 }
