@@ -145,7 +145,7 @@ fuzz: ## each Go fuzz target for FUZZTIME (30s)
 # The MLS core also as WebAssembly in node, and side by side with mls-go.
 bench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	GOOS=js GOARCH=wasm $(GO) test -run '^$$' -bench 'N=' -benchtime 3x -exec "$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" ./e2ee/mls
+	GOOS=js GOARCH=wasm $(GO) test -run '^$$' -bench './0x/N=' -benchtime 3x -exec "$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" ./e2ee/mls
 	cd $(INTEROP) && $(GO) test -run '^$$' -bench .
 
 BENCH ?= # flags of `make bench-sfu`, such as BENCH="--workloads W2 --rounds 5"

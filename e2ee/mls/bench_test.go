@@ -42,6 +42,7 @@ func BenchmarkAdd(b *testing.B) {
 		random := testRandom(3)
 		p := testCreate(b, random, s, "creator")
 		adds := testKeyPackages(b, random, s, n-1)
+		defer cpuTime(b)()
 		for i := 0; b.Loop(); i++ {
 			p.sender = benchSender(i, p.group, p.sender)
 			p.commit(b, random, CommitParams{Adds: adds})
@@ -56,6 +57,7 @@ func BenchmarkWelcome(b *testing.B) {
 		p := testCreate(b, random, s, "creator")
 		f := forgery{params: CommitParams{Adds: testKeyPackages(b, random, s, n-1)}}
 		_, welcome := f.make(b, random, p)
+		defer cpuTime(b)()
 		for b.Loop() {
 			welcome()
 		}
@@ -75,6 +77,7 @@ func BenchmarkJoin(b *testing.B) {
 		p := testCreate(b, random, s, "creator")
 		kp := testKeyPackage(b, random, s, "joiner")
 		staged := p.commit(b, random, CommitParams{Adds: append(testKeyPackages(b, random, s, n-2), kp.KeyPackage())})
+		defer cpuTime(b)()
 		for b.Loop() {
 			testJoin(b, staged.Welcome, kp)
 		}
@@ -87,6 +90,7 @@ func BenchmarkRemove(b *testing.B) {
 	benchEach(b, func(b *testing.B, s Suite, n int) {
 		random := testRandom(5)
 		p := testGroup(b, random, s, n)[0]
+		defer cpuTime(b)()
 		for i := 0; b.Loop(); i++ {
 			p.sender = benchSender(i, p.group, p.sender)
 			p.commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n - 1)}})
@@ -99,6 +103,7 @@ func BenchmarkProcessRemove(b *testing.B) {
 		random := testRandom(6)
 		parties := testGroup(b, random, s, n+1)
 		staged := parties[0].commit(b, random, CommitParams{Removes: []LeafIndex{LeafIndex(n)}})
+		defer cpuTime(b)()
 		for b.Loop() {
 			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
 				b.Fatal(err)
@@ -112,6 +117,7 @@ func BenchmarkProcessAdd(b *testing.B) {
 		random := testRandom(7)
 		parties := testGroup(b, random, s, 2)
 		staged := parties[0].commit(b, random, CommitParams{Adds: testKeyPackages(b, random, s, n-1)})
+		defer cpuTime(b)()
 		for b.Loop() {
 			if _, err := parties[1].group.Process(staged.Commit, ProcessParams{PSKs: testPSKs, Now: testTime}); err != nil {
 				b.Fatal(err)
