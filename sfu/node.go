@@ -165,6 +165,9 @@ func (n *Node) Stats() Stats {
 		publications, slots = publications+p, slots+s
 	}
 	s := sum.stats()
+	for _, r := range n.rooms {
+		r.countLayers(&s.LayerSlots)
+	}
 	for _, socket := range n.sockets {
 		sent := socket.Stats()
 		s.SendMessages, s.SendCalls = s.SendMessages+sent.Messages, s.SendCalls+sent.Calls

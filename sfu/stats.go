@@ -6,6 +6,9 @@ import "sync/atomic"
 type Stats struct {
 	// Now.
 	Rooms, Transports, Publications, Slots int
+	// LayerSlots are the video slots that are sent the lowest layer of what they carry,
+	// the next one, and so on.
+	LayerSlots [maxRanks]int
 	// Since the node began. Packets and bytes are those of RTP payloads, without
 	// retransmissions.
 	PacketsIn, BytesIn, PacketsOut, BytesOut uint64

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,7 +122,10 @@ var numbers = []metric{
 	counter("media_sent_plis", "Key frames asked of senders.", func(s snapshot) uint64 { return s.media.PLIsOut }),
 }
 
-var droppedDesc = desc("conclave_media_dropped_packets_total", "RTP packets received and not forwarded, by reason.", "reason")
+var (
+	droppedDesc = desc("conclave_media_dropped_packets_total", "RTP packets received and not forwarded, by reason.", "reason")
+	layersDesc  = desc("conclave_media_layer_slots", "Video slots that are sent a layer now; 0 is the lowest.", "layer")
+)
 
 // Describe implements [prometheus.Collector].
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
@@ -129,6 +133,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.desc
 	}
 	ch <- droppedDesc
+	ch <- layersDesc
 }
 
 // Collect implements [prometheus.Collector].
@@ -139,5 +144,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, reason := range slices.Sorted(maps.Keys(s.media.Dropped)) {
 		ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.media.Dropped[reason]), reason)
+	}
+	for layer, slots := range s.media.LayerSlots {
+		ch <- prometheus.MustNewConstMetric(layersDesc, prometheus.GaugeValue, float64(slots), strconv.Itoa(layer))
 	}
 }
