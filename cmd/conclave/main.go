@@ -3,6 +3,7 @@
 //
 //	conclave serve         serve meetings
 //	conclave loadtest      join a meeting with many native participants and measure
+//	conclave top           show how a server is doing
 //	conclave link          make a fresh meeting link
 //	conclave healthcheck   ask a server on this machine whether it serves
 //	conclave version       say which build this is
@@ -36,6 +37,7 @@ const (
 type commandLine struct {
 	Serve       serveCmd       `cmd:"" help:"Serve meetings."`
 	Loadtest    loadtestCmd    `cmd:"" help:"Join a meeting with native participants that send a clip, encrypted, and check every frame."`
+	Top         topCmd         `cmd:"" help:"Show how a server is doing, in a table that renews itself."`
 	Link        linkCmd        `cmd:"" help:"Print a fresh meeting link. Its secret is made here and is sent to nobody."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a server on this machine whether it serves; exit 0 if so, 1 if not."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

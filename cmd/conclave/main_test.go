@@ -48,6 +48,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"loadtest"}, exitUsage, "give --url or --link"},
 		{[]string{"loadtest", "--link", "x", "--room", "y"}, exitUsage, "a link names its room"},
 		{[]string{"loadtest", "--link", "http://localhost/r/x"}, exitFailed, "no secret after"},
+		{[]string{"loadtest", "--url", "http://localhost", "--loss", "150%"}, exitUsage, "150%"},
+		{[]string{"loadtest", "--url", "http://localhost", "--schedule", "1s:luck=1"}, exitUsage, "luck=1"},
+		{[]string{"loadtest", "--url", "http://localhost", "--layers", "1k,2k,3k,4k"}, exitUsage, "--layers"},
+		{[]string{"top", "--admin", "localhost:9090"}, exitUsage, "give a URL"},
+		{[]string{"top", "--admin", "http://127.0.0.1:1", "--count", "1"}, exitFailed, "no server answers"},
 		{[]string{"version"}, exitOK, "conclave "},
 	}
 	for _, tt := range tests {
