@@ -67,7 +67,7 @@ func (g *Group) Commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	if s == nil || s.group != g {
 		return nil, fail.At("commit", fail.With(ErrInvalid, "sender of another epoch"))
 	}
-	if g.erased() || s.erased() {
+	if s.erased() {
 		return nil, fail.At("commit", errErased)
 	}
 	staged, err := g.commit(rand, s, p)

@@ -47,6 +47,12 @@ func TestErase(t *testing.T) {
 			t.Fatalf("only %d secrets", len(secrets))
 		}
 		old[0].group.Erase()
+		// The Sender alone seals nothing.
+		_, sealed := sender.Seal(random, nil, nil)
+		_, committed := old[0].group.Commit(random, sender, CommitParams{PSK: testPSK})
+		if !errors.Is(sealed, ErrInvalid) || !errors.Is(committed, ErrInvalid) {
+			t.Errorf("%v: sealed in an erased epoch: %v, %v", id, sealed, committed)
+		}
 		sender.Erase()
 		for i, b := range append(secrets, ratchets...) {
 			if !isZero(b) {
@@ -61,8 +67,8 @@ func TestErase(t *testing.T) {
 		g := old[0].group
 		_, exported := g.Export("label", nil, 16)
 		_, processed := g.Process(commit.Commit, ProcessParams{PSKs: testPSKs})
-		_, committed := g.Commit(random, sender, CommitParams{PSK: testPSK})
-		_, sealed := sender.Seal(random, nil, nil)
+		_, committed = g.Commit(random, sender, CommitParams{PSK: testPSK})
+		_, sealed = sender.Seal(random, nil, nil)
 		_, opened := g.NewReceiver().Open(messages[0])
 		for what, err := range map[string]error{
 			"export": exported, "process": processed, "commit": committed, "seal": sealed, "open": opened,

@@ -66,7 +66,8 @@ func (s *Sender) Erase() {
 	s.application.erase()
 }
 
-func (s *Sender) erased() bool { return s.handshake.secret == nil }
+// erased also says that its Group is: nothing is sealed under secrets that are gone.
+func (s *Sender) erased() bool { return s.handshake.secret == nil || s.group.erased() }
 
 // frame begins a message of this member in this epoch.
 func (g *Group) frame(typ contentType, aad, body []byte) *authenticatedContent {
