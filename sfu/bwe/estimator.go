@@ -70,6 +70,7 @@ type Estimator struct {
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
 	used     bool // the estimate, when the probe began
+	told     bool // by the receiver what it takes
 
 	ceiling capacity
 	undo    float64 // estimate before the cuts for loss; 0 for none
@@ -232,10 +233,14 @@ func (e *Estimator) set(bits float64) {
 // OnREMB takes what a receiver without transport-wide feedback says that it can take
 // (draft-alvestrand-rmcat-remb-03).
 func (e *Estimator) OnREMB(now, bits int64) {
+	e.told = true
 	if e.heard == 0 {
 		e.set(float64(bits))
 	}
 }
+
+// Heard says whether the receiver has said anything of what arrives.
+func (e *Estimator) Heard() bool { return e.told || e.heard != 0 }
 
 // Want says how much the allocator could use in bits a second, all slots at their best,
 // and how much its next step takes, 0 for none: what probes aim at.

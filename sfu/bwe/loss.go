@@ -38,8 +38,10 @@ const (
 	lossAging = 0.93
 	// lossGrowth is how much above what was proven is believed as well.
 	lossGrowth = 1.3
-	// lossStep is from one bandwidth that is thought of to the next.
-	lossStep = 0.9
+	// lossStep is from one bandwidth that is thought of to the next, lossSteps how many are
+	// at most: down to an eighth of the highest rate.
+	lossStep  = 0.9
+	lossSteps = 20
 	// lossMost is the highest inherent share that is thought of.
 	lossMost = 0.45
 )
@@ -89,6 +91,10 @@ func (m *lossModel) add(a Acked) bool {
 	return complete
 }
 
+// forget is called when a probe has shown that the path takes more: what was lost before
+// says nothing of it. What is proven to be inherent stays.
+func (m *lossModel) forget() { m.open, m.count, m.trial = observation{}, 0, 0 }
+
 // average is the share that is lost, newer windows counting more.
 func (m *lossModel) average() float64 {
 	packets, lost := 0.0, 0.0
@@ -123,12 +129,14 @@ type explanation struct {
 // judge says what bandwidth the losses speak of, infinite if of none.
 func (m *lossModel) judge() (bandwidth float64) {
 	average := m.average()
-	m.proven = min(m.proven, lossGrowth*average)
+	if m.count >= lossTrial {
+		m.proven = min(m.proven, lossGrowth*average)
+	}
 	if average < lossIgnored {
 		m.inherent = min(m.inherent, average)
 		return math.Inf(1)
 	}
-	believed := max(lossTolerated, lossGrowth*m.proven)
+	believed := min(max(lossTolerated, lossGrowth*m.proven), lossMost)
 	free := m.explain(math.Inf(1), lossMost)
 	bound := m.bound(average, believed)
 	m.decide(believed)
@@ -168,7 +176,7 @@ func (m *lossModel) decide(believed float64) {
 		lost += m.windows[i%lossWindows].lost
 	}
 	if after := float64(lost) / float64(packets); after > (m.before+min(believed, m.before/2))/2 {
-		m.proven = max(m.proven, min(m.before, after))
+		m.proven = max(m.proven, min(m.before, after, lossMost))
 	}
 	m.trial = 0
 }
@@ -178,10 +186,12 @@ func (m *lossModel) decide(believed float64) {
 func (m *lossModel) bound(average, believed float64) explanation {
 	bound := explanation{score: math.Inf(-1)}
 	low, high := m.rates()
-	for b := 0.95 * high; b > low*(1-average)*0.8; b *= lossStep {
+	b := 0.95 * high
+	for n := 0; n < lossSteps && b > low*(1-average)*0.8; n++ {
 		if e := m.explain(b, believed); e.score > bound.score {
 			bound = e
 		}
+		b *= lossStep
 	}
 	return bound
 }

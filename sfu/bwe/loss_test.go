@@ -82,6 +82,14 @@ func TestLossProven(t *testing.T) {
 	}
 }
 
+// TestAllLost: a receiver may say so, and does where a path is cut.
+func TestAllLost(t *testing.T) {
+	m, _, lowest := lossy(1, 12, func(int) float64 { return 1e6 }, func(float64) float64 { return 1 })
+	if lowest > 0.2e6 || m.proven > lossMost || m.inherent > lossMost {
+		t.Errorf("bandwidth %.0f, proven %.2f, inherent %.2f", lowest, m.proven, m.inherent)
+	}
+}
+
 // TestRecovered: what came after all is not lost.
 func TestRecovered(t *testing.T) {
 	var m lossModel

@@ -111,6 +111,7 @@ func (e *Estimator) concludeProbe(now int64) {
 	}
 	e.set(proven)
 	e.ceiling = capacity{}
+	e.loss.forget()
 	e.counts.Proven++
 	e.undo = 0
 	e.plan.succeeded(now, !o.full && proven >= proofShare*float64(e.prober.probe.Rate))
