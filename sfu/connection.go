@@ -18,6 +18,7 @@ import (
 
 	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/icelite"
+	"github.com/conclave-sfu/conclave/sfu/pace"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
@@ -59,6 +60,12 @@ type connection struct {
 	checkedAt atomic.Int64
 	// sent numbers the packets that bear a transport-wide sequence number.
 	sent *bwe.SentLog
+	// bucket is what may be sent at once, without a limit until budget, which is nil until
+	// the receiver is known to say what arrives, sets one.
+	bucket pace.Bucket
+	budget atomic.Pointer[budget]
+	// thinner says that less fits than the slots were given.
+	thinner atomic.Bool
 
 	// intake is held for each packet that is taken in, and guards what follows. Packets
 	// of a connection come by one loop, but for when its address changes.
@@ -98,7 +105,7 @@ type connection struct {
 type sessionKeys struct{ out *srtp.Cipher }
 
 // intervals are those of a connection's reports.
-type intervals struct{ feedbackAt, reportAt int64 }
+type intervals struct{ feedbackAt, reportAt, budgetAt int64 }
 
 func newConnection(t *Transport, number uint32) *connection {
 	n := t.room.node
@@ -212,6 +219,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 		}
 		if c.sent == nil && s.extensions.transportCC != 0 {
 			c.sent = bwe.NewSentLog(bwe.DefaultLogSize)
+			c.budget.Store(newBudget(c.sent, &c.bucket))
 		}
 		d := c.newSlot(s)
 		c.slots[d.ssrc] = d
@@ -236,7 +244,7 @@ func (c *connection) newSlot(s *section) *downTrack {
 	if slices.ContainsFunc(s.payloads, func(p payload) bool { return p.rtx != 0 }) {
 		rtxSSRC = c.freshSSRC(ssrc)
 	}
-	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency}
+	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency, bucket: &c.bucket}
 	d.bind(newSlotWriter(c, s, ssrc, rtxSSRC), ssrc, rtxSSRC, s.types())
 	return d
 }

@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 )
 
 // Times of a connection's reports.
 const (
 	feedbackInterval = 50 * time.Millisecond // of transport-wide feedback
 	receiverInterval = time.Second           // of receiver reports
+	budgetInterval   = 200 * time.Millisecond
 )
 
 // maxNACKs is how many packets one message asks for at most.
@@ -46,7 +49,7 @@ const (
 // takePart takes one packet of a compound. What is malformed or not known is skipped.
 func (c *connection) takePart(e *egress, raw []byte) {
 	if raw[1] == typeTransportFeedback && raw[0]&0x1f == formatTransportFeedback {
-		c.transportFeedback(raw, e.now)
+		c.transportFeedback(e, raw)
 		return
 	}
 	packets, err := rtcp.Unmarshal(raw)
@@ -100,11 +103,51 @@ func (c *connection) takeSenderReport(sr *rtcp.SenderReport, now int64) {
 
 // transportFeedback takes feedback on what was sent, as it came (draft-holmer-rmcat-
 // transport-wide-cc-extensions-01, Section 3.1). The caller holds intake.
-func (c *connection) transportFeedback(raw []byte, now int64) {}
+func (c *connection) transportFeedback(e *egress, raw []byte) {
+	b := c.budget.Load()
+	if b == nil {
+		return
+	}
+	short, ok := b.feedback(raw, e.now)
+	if !ok {
+		c.node().ended.drop(dropReport)
+		return
+	}
+	c.node().feedbacks.Add(1)
+	if short {
+		c.transport.room.thin(c)
+	}
+	if c.probe(e, e.now) {
+		c.rush(e)
+	}
+}
+
+// keepBudget is due some times a second. The caller holds intake.
+func (c *connection) keepBudget(e *egress, now int64) {
+	b := c.budget.Load()
+	if b == nil {
+		return
+	}
+	if b.tick(now) {
+		c.transport.room.thin(c)
+	}
+	if c.probe(e, now) {
+		c.rush(e)
+	}
+}
 
 // remb takes what the receiver believes its path to carry, in bits a second. The caller
 // holds intake.
-func (c *connection) remb(bits uint64, now int64) {}
+func (c *connection) remb(bits uint64, now int64) {
+	b := c.budget.Load()
+	if b == nil {
+		b = newBudget(bwe.NewSentLog(0), &c.bucket)
+		c.budget.Store(b)
+	}
+	if b.remb(now, bits) {
+		c.transport.room.thin(c)
+	}
+}
 
 var errNoConsent = errors.New("no connectivity checks any more")
 
@@ -116,13 +159,23 @@ func (c *connection) tick(e *egress, now int64) {
 		c.failLater(errNoConsent)
 		return
 	}
-	if !c.busy.Load() {
-		return
-	}
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	if c.shut {
 		return
+	}
+	if now-c.reports.budgetAt >= int64(budgetInterval) {
+		c.reports.budgetAt = now
+		c.keepBudget(e, now)
+	}
+	if !c.busy.Load() {
+		return
+	}
+	for _, u := range c.uplinks {
+		if u.up != nil {
+			u.up.via = e
+			u.up.drain(now)
+		}
 	}
 	c.askMissing(e, now)
 	if now-c.reports.feedbackAt >= int64(feedbackInterval) && c.arrivals.PacketsHeld() > 0 {

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conclave-sfu/conclave/sfu/allocate"
+	"github.com/conclave-sfu/conclave/sfu/pace"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
 )
@@ -28,6 +30,8 @@ type downTrack struct {
 	ssrc, rtxSSRC uint32
 	types         [numCodecs]payloadTypes
 	writer        rtpWriter
+	// bucket is the budget of the connection; nil for no limit.
+	bucket *pace.Bucket
 
 	// Guarded by the room's lock.
 	key  pubKey   // what the slot carries; zero for nothing
@@ -42,6 +46,8 @@ type downTrack struct {
 	// asks bounds how often the slot may ask for key frames of what it carries; nil for
 	// no bound.
 	asks *bucket
+	// memory is what allocation remembers of the slot.
+	memory allocate.Memory
 	// reportedAt is when the last sender report went out.
 	reportedAt int64
 
@@ -53,6 +59,9 @@ type downTrack struct {
 	// sent says that a packet of the present feed went out; heard that the receiver
 	// has reported on the stream.
 	sent, heard atomic.Bool
+	// overflowed says that the path had no room for too long: the slot waits for a key
+	// frame, which has to be asked for.
+	overflowed atomic.Bool
 	// layers are what the slot is sent of a source with layers; nil for audio.
 	layers *layerChoice
 
@@ -66,8 +75,9 @@ type downTrack struct {
 	lastIn    uint32 // timestamp of the last packet in order, as received
 	lastOut   uint32 // the same as sent
 	lastAt    int64  // when it arrived; then, when it was sampled
+	behindAt  int64  // when it fell behind
 	mediaTime *mediaClock
-	replayed  int64  // number of the last packet that was sent from the cache
+	cursor    int64  // number of the first packet that is yet to be sent, while behind
 	lastFrame uint16 // highest frame number that went out
 
 	// Owned by the goroutine that takes the receiver's RTCP; againVia is its egress.
@@ -81,7 +91,7 @@ type phase uint8
 
 const (
 	waiting phase = iota // for a packet that the source can begin with
-	behind               // begun from the cache; more may have come meanwhile
+	behind               // what is to be sent is in the cache, from cursor on
 	live
 )
 
@@ -138,8 +148,9 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 	d.sent.Store(false)
 	d.via = nil // until u's goroutine has it
 	d.up, d.mappedAt, d.asked = u, now, 0
-	if d.catchUp(u, u.newest.Load()+1, now) {
-		d.phase = behind
+	if d.catchUp(u, now) {
+		d.drain(u, now)
+		d.phase = behind // of what comes until it is attached
 	} else {
 		d.ask(u, now)
 	}
@@ -182,64 +193,6 @@ func (d *downTrack) disconnect() {
 	if d.begun && d.phase != waiting {
 		d.lastAt = d.mediaTime.at(d.lastIn, d.lastAt)
 	}
-}
-
-// forward sends p, if the source can begin with it or has begun.
-func (d *downTrack) forward(p *packetcache.Packet, now int64) bool {
-	if d.phase != live && !d.prepare(p, now) {
-		return false
-	}
-	return d.send(p, now)
-}
-
-// prepare brings the slot to where p is next, if it can: with an in-order key frame,
-// or one that has just been, for video.
-func (d *downTrack) prepare(p *packetcache.Packet, now int64) bool {
-	u := d.feed.Load().up
-	switch {
-	case !p.InOrder:
-		return false
-	case d.phase == behind:
-		d.replay(u, d.replayed+1, p.Number, now)
-	case !d.video || p.KeyFrame:
-		d.start(p, now)
-	case !d.catchUp(u, p.Number, now):
-		return false
-	}
-	d.phase = live
-	return true
-}
-
-// catchUp starts the source with a key frame that has just been, and sends what has
-// come since, up to before packet end.
-func (d *downTrack) catchUp(u *upTrack, end, now int64) bool {
-	first := u.keyFrame.number.Load()
-	if !u.hadKeyFrame(now) || end-first > maxCatchUp {
-		return false
-	}
-	p, ok := u.cache.Get(first)
-	if !ok {
-		return false
-	}
-	d.start(p, now)
-	p.Release()
-	d.replay(u, first, end, now)
-	return true
-}
-
-// replay sends the packets from first to before end from the cache. What is missing
-// comes late, as always.
-func (d *downTrack) replay(u *upTrack, first, end, now int64) {
-	for n := first; n < end; n++ {
-		if p, ok := u.cache.Get(n); ok {
-			if d.send(p, now) {
-				u.counters.packetsOut.Add(1)
-				u.counters.bytesOut.Add(uint64(len(p.Payload)))
-			}
-			p.Release()
-		}
-	}
-	d.replayed = end - 1
 }
 
 // start makes p the first packet of the source.

@@ -17,6 +17,8 @@ const maxDatagram = 1500
 type egress struct {
 	mu    sync.Mutex       // of the shared ones
 	batch *batchconn.Batch // nil once a shared one is closed
+	// loop is whose it is; nil for a shared one.
+	loop *loop
 	// now is the time of the packets that are being forwarded, by the node's clock.
 	now int64
 	// scratch is where packets for a Path are written.
@@ -60,6 +62,8 @@ type outgoing struct {
 	marker  bool
 	// payloadType is that of the codec, or of its retransmissions.
 	payloadType uint8
+	// padding is how many bytes there are in a packet without payload, one at least.
+	padding uint8
 	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
 	descriptor []byte
 }
@@ -229,9 +233,6 @@ func (h *outHeader) put(b []byte, n int, id uint8, descriptor []byte) {
 	}
 }
 
-// maxPadding of a packet without payload, in bytes.
-const maxPadding = 255
-
 // write seals a packet into the egress.
 func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) bool {
 	w := c.way.Load()
@@ -248,7 +249,7 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	header, body := head.room(len(descriptor)), len(o.payload)
 	switch {
 	case body == 0:
-		body = 1 // of padding
+		body = max(1, int(o.padding))
 	case s.repair:
 		body += 2
 	}
@@ -271,8 +272,9 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	switch {
 	case len(payload) == 0:
 		b[0] |= 0x20
-		b[header] = 1
-		payload = b[header : header+1]
+		payload = b[header : header+body]
+		clear(payload)
+		payload[body-1] = byte(body)
 	case s.repair:
 		binary.BigEndian.PutUint16(b[header:], s.osn)
 		copy(b[header+2:], payload)

@@ -187,19 +187,13 @@ func layerIndex(height, n int) int {
 	return 0
 }
 
-// optionFor chooses how the publication, which has encodings, is shown at a height. Until
-// the order of its encodings is known, the present one stays.
-func (p *publication) optionFor(height int, present *upTrack) option {
+// menu are the options as they were listed last, anew after a change.
+func (p *publication) menu() (list []option, settled bool) {
 	if p.stale {
 		p.list, p.settled = p.options()
 		p.stale = false
 	}
-	list := p.list
-	if !p.settled && slices.ContainsFunc(list, func(o option) bool { return o.up == present }) {
-		return option{up: present, limit: layer.Highest}
-	}
-	list = useful(list, height)
-	return list[len(list)-1]
+	return p.list, p.settled
 }
 
 // rateMeter measures the bit rates of an encoding's layers over [layerInterval].

@@ -46,7 +46,7 @@ func newTestPublication(t *testing.T, text string) *publication {
 	return p
 }
 
-func TestOptionFor(t *testing.T) {
+func TestBestOption(t *testing.T) {
 	const rated, placed = "f - 300000 -,q - 20000 -,h - 80000 -", "q 0 - -,h 1 - -,f 2 - -"
 	const sized = "f 0 - 720,q 1 - 180,h 2 - 360"
 	for _, test := range []struct {
@@ -82,7 +82,10 @@ func TestOptionFor(t *testing.T) {
 		if test.present >= 0 {
 			present = p.layers[test.present].up
 		}
-		if got := p.optionFor(test.height, present); got.up.rid != test.want {
+		key := camera("bob")
+		r := &room{publications: map[pubKey]*publication{key: p}}
+		m := r.menuFor(key, []Want{{Participant: "bob", Source: Camera, Height: test.height}}, present)
+		if got := m.at(len(m.options) - 1); got.up.rid != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got.up.rid, test.want)
 		}
 	}

@@ -75,8 +75,11 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 				f.up.counters.drop(dropNACKRate)
 				return true
 			}
-			if !d.resend(f, seq) {
+			if size := d.resend(f, seq); size == 0 {
 				f.up.counters.drop(dropNACKGone)
+			} else {
+				f.up.counters.retransmitted.Add(1)
+				d.charge(size, now)
 			}
 			return true
 		})
@@ -85,20 +88,20 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 
 // resend sends a packet again on the retransmission stream (RFC 4588, Section 4).
 // Never on the media stream: a sequence number under a changed header would repeat
-// a nonce.
-func (d *downTrack) resend(f *feed, seq uint16) bool {
+// a nonce. It gives the packet's size in bytes, 0 if it is not sent.
+func (d *downTrack) resend(f *feed, seq uint16) (size int) {
 	in, mark, ok := d.numbers.Lookup(seq)
 	if !ok || tag(mark).generation() != f.generation || f.up.cache == nil || d.rtxSSRC == 0 {
-		return false
+		return 0
 	}
 	p, ok := f.up.cache.Get(in)
 	if !ok {
-		return false
+		return 0
 	}
 	defer p.Release()
 	types := d.types[p.Codec]
 	if types.rtx == 0 {
-		return false
+		return 0
 	}
 	d.again = outgoing{
 		via: d.againVia, packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
@@ -108,8 +111,7 @@ func (d *downTrack) resend(f *feed, seq uint16) bool {
 		d.again.descriptor = d.layers.again.shift(p.Descriptor, tag(mark).frames())
 	}
 	if !d.writer.writeRTX(&d.again, seq) {
-		return false
+		return 0
 	}
-	f.up.counters.retransmitted.Add(1)
-	return true
+	return len(p.Payload) + sealed
 }

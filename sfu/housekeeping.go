@@ -29,6 +29,8 @@ func (r *room) keepHouse() {
 			return
 		case <-r.keyFrames:
 			r.handOver()
+		case <-r.thinned:
+			r.shareAnew()
 		case <-ticker.C:
 			r.tick(r.node.now(), time.Now())
 		}
@@ -40,6 +42,28 @@ func (r *room) wake() {
 	select {
 	case r.keyFrames <- struct{}{}:
 	default:
+	}
+}
+
+// thin has keepHouse share anew what the path of c takes, since that has become less. It
+// does not block.
+func (r *room) thin(c *connection) {
+	c.thinner.Store(true)
+	select {
+	case r.thinned <- struct{}{}:
+	default:
+	}
+}
+
+// shareAnew is for those whose path has become thinner.
+func (r *room) shareAnew() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.transports {
+		if c := t.connection; c != nil && c.thinner.Swap(false) {
+			t.stale = true
+			r.assign(t, r.heard)
+		}
 	}
 }
 
@@ -62,6 +86,9 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 		for _, l := range p.layers {
 			l.up.flushKeyFrame(now)
 		}
+	}
+	for _, t := range r.transports {
+		t.stale = t.stale || t.connection != nil && t.connection.budget.Load().wavers()
 	}
 	r.hearVoices(now)
 	due := map[*connection][]rtcp.Packet{}
@@ -106,6 +133,9 @@ func (p *publication) measure(now int64) (changed bool) {
 // source, if the receiver, who may not have known the slot yet, is not heard, or if a
 // layer that is wanted comes with one only.
 func (d *downTrack) repeatRequest(now int64) {
+	if d.overflowed.Load() && d.up != nil && d.ask(d.up, now) {
+		d.overflowed.Store(false)
+	}
 	if d.next == nil && d.up != nil && d.layers.blocked.Load() && now-d.askedAt >= int64(askInterval) {
 		d.ask(d.up, now)
 	}

@@ -2,10 +2,12 @@ package sfu
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
@@ -17,6 +19,7 @@ import (
 const (
 	tickInterval = 20 * time.Millisecond  // of connections that have something to do
 	idleInterval = 500 * time.Millisecond // of the others
+	rushInterval = 5 * time.Millisecond   // of those that send a probe
 )
 
 // inboxSize is how many packets are received at a time.
@@ -35,16 +38,19 @@ type loop struct {
 	egress   egress
 	nextTick int64
 	nextIdle int64
-	patient  bool // nothing needs tickInterval
+	nextRush atomic.Int64 // far away while nobody is in a rush
+	patient  bool         // nothing needs tickInterval
 
 	mu   sync.Mutex
 	all  []*connection // whose timers it keeps
 	busy []*connection // of them, those that have something to do
+	rash []*connection // of them, those that send a probe
 }
 
 func newLoop(n *Node, s *batchconn.Socket) *loop {
 	l := &loop{node: n, socket: s, inbox: batchconn.NewInbox(inboxSize)}
-	l.egress.batch = batchconn.NewBatch(s)
+	l.egress.batch, l.egress.loop = batchconn.NewBatch(s), l
+	l.nextRush.Store(math.MaxInt64)
 	for i := range inboxSize {
 		l.packets = append(l.packets, nil)
 		l.renew(i)
@@ -73,6 +79,9 @@ func (l *loop) run() {
 		}
 		if l.egress.now >= l.nextTick {
 			l.tick(l.egress.now)
+		}
+		if l.egress.now >= l.nextRush.Load() {
+			l.hasten(l.egress.now)
 		}
 		l.egress.batch.Flush()
 	}
@@ -106,15 +115,72 @@ func (l *loop) tick(now int64) {
 		c.tick(&l.egress, now)
 	}
 	if patient != l.patient {
+		l.mu.Lock()
 		l.patient = patient
 		l.setPatience()
+		l.mu.Unlock()
 	}
 }
 
+// hasten goes on with probes.
+func (l *loop) hasten(now int64) {
+	l.mu.Lock()
+	due := l.rash
+	l.mu.Unlock()
+	over := func(c *connection) bool {
+		c.intake.Lock()
+		defer c.intake.Unlock()
+		return !c.probe(&l.egress, now)
+	}
+	var done []*connection
+	for _, c := range due {
+		if over(c) {
+			done = append(done, c)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rash = slices.DeleteFunc(slices.Clone(l.rash), func(c *connection) bool { return slices.Contains(done, c) })
+	if len(l.rash) > 0 {
+		l.nextRush.Store(now + int64(rushInterval))
+		return
+	}
+	l.nextRush.Store(math.MaxInt64)
+	l.setPatience()
+}
+
+// rush has the loop of e, or that of c if e has none, go on with a probe of c. A loop
+// that waits for packets meanwhile would come too late.
+func (c *connection) rush(e *egress) {
+	l := e.loop
+	if l == nil {
+		l = c.home
+	}
+	l.rush(c)
+}
+
+func (l *loop) rush(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Contains(l.rash, c) {
+		return
+	}
+	l.rash = append(slices.Clip(l.rash), c)
+	if len(l.rash) == 1 {
+		l.nextRush.Store(l.node.now() + int64(rushInterval))
+		_ = l.socket.SetPatience(rushInterval)
+	}
+}
+
+// setPatience is about the loop's own ticks; probes change it meanwhile. The caller holds
+// mu.
 func (l *loop) setPatience() {
 	d := tickInterval
 	if l.patient {
 		d = idleInterval
+	}
+	if len(l.rash) > 0 {
+		d = rushInterval
 	}
 	_ = l.socket.SetPatience(d) // ticks come with packets then
 }
@@ -133,7 +199,7 @@ func (l *loop) remove(c *connection) {
 	without := func(list []*connection) []*connection {
 		return slices.DeleteFunc(slices.Clone(list), func(other *connection) bool { return other == c })
 	}
-	l.all, l.busy = without(l.all), without(l.busy)
+	l.all, l.busy, l.rash = without(l.all), without(l.busy), without(l.rash)
 }
 
 // hurry has c ticked each tickInterval.

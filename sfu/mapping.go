@@ -130,8 +130,12 @@ func keys(slots []*downTrack) []pubKey {
 // layer may change without that.
 func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
 	now := r.node.now()
+	chosen := r.share(t.connection, slots, next, wants, now)
 	for i, d := range slots {
-		u := r.choose(d, next[i], wants)
+		u := chosen[i].up
+		if u != nil && d.video {
+			d.layers.want(chosen[i].limit)
+		}
 		same := d.key == next[i]
 		d.key, changed = next[i], changed || !same
 		if d.video && !same {
@@ -149,21 +153,6 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 		}
 	}
 	return changed
-}
-
-// choose gives the stream that a slot is to be sent of a publication, and sets how much of
-// it; nil if there is none.
-func (r *room) choose(d *downTrack, key pubKey, wants []Want) *upTrack {
-	p := r.publications[key]
-	switch {
-	case p == nil || len(p.layers) == 0:
-		return nil
-	case !d.video:
-		return p.layers[len(p.layers)-1].up
-	}
-	o := p.optionFor(heightOf(key, wants), d.up)
-	d.layers.want(o.limit)
-	return o.up
 }
 
 // handOver lets layers take over that are awaited and have a key frame.

@@ -41,6 +41,9 @@ type Node struct {
 	background sync.WaitGroup
 	// forwarding are the media loops.
 	forwarding sync.WaitGroup
+	// feedbacks counts the reports of receivers on what arrives, probes the packets that
+	// were sent to find out what else would.
+	feedbacks, probes atomic.Uint64
 	// ended sums the counters of streams that have ended, and of packets of none.
 	ended counters
 	// candidates are those that answers name; nil for those of the sockets.
@@ -165,6 +168,10 @@ func (n *Node) Stats() Stats {
 		publications, slots = publications+p, slots+s
 	}
 	s := sum.stats()
+	for _, r := range n.rooms {
+		r.countBudgets(&s)
+	}
+	s.Feedbacks, s.ProbePackets = n.feedbacks.Load(), n.probes.Load()
 	for _, r := range n.rooms {
 		r.countLayers(&s.LayerSlots)
 	}

@@ -9,6 +9,14 @@ type Stats struct {
 	// LayerSlots are the video slots that are sent the lowest layer of what they carry,
 	// the next one, and so on.
 	LayerSlots [maxRanks]int
+	// Estimates are what the paths to participants are held to take in bits a second, of
+	// those who say what arrives, in no order. Allocated is what these are sent, Wanted
+	// what they would be sent if it fitted.
+	Estimates         []int64
+	Allocated, Wanted int64
+	// Feedbacks counts what they said since the node began, ProbePackets what was sent to
+	// find out what else fits.
+	Feedbacks, ProbePackets uint64
 	// Since the node began. Packets and bytes are those of RTP payloads, without
 	// retransmissions.
 	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
@@ -41,13 +49,15 @@ const (
 	dropCodec                     // of a codec that the receiver does not take
 	dropMalformedDD               // not the packet: a Dependency Descriptor that cannot be read
 	dropUnauthentic               // not sealed with the connection's keys
+	dropReport                    // feedback on what was sent that is malformed, or too much
+	dropPace                      // times that a slot began anew, since the path had no room
 	dropUnknown                   // from nobody, or a stream of which nothing is known
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
-	"layer", "codec", "malformed_dd", "unauthentic", "unknown",
+	"layer", "codec", "malformed_dd", "unauthentic", "report", "pace", "unknown",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

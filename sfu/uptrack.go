@@ -27,7 +27,6 @@ const keyFrameInterval = 500 * time.Millisecond
 // receiver's jitter buffer bears.
 const (
 	maxKeyFrameAge = 250 * time.Millisecond
-	maxCatchUp     = 256 // packets; 250 ms at 10 Mbit/s
 )
 
 // upTrack is one received RTP stream: a publication, or one layer of it. Its
@@ -66,6 +65,8 @@ type upTrack struct {
 	keyFrameWanted atomic.Bool
 	// keyFrame is the latest in-order key frame: its first packet, and when that came.
 	keyFrame struct{ number, at atomic.Int64 }
+	// trailing says that a slot may be behind.
+	trailing atomic.Bool
 	// newest is the highest number in the cache.
 	newest atomic.Int64
 	// awaited says that a slot takes this layer with its next key frame; wake is called

@@ -1,0 +1,152 @@
+package sfu
+
+import (
+	"slices"
+
+	"github.com/conclave-sfu/conclave/sfu/allocate"
+	"github.com/conclave-sfu/conclave/sfu/layer"
+)
+
+const (
+	// audioRate is what a voice takes in bits a second: Opus at 32 kbit/s in packets of
+	// 20 ms, and their headers.
+	audioRate = 48_000
+	// unknownRate is what the lowest encoding of a source is held to take until it was
+	// measured; each higher one takes unknownStep times as much.
+	unknownRate, unknownStep = 150_000, 3
+	// overhead of headers, in percent of what was measured.
+	overhead = 5
+)
+
+// share chooses how the slots of a participant carry what next says: an option for each,
+// or none where the path has no room for it. Slots for audio always get theirs. The
+// caller holds the lock.
+func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []Want, now int64) []option {
+	chosen := make([]option, len(next))
+	menus := make([]menu, len(next))
+	for i, d := range slots {
+		if !d.video {
+			chosen[i] = r.latest(next[i])
+			continue
+		}
+		menus[i] = r.menuFor(next[i], wants, d.up)
+		chosen[i] = menus[i].at(len(menus[i].options) - 1)
+	}
+	b := c.budget.Load()
+	if b == nil || len(slots) == 0 || !slots[0].video {
+		return chosen
+	}
+	target := b.target.Load()
+	result := allocate.Allocate(now, target, c.audioUse(), r.shares(slots, next, wants, menus), nil)
+	b.give(target, result.Used, result.Want, result.Next)
+	for i := range chosen {
+		chosen[i] = menus[i].at(result.Layers[i])
+	}
+	return chosen
+}
+
+// latest is how a voice is sent: it has one stream, the one that began last.
+func (r *room) latest(key pubKey) option {
+	p := r.publications[key]
+	if p == nil || len(p.layers) == 0 {
+		return option{}
+	}
+	return option{up: p.layers[len(p.layers)-1].up}
+}
+
+// shares are what the slots compete with. A slot whose source changes begins anew.
+func (r *room) shares(slots []*downTrack, next []pubKey, wants []Want, menus []menu) []allocate.Slot {
+	list := make([]allocate.Slot, len(slots))
+	for i, d := range slots {
+		if d.key != next[i] {
+			d.memory = allocate.Memory{}
+		}
+		list[i] = r.shareOf(next[i], wants, menus[i])
+		list[i].Memory = &d.memory
+	}
+	return list
+}
+
+// audioUse is what the voices take that a participant hears.
+func (c *connection) audioUse() int64 {
+	n := 0
+	for _, d := range c.audio {
+		if d.key != (pubKey{}) {
+			n++
+		}
+	}
+	return int64(n) * audioRate
+}
+
+// shareOf says who is to be shown in a slot, and how large.
+func (r *room) shareOf(key pubKey, wants []Want, m menu) allocate.Slot {
+	s := allocate.Slot{Layers: m.layers}
+	switch {
+	case key.source == Screen:
+		s.Class = allocate.Screen
+	case key.participant != "" && key.participant == r.dominant():
+		s.Class = allocate.Speaker
+	}
+	if i := slices.IndexFunc(wants, func(w Want) bool { return w.Participant == key.participant && w.Source == key.source }); i >= 0 {
+		s.Priority, s.Pixels = wants[i].Priority, wants[i].Width*wants[i].Height
+	}
+	return s
+}
+
+// menu is the options among which a slot's share decides, the lowest first, with their
+// prices.
+type menu struct {
+	options []option
+	layers  []allocate.Layer
+}
+
+func (m *menu) at(i int) option {
+	if i < 0 {
+		return option{}
+	}
+	return m.options[i]
+}
+
+// menuFor lists what helps at the size at which a publication is wanted. Until the order
+// of its encodings is known, the present one stays.
+func (r *room) menuFor(key pubKey, wants []Want, present *upTrack) menu {
+	p := r.publications[key]
+	if p == nil || len(p.layers) == 0 {
+		return menu{}
+	}
+	list, settled := p.menu()
+	if !settled && slices.ContainsFunc(list, func(o option) bool { return o.up == present }) {
+		return newMenu([]option{{up: present, limit: layer.Highest}})
+	}
+	return newMenu(useful(list, heightOf(key, wants)))
+}
+
+// newMenu leaves out what costs as much as something better.
+func newMenu(list []option) menu {
+	var m menu
+	encodings, inEncoding := 0, 0
+	for i, o := range list {
+		if i > 0 && list[i-1].up != o.up {
+			encodings, inEncoding = encodings+1, 0
+		}
+		l := allocate.Layer{ID: uint8(encodings<<5 | inEncoding), Rate: price(o, encodings)}
+		inEncoding++
+		for n := len(m.layers); n > 0 && m.layers[n-1].Rate >= l.Rate; n-- {
+			m.options, m.layers = m.options[:n-1], m.layers[:n-1]
+		}
+		m.options, m.layers = append(m.options, o), append(m.layers, l)
+	}
+	return m
+}
+
+// price is what an option takes with its headers.
+func price(o option, encoding int) int64 {
+	if o.rate > 0 {
+		return o.rate * (100 + overhead) / 100
+	}
+	rate := int64(unknownRate)
+	for range min(encoding, 3) {
+		rate *= unknownStep
+	}
+	return rate
+}

@@ -1,0 +1,158 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/pace"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/packetmap"
+)
+
+// sealed is about how much longer a packet is than its payload: headers, extensions and
+// tag, in bytes.
+const sealed = 44
+
+// maxBehind is how many packets a slot may be behind its source: half of what a cache
+// keeps.
+const maxBehind = cacheSize / 2
+
+// forward sends p, if the source can begin with it or has begun, and the path has room.
+// Else p waits in the cache, or is left out.
+func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
+	u := d.feed.Load().up
+	if d.phase == waiting && !d.prepare(u, p, now) {
+		return false
+	}
+	switch {
+	case d.phase == behind && p.Number >= d.cursor:
+		d.drain(u, now) // p too, if it is p's turn
+		return false
+	case d.video && d.phase == live && p.InOrder && !d.affords(p, now):
+		d.fallBehind(u, p.Number, now)
+		return false
+	case !d.video || !p.InOrder:
+		d.charge(len(p.Payload)+sealed, now)
+	}
+	return d.send(p, now)
+}
+
+// prepare begins with an in-order packet: with a key frame, or one that has just been,
+// for video.
+func (d *downTrack) prepare(u *upTrack, p *packetcache.Packet, now int64) bool {
+	switch {
+	case !p.InOrder:
+		return false
+	case !d.video || p.KeyFrame:
+		d.start(p, now)
+		d.phase = live
+		return true
+	}
+	return d.catchUp(u, now)
+}
+
+// catchUp starts the source with a key frame that has just been: what has come since is
+// in the cache.
+func (d *downTrack) catchUp(u *upTrack, now int64) bool {
+	first := u.keyFrame.number.Load()
+	if !u.hadKeyFrame(now) || u.newest.Load()-first >= maxBehind {
+		return false
+	}
+	p, ok := u.cache.Get(first)
+	if !ok {
+		return false
+	}
+	d.start(p, now)
+	p.Release()
+	d.fallBehind(u, first, now)
+	return true
+}
+
+// fallBehind leaves what comes, from a number on, to drain.
+func (d *downTrack) fallBehind(u *upTrack, number, now int64) {
+	d.phase, d.cursor, d.behindAt = behind, number, now
+	u.trailing.Store(true)
+}
+
+// drain sends what waits in the cache, as far as the path has room. What is missing there
+// comes late, as always.
+func (d *downTrack) drain(u *upTrack, now int64) {
+	newest := u.newest.Load()
+	if newest-d.cursor >= maxBehind {
+		d.overflow(u)
+		return
+	}
+	for ; d.cursor <= newest; d.cursor++ {
+		p, ok := u.cache.Get(d.cursor)
+		if !ok {
+			continue
+		}
+		afforded := d.affords(p, now)
+		if !afforded && d.tooLate(u, p, newest, now) {
+			p.Release()
+			d.overflow(u)
+			return
+		}
+		if afforded && d.send(p, now) {
+			u.counters.packetsOut.Add(1)
+			u.counters.bytesOut.Add(uint64(len(p.Payload)))
+		}
+		p.Release()
+		if !afforded {
+			return
+		}
+	}
+	d.phase = live
+}
+
+// affords says whether the path has room for p now, and takes it.
+func (d *downTrack) affords(p *packetcache.Packet, now int64) bool {
+	return d.bucket == nil || d.bucket.Take(now, len(p.Payload)+sealed)
+}
+
+// charge counts what goes in any case: audio, what comes late or is sent again.
+func (d *downTrack) charge(size int, now int64) {
+	if d.bucket != nil {
+		d.bucket.Charge(now, size)
+	}
+}
+
+// tooLate says whether p is older than what may wait, by the source's own time, and the
+// slot has been behind for as long: what comes in a burst may go in one.
+func (d *downTrack) tooLate(u *upTrack, p *packetcache.Packet, newest, now int64) bool {
+	if now-d.behindAt <= int64(pace.MaxAge) {
+		return false
+	}
+	last, ok := u.cache.Get(newest)
+	if !ok {
+		return false
+	}
+	defer last.Release()
+	age := packetmap.Duration(int64(int32(last.Timestamp-p.Timestamp)), u.clock.rate)
+	return age > time.Duration(pace.MaxAge)
+}
+
+// overflow gives up what waits: the slot begins anew with the next key frame.
+func (d *downTrack) overflow(u *upTrack) {
+	d.phase = waiting
+	d.overflowed.Store(true)
+	u.counters.drop(dropPace)
+}
+
+// drain goes on with the slots that are behind. It belongs to the goroutine of the stream.
+func (u *upTrack) drain(now int64) {
+	if !u.trailing.Load() {
+		return
+	}
+	u.trailing.Store(false)
+	u.passes.Add(1)
+	for _, d := range *u.fanOut.Load() {
+		if d.phase != behind {
+			continue
+		}
+		d.via = u.via
+		if d.drain(u, now); d.phase == behind {
+			u.trailing.Store(true)
+		}
+	}
+	u.passes.Add(1)
+}
