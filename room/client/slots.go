@@ -35,7 +35,7 @@ func (l *loop) openMedia() {
 	}
 	l.mediaNumber++
 	number := l.mediaNumber
-	m, err := newMedia(number, l.uplinks, &l.count, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
+	m, err := newMedia(number, l.uplinks, l.cfg.Way, l.relays, &l.count, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
 	if err != nil {
 		l.finish(err)
 		return
