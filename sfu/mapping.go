@@ -155,13 +155,17 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 // it; nil if there is none.
 func (r *room) choose(d *downTrack, key pubKey, wants []Want) *upTrack {
 	p := r.publications[key]
+	d.wanted = nil
 	switch {
 	case p == nil || len(p.layers) == 0:
 		return nil
 	case !d.video:
 		return p.layers[len(p.layers)-1].up
 	}
-	o := p.optionFor(heightOf(key, wants), d.up)
+	height := heightOf(key, wants)
+	d.wanted = p.wantedFor(height)
+	r.wish(p, d.wanted, r.node.now())
+	o := p.optionFor(height, d.up)
 	d.layers.want(o.limit)
 	return o.up
 }
