@@ -210,6 +210,7 @@ func newMedia(number uint32, uplinks []*uplink, way Way, relays []signal.ICEServ
 	pc.OnConnectionStateChange(onState)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
 	for _, u := range uplinks {
+		u.demand(nil)
 		t, err := addUplink(pc, u)
 		if err != nil {
 			_ = pc.Close()

@@ -100,6 +100,8 @@ func (l *loop) message(m signal.FromServer) {
 		l.answered(m.Re, "")
 	case *signal.Answer:
 		l.answer(m.Re, body)
+	case *signal.Demand:
+		l.demand(body)
 	case *signal.MediaDown:
 		l.mediaDown(body)
 	case *signal.Error:

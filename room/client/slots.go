@@ -124,6 +124,20 @@ func (l *loop) mediaState(e mediaState) {
 	}
 }
 
+// demand has the uplinks send what somebody watches, and nothing else.
+func (l *loop) demand(d *signal.Demand) {
+	if l.media == nil || d.Connection != l.media.number {
+		return
+	}
+	for _, s := range d.Sources {
+		for _, u := range l.uplinks {
+			if u.track.Source == s.Source {
+				u.demand(&s)
+			}
+		}
+	}
+}
+
 func (l *loop) mediaDown(d *signal.MediaDown) {
 	if l.media != nil && d.Connection == l.media.number {
 		l.failMedia(fmt.Errorf("media given up by the server: %s", d.Code))
