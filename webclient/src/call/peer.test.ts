@@ -91,11 +91,7 @@ describe('Peer', () => {
     await settle();
     peer.demand([{ source: 'screen', watched: true, rids: [] }]);
     await settle();
-    expect(transcript).toEqual([
-      'encode video q h',
-      'encode video nothing',
-      'encode video q f',
-    ]);
+    expect(transcript).toEqual(['encode video q h', 'encode video nothing', 'encode video q f']);
   });
 
   it('stops sending at once, whatever is under way', async () => {
