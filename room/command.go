@@ -57,7 +57,7 @@ type answered struct {
 	refusal *signal.Error
 }
 
-// published, slotted and downed are the events of a media session.
+// published, slotted, demanded and downed are the events of a media session.
 type published struct {
 	seat    seatID
 	sources []signal.Source
@@ -66,6 +66,11 @@ type published struct {
 type slotted struct {
 	seat  seatID
 	slots signal.Slots
+}
+
+type demanded struct {
+	seat   seatID
+	demand signal.Demand
 }
 
 type downed struct {
@@ -82,6 +87,7 @@ func (attachFailed) isCommand() {}
 func (answered) isCommand()     {}
 func (published) isCommand()    {}
 func (slotted) isCommand()      {}
+func (demanded) isCommand()     {}
 func (downed) isCommand()       {}
 
 // effect is what the shell has to do: a result of [state.apply]. Effects are in order.

@@ -169,13 +169,15 @@ func (m *model) lose() command {
 
 func (m *model) media() command {
 	seat := seatID(m.pick(int(m.st.seats) + 2))
-	switch m.pick(4) {
+	switch m.pick(5) {
 	case 0:
 		return published{seat, []signal.Source{signal.SourceMic, signal.SourceCamera}[:m.pick(3)]}
 	case 1:
 		return slotted{seat, signal.Slots{Connection: 1}}
 	case 2:
 		return downed{seat, signal.MediaDown{Connection: 1}}
+	case 3:
+		return demanded{seat, signal.Demand{Connection: 1}}
 	}
 	if m.pick(20) == 0 {
 		return attachFailed{seat}

@@ -34,6 +34,8 @@ type MediaEvents interface {
 	Published(sources []signal.Source)
 	// Slots says what the participant's slots carry, as a whole.
 	Slots(slots signal.Slots)
+	// Demand says what of the participant's videos is watched, as a whole.
+	Demand(demand signal.Demand)
 	// Down says that a PeerConnection failed; the participant should offer a new one.
 	Down(down signal.MediaDown)
 }

@@ -342,6 +342,7 @@ func TestMediaEvents(t *testing.T) {
 			events.Published(sources)
 		}
 		events.Slots(signal.Slots{Connection: 1})
+		events.Demand(signal.Demand{Connection: 1})
 		events.Down(signal.MediaDown{Connection: 1, Code: signal.CodeMediaFailed})
 		sources[0] = "changed"
 		for {
@@ -352,6 +353,9 @@ func TestMediaEvents(t *testing.T) {
 		}
 		if s := next[signal.Slots](t, bob); s.Slots == nil {
 			t.Fatal("no slots is not an empty list")
+		}
+		if d := next[signal.Demand](t, bob); d.Sources == nil {
+			t.Fatal("no demand is not an empty list")
 		}
 		next[signal.MediaDown](t, bob)
 		bob.Close(true)

@@ -132,6 +132,21 @@ func (st *state) slot(cmd slotted) {
 	}
 }
 
+// demandIs keeps and tells what of a participant's videos is watched.
+func (st *state) demandIs(cmd demanded) {
+	p := st.bySeat(cmd.seat)
+	if p == nil {
+		return
+	}
+	if cmd.demand.Sources == nil {
+		cmd.demand.Sources = []signal.SourceDemand{}
+	}
+	p.demand = &cmd.demand
+	if p.conn != 0 {
+		st.emit(send{to: []connID{p.conn}, body: p.demand})
+	}
+}
+
 // mediaDown tells a participant that it should offer anew.
 func (st *state) mediaDown(cmd downed) {
 	p := st.bySeat(cmd.seat)
@@ -140,6 +155,9 @@ func (st *state) mediaDown(cmd downed) {
 	}
 	if p.slots != nil && p.slots.Connection <= cmd.down.Connection {
 		p.slots = nil
+	}
+	if p.demand != nil && p.demand.Connection <= cmd.down.Connection {
+		p.demand = nil
 	}
 	p.down = &cmd.down
 	st.observe(MediaFailed, p.pid)
@@ -155,6 +173,9 @@ func (p *participant) media() (said []any) {
 	}
 	if p.slots != nil {
 		said = append(said, p.slots)
+	}
+	if p.demand != nil {
+		said = append(said, p.demand)
 	}
 	return said
 }

@@ -28,6 +28,7 @@ type session struct {
 	closed    bool
 	published []command // at most one each
 	slotted   []command
+	demanded  []command
 	downed    []command
 }
 
@@ -40,6 +41,12 @@ func (s *session) Published(sources []signal.Source) {
 func (s *session) Slots(slots signal.Slots) {
 	slots.Slots = slices.Clone(slots.Slots)
 	s.post(&s.slotted, slotted{s.seat, slots})
+}
+
+// Demand implements [MediaEvents].
+func (s *session) Demand(demand signal.Demand) {
+	demand.Sources = slices.Clone(demand.Sources)
+	s.post(&s.demanded, demanded{s.seat, demand})
 }
 
 // Down implements [MediaEvents].
@@ -82,8 +89,9 @@ func (m *mail) take() (commands []command) {
 	for _, s := range m.sessions {
 		commands = append(commands, s.published...)
 		commands = append(commands, s.slotted...)
+		commands = append(commands, s.demanded...)
 		commands = append(commands, s.downed...)
-		s.published, s.slotted, s.downed, s.queued = nil, nil, nil, false
+		s.published, s.slotted, s.demanded, s.downed, s.queued = nil, nil, nil, nil, false
 	}
 	m.sessions = nil
 	return commands
@@ -108,7 +116,7 @@ func (s *session) close() {
 	s.cancel()
 	s.room.mail.mu.Lock()
 	s.closed = true
-	s.published, s.slotted, s.downed = nil, nil, nil
+	s.published, s.slotted, s.demanded, s.downed = nil, nil, nil, nil
 	s.room.mail.mu.Unlock()
 	if s.media != nil {
 		s.media.Close()

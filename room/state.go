@@ -49,6 +49,7 @@ type participant struct {
 	sources []signal.Source // received by the forwarder
 	muted   []signal.Source
 	slots   *signal.Slots     // nil if nothing was said
+	demand  *signal.Demand    // nil if nothing was said
 	down    *signal.MediaDown // nil unless its PeerConnection failed
 
 	may quotas
@@ -99,6 +100,8 @@ func (st *state) apply(now time.Time, cmd command) []effect {
 		st.slot(cmd)
 	case downed:
 		st.mediaDown(cmd)
+	case demanded:
+		st.demandIs(cmd)
 	}
 	return st.effects
 }

@@ -153,6 +153,9 @@ func (p *player) command(a args) command {
 	case "slots":
 		return slotted{p.seat(a.words[1]), signal.Slots{Connection: 1,
 			Slots: []signal.Slot{{MID: "4", PID: pid(a.named["of"]), Source: signal.SourceCamera}}}}
+	case "demand":
+		return demanded{p.seat(a.words[1]), signal.Demand{Connection: uint32(a.number("connection")),
+			Sources: []signal.SourceDemand{{Source: signal.SourceCamera, Watched: true, RIDs: a.list("rids")}}}}
 	case "down":
 		return downed{p.seat(a.words[1]), signal.MediaDown{Connection: uint32(a.number("connection")), Code: signal.CodeMediaFailed}}
 	}
@@ -317,6 +320,8 @@ func showBody(body any) string {
 		return "answer"
 	case *signal.Slots:
 		return "slots of " + name(b.Slots[0].PID)
+	case *signal.Demand:
+		return fmt.Sprintf("demand %d %v", b.Connection, b.Sources[0].RIDs)
 	case *signal.MediaDown:
 		return fmt.Sprintf("media-down %d", b.Connection)
 	case *signal.Error:

@@ -29,6 +29,7 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 			chosen[i] = r.latest(next[i])
 			continue
 		}
+		r.wishFor(d, next[i], wants, now)
 		menus[i] = r.menuFor(next[i], wants, d.up)
 		chosen[i] = menus[i].at(len(menus[i].options) - 1)
 	}
@@ -43,6 +44,16 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 		chosen[i] = menus[i].at(result.Layers[i])
 	}
 	return chosen
+}
+
+// wishFor says which encoding the size of a slot calls for, whether or not the path has
+// room for it: one that is not sent cannot be measured.
+func (r *room) wishFor(d *downTrack, key pubKey, wants []Want, now int64) {
+	d.wanted = nil
+	if p := r.publications[key]; p != nil && len(p.layers) > 0 {
+		d.wanted = p.wantedFor(heightOf(key, wants))
+		r.wish(p, d.wanted, now)
+	}
 }
 
 // latest is how a voice is sent: it has one stream, the one that began last.

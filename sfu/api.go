@@ -102,6 +102,16 @@ type Slot struct {
 	Source      Source
 }
 
+// Demand says what of a video that the participant publishes somebody watches. The rest
+// need not be sent.
+type Demand struct {
+	Source Source
+	// Watched says that anybody watches at all.
+	Watched bool
+	// RIDs are the encodings of a simulcast that are wanted, in no order.
+	RIDs []string
+}
+
 // Events is what a [Transport] reports. The calls come one at a time, in order,
 // from a goroutine of the transport; they never delay media. A nil function is
 // skipped. Reports of a whole may be merged: a slow function sees the latest.
@@ -111,6 +121,9 @@ type Events struct {
 	// Slots says what the participant's slots carry, as a whole. A slot that
 	// carries nothing is not listed.
 	Slots func(connection uint32, slots []Slot)
+	// Demand says what of the participant's videos is watched, as a whole. A new
+	// PeerConnection begins with all of it.
+	Demand func(connection uint32, demand []Demand)
 	// Down says that a PeerConnection failed; the participant should offer a new
 	// one under a higher number. The error wraps [ErrMediaFailed].
 	Down func(connection uint32, err error)

@@ -14,6 +14,10 @@ type encoding struct {
 	connection *connection
 	// place is that in the offer's list of encodings, -1 if it is not there.
 	place int
+	// paused says that the publisher need not send it; dueBy is until when one that was
+	// paused may take to come.
+	paused bool
+	dueBy  int64
 	rateMeter
 }
 
@@ -46,14 +50,20 @@ func (e *encoding) height() int {
 // are listed from the highest down: offers are free to, and few do.
 const reversed = 2
 
-// sorted are the encodings that are sent, all if none is, from the lowest to the highest,
-// by what is surest: the sizes that their descriptors name, the order of the offer, the
-// bit rates that were measured. It is false if that is not known yet.
+// sorted are the encodings that there are, all if none is sent, from the lowest to the
+// highest. Those that are paused are there: they come if they are asked for. It is false
+// if the order is not known yet.
 func (p *publication) sorted() (list []*encoding, settled bool) {
-	list = slices.DeleteFunc(slices.Clone(p.layers), func(e *encoding) bool { return e.silent })
+	list = slices.DeleteFunc(slices.Clone(p.layers), func(e *encoding) bool { return e.silent && !e.paused })
 	if len(list) == 0 {
 		list = slices.Clone(p.layers)
 	}
+	return order(list)
+}
+
+// order sorts encodings by what is surest: the sizes that their descriptors name, the
+// order of the offer, the bit rates that were measured.
+func order(list []*encoding) (sorted []*encoding, settled bool) {
 	all := func(known func(*encoding) bool) bool {
 		return !slices.ContainsFunc(list, func(e *encoding) bool { return !known(e) })
 	}
@@ -191,9 +201,21 @@ func layerIndex(height, n int) int {
 func (p *publication) menu() (list []option, settled bool) {
 	if p.stale {
 		p.list, p.settled = p.options()
-		p.stale = false
+		p.stale, p.whole = false, nil
 	}
 	return p.list, p.settled
+}
+
+// wantedFor is the encoding that a height calls for, of all that there are.
+func (p *publication) wantedFor(height int) *upTrack {
+	if p.stale || len(p.whole) == 0 {
+		p.whole = nil
+		for _, e := range p.inOrder() {
+			p.whole = e.appendOptions(p.whole)
+		}
+	}
+	list := useful(p.whole, height)
+	return list[len(list)-1].up
 }
 
 // rateMeter measures the bit rates of an encoding's layers over [layerInterval].
@@ -202,7 +224,7 @@ type rateMeter struct {
 	// rate is the highest measured, in bytes a second: the order of encodings stays when
 	// the upper ones are throttled.
 	rate float64
-	// measured is the latest of each layer, in bytes a second.
+	// measured is the latest of each layer while something came, in bytes a second.
 	measured [dd.MaxSpatial][dd.MaxTemporal]float64
 	bytes    [dd.MaxSpatial][dd.MaxTemporal]uint64
 	since    int64
@@ -214,19 +236,21 @@ func (m *rateMeter) measure(counted *layerBytes, now int64) bool {
 	if m.since != 0 && now-m.since < int64(layerInterval) {
 		return false
 	}
+	var rates [dd.MaxSpatial][dd.MaxTemporal]float64
 	sum := 0.0
 	for s := range counted {
 		for t := range counted[s] {
 			bytes := counted[s][t].Load()
-			m.measured[s][t] = float64(bytes-m.bytes[s][t]) / elapsed
+			rates[s][t] = float64(bytes-m.bytes[s][t]) / elapsed
 			m.bytes[s][t] = bytes
-			sum += m.measured[s][t]
+			sum += rates[s][t]
 		}
 	}
-	if m.since == 0 {
-		m.measured = [dd.MaxSpatial][dd.MaxTemporal]float64{}
-	} else {
+	if m.since != 0 {
 		m.known, m.silent, m.rate = true, sum == 0, max(m.rate, sum)
+		if sum > 0 {
+			m.measured = rates
+		}
 	}
 	m.since = now
 	return true

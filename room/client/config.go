@@ -64,6 +64,8 @@ type Config struct {
 	// OnRoster, if set, is told each epoch that begins. It is called by the client's loop
 	// and must not block.
 	OnRoster func(Roster)
+	// Way is how media goes; empty: by UDP.
+	Way Way
 	// Route, if set, leads media through a relay: it is told where the server's media is,
 	// and gives where to send instead. It is called by the client's loop.
 	Route func(server netip.AddrPort) (netip.AddrPort, error)
@@ -159,6 +161,9 @@ func (c *Config) check() error {
 	if c.VideoSlots < 0 || c.VideoSlots > maxVideoSlots || c.AudioSlots < 0 || c.AudioSlots > maxAudioSlots {
 		return fmt.Errorf("%w: %d video and %d audio slots, at most %d and %d",
 			ErrConfig, c.VideoSlots, c.AudioSlots, maxVideoSlots, maxAudioSlots)
+	}
+	if !c.Way.Valid() {
+		return fmt.Errorf("%w: way %q", ErrConfig, c.Way)
 	}
 	if c.View == nil {
 		c.View = viewAll

@@ -100,7 +100,8 @@ type loop struct {
 	// The others, in the order that they came, and what was said of the view.
 	here     []signal.Participant
 	viewed   []signal.Want
-	viewID   uint32 // of the message that told it
+	relays   []signal.ICEServer // with the credentials of the last connection
+	viewID   uint32             // of the message that told it
 	settle   *time.Timer
 	settling bool
 

@@ -56,9 +56,9 @@ func capabilityOf(c framecrypt.Codec) webrtc.RTPCodecCapability {
 	return vp8Capability
 }
 
-// newAPI builds what a PeerConnection is made from. What it finds out of its uplink goes
+// newAPI builds what a PeerConnection that goes one way is made from. What it finds out of its uplink goes
 // to c.
-func newAPI(c *congestion) (*webrtc.API, error) {
+func newAPI(c *congestion, way Way) (*webrtc.API, error) {
 	codecs, err := newCodecs()
 	if err != nil {
 		return nil, err
@@ -67,6 +67,7 @@ func newAPI(c *congestion) (*webrtc.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings.SetNetworkTypes(way.networks())
 	interceptors, err := newInterceptors(c)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func newInterceptors(c *congestion) (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a NACK responder: %w", err)
 	}
-	feedback, err := twcc.NewSenderInterceptor()
+	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(quiet{}))
 	if err != nil {
 		return nil, fmt.Errorf("make transport-wide feedback: %w", err)
 	}
@@ -149,7 +150,6 @@ var newSettings = sync.OnceValues(func() (webrtc.SettingEngine, error) {
 		return s, fmt.Errorf("list the network interfaces: %w", err)
 	}
 	s.SetNet(bufferedNet{std})
-	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
@@ -191,14 +191,18 @@ type media struct {
 
 // newMedia opens a PeerConnection. onState and onTrack are called from Pion's
 // goroutines.
-func newMedia(number uint32, uplinks []*uplink, count *counters, onState func(webrtc.PeerConnectionState),
+func newMedia(number uint32, uplinks []*uplink, way Way, relays []signal.ICEServer, count *counters, onState func(webrtc.PeerConnectionState),
 	onTrack func(*webrtc.PeerConnection, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
 	c := newCongestion(mostLayers(uplinks), count)
-	api, err := newAPI(c)
+	api, err := newAPI(c, way)
 	if err != nil {
 		return nil, err
 	}
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	cfg, err := way.configuration(relays)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open a PeerConnection: %w", err)
 	}
@@ -206,6 +210,7 @@ func newMedia(number uint32, uplinks []*uplink, count *counters, onState func(we
 	pc.OnConnectionStateChange(onState)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
 	for _, u := range uplinks {
+		u.demand(nil)
 		t, err := addUplink(pc, u)
 		if err != nil {
 			_ = pc.Close()

@@ -100,6 +100,8 @@ func (l *loop) message(m signal.FromServer) {
 		l.answered(m.Re, "")
 	case *signal.Answer:
 		l.answer(m.Re, body)
+	case *signal.Demand:
+		l.demand(body)
 	case *signal.MediaDown:
 		l.mediaDown(body)
 	case *signal.Error:
@@ -169,7 +171,7 @@ func (l *loop) ready(r *signal.Ready) {
 		after = l.resume.After
 	}
 	l.resume = &signal.Resume{Token: r.Token, LogID: r.LogID, After: after}
-	l.posts, l.here, l.viewed = nil, nil, nil
+	l.posts, l.here, l.viewed, l.relays = nil, nil, nil, r.ICEServers
 	l.backoff, l.lostSince = minBackoff, time.Time{}
 	l.conn.ready = true
 	l.step(e2ee.LogOpened{ID: e2ee.LogID(r.LogID), Head: r.Head})

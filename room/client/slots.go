@@ -35,7 +35,7 @@ func (l *loop) openMedia() {
 	}
 	l.mediaNumber++
 	number := l.mediaNumber
-	m, err := newMedia(number, l.uplinks, &l.count, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
+	m, err := newMedia(number, l.uplinks, l.cfg.Way, l.relays, &l.count, func(s webrtc.PeerConnectionState) { l.post(mediaState{number, s}) }, l.receive)
 	if err != nil {
 		l.finish(err)
 		return
@@ -121,6 +121,20 @@ func (l *loop) mediaState(e mediaState) {
 		l.checkJoined()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		l.failMedia(fmt.Errorf("media %s", e.state))
+	}
+}
+
+// demand has the uplinks send what somebody watches, and nothing else.
+func (l *loop) demand(d *signal.Demand) {
+	if l.media == nil || d.Connection != l.media.number {
+		return
+	}
+	for _, s := range d.Sources {
+		for _, u := range l.uplinks {
+			if u.track.Source == s.Source {
+				u.demand(&s)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // maxBehind is how far a track may fall behind its clock before it goes on from now
@@ -44,7 +46,8 @@ type encoding struct {
 	local *webrtc.TrackLocalStaticRTP
 	write func(*rtp.Packet) error // to local; its error says that nobody is bound
 
-	wantKey atomic.Bool // a key frame was asked for
+	wantKey   atomic.Bool // a key frame was asked for
+	unwatched atomic.Bool // nobody watches the layer
 
 	// Owned by run.
 	packets *packetiser
@@ -123,9 +126,17 @@ func (u *uplink) askKeyFrames() {
 	}
 }
 
+// demand takes what somebody watches of the track; nil for all of it.
+func (u *uplink) demand(d *signal.SourceDemand) {
+	for _, e := range u.layers {
+		watched := d == nil || d.Watched && (e.RID == "" || slices.Contains(d.RIDs, e.RID))
+		e.unwatched.Store(!watched)
+	}
+}
+
 // silent says whether the layer is not sent for now.
 func (e *encoding) silent() bool {
-	return e.muted.Load() || e.place >= int(e.allowed.Load())
+	return e.muted.Load() || e.unwatched.Load() || e.place >= int(e.allowed.Load())
 }
 
 // send seals a sample and writes its packets. Without a key it is dropped, and the

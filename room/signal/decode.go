@@ -71,6 +71,8 @@ func newServerBody(t Type) any {
 		return new(Answer)
 	case TypeSlots:
 		return new(Slots)
+	case TypeDemand:
+		return new(Demand)
 	case TypeMediaDown:
 		return new(MediaDown)
 	case TypeError:
@@ -114,6 +116,8 @@ func typeOf(body any) Type {
 		return TypeAnswer
 	case Slots, *Slots:
 		return TypeSlots
+	case Demand, *Demand:
+		return TypeDemand
 	case MediaDown, *MediaDown:
 		return TypeMediaDown
 	case Error, *Error:

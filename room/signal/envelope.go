@@ -28,6 +28,7 @@ const (
 	TypeAppended    Type = "appended"
 	TypeAnswer      Type = "answer"
 	TypeSlots       Type = "slots"
+	TypeDemand      Type = "demand"
 	TypeMediaDown   Type = "media-down"
 	TypeError       Type = "error"
 )
@@ -65,6 +66,7 @@ export type ServerMessage = { re?: number } & (
   | { type: "appended"; body: Appended }
   | { type: "answer"; body: Answer }
   | { type: "slots"; body: Slots }
+  | { type: "demand"; body: Demand }
   | { type: "media-down"; body: MediaDown }
   | { type: "error"; body: Error }
 );

@@ -64,6 +64,8 @@ var goldenServer = map[string]any{
 	"server-answer":           &Answer{Connection: 1, SDP: "v=0\r\n"},
 	"server-slots": &Slots{Connection: 1, Slots: []Slot{
 		{MID: "4", PID: testPID(2), Source: SourceCamera}}},
+	"server-demand": &Demand{Connection: 1, Sources: []SourceDemand{
+		{Source: SourceCamera, Watched: true, RIDs: []string{"q", "h"}}, {Source: SourceScreen, RIDs: []string{}}}},
 	"server-media-down": &MediaDown{Connection: 1, Code: CodeMediaFailed},
 	"server-error":      &Error{Code: CodeStale, Message: "last is 6"},
 }

@@ -230,6 +230,23 @@ type Slot struct {
 	Source Source `json:"source"`
 }
 
+// Demand says what of the client's videos somebody watches, as a whole. The rest need
+// not be sent: each change of it costs less than what nobody sees. A new PeerConnection
+// begins with all of it; a client that takes no notice only wastes its line.
+type Demand struct {
+	Connection uint32         `json:"connection"`
+	Sources    []SourceDemand `json:"sources"`
+}
+
+// SourceDemand says what of one video is watched.
+type SourceDemand struct {
+	Source Source `json:"source"`
+	// Watched says that anybody watches at all.
+	Watched bool `json:"watched"`
+	// RIDs are the encodings of a simulcast that are wanted (RFC 8852).
+	RIDs []string `json:"rids"`
+}
+
 // MediaDown says that the forwarder has given up a PeerConnection; the client
 // should offer a new one.
 type MediaDown struct {

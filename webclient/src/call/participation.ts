@@ -112,6 +112,9 @@ export class Participation {
     connection.on('participant', (participant) => dispatch({ type: 'participant', participant }));
     connection.on('gone', ({ pid }) => dispatch({ type: 'gone', pid }));
     connection.on('slots', (slots) => this.#hint(slots));
+    connection.on('demand', (demand) => {
+      if (demand.connection === this.#peers) this.#peer?.demand(demand.sources);
+    });
     connection.on('mediaDown', (down) => {
       if (down.connection === this.#peers) this.#peerDown();
     });

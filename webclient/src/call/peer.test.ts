@@ -72,6 +72,28 @@ describe('Peer', () => {
     expect(transcript).toContain('send audio voice');
   });
 
+  it('sends the encodings that are watched, and touches nothing else', async () => {
+    const { transcript, peer, pc } = start();
+    await settle();
+    transcript.length = 0;
+    const demand = (watched: boolean, ...rids: string[]): void =>
+      peer.demand([{ source: 'camera', watched, rids }]);
+    demand(true, 'q', 'h', 'f');
+    await settle();
+    expect(transcript).toEqual([]); // as it was
+    demand(true, 'q', 'h');
+    await settle();
+    demand(false);
+    await settle();
+    pc.busy = 2; // somebody else changes the parameters
+    demand(true, 'q');
+    demand(true, 'q', 'f');
+    await settle();
+    peer.demand([{ source: 'screen', watched: true, rids: [] }]);
+    await settle();
+    expect(transcript).toEqual(['encode video q h', 'encode video nothing', 'encode video q f']);
+  });
+
   it('stops sending at once, whatever is under way', async () => {
     const { transcript, encryption, peer } = start();
     void peer.setTrack('mic', track('voice'));

@@ -1,5 +1,12 @@
 import { peerConnectionConfig } from '../e2ee/support';
-import type { Answer, ICEServer, Offer, OfferTrack, Source } from '../signal/generated';
+import type {
+  Answer,
+  ICEServer,
+  Offer,
+  OfferTrack,
+  Source,
+  SourceDemand,
+} from '../signal/generated';
 import type { Encryption, Kind } from './ports';
 import { SendCheck, sentBy } from './sendcheck';
 
@@ -32,10 +39,21 @@ interface Uplink {
   attached: Promise<void>;
   wanted: MediaStreamTrack | null;
   check: SendCheck;
+  /** What of it somebody watches; undefined: all. */
+  demand?: SourceDemand;
+  /** The encodings are being changed. */
+  changing?: boolean;
 }
 
 const patience = 6_000; // ms that ICE may be disconnected; it recovers from short gaps by itself
-const cameraEncoding: RTCRtpEncodingParameters = { maxBitrate: 1_700_000, maxFramerate: 30 };
+const tries = 5; // to change encodings; another change may be under way
+
+/** Three sizes of the camera, the smallest first, so that each viewer is sent what its tile needs. */
+const cameraEncodings: RTCRtpEncodingParameters[] = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000, maxFramerate: 30 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, maxFramerate: 30 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000, maxFramerate: 30 },
+];
 
 /**
  * One PeerConnection: sendonly sections for our sources and a pool of recvonly slots. Only we offer.
@@ -90,6 +108,31 @@ export class Peer {
     else uplink.check.stop();
   }
 
+  /**
+   * Sends what somebody watches, and nothing else. The sections, their tracks and their transforms
+   * stay as they are.
+   */
+  demand(sources: SourceDemand[]): void {
+    for (const demand of sources) {
+      const uplink = this.#uplinks.get(demand.source);
+      if (!uplink) continue;
+      uplink.demand = demand;
+      void this.#activate(uplink);
+    }
+  }
+
+  /** One change at a time: what is demanded meanwhile is seen when it is done. */
+  async #activate(uplink: Uplink): Promise<void> {
+    if (uplink.changing) return;
+    uplink.changing = true;
+    for (let i = 0; i < tries && !this.#over; i++) {
+      const parameters = uplink.transceiver.sender.getParameters();
+      if (!activate(parameters.encodings, uplink.demand)) break;
+      await uplink.transceiver.sender.setParameters(parameters).catch(() => undefined);
+    }
+    uplink.changing = false;
+  }
+
   #isWanted(uplink: Uplink, track: MediaStreamTrack | null): boolean {
     return !this.#over && uplink.wanted === track;
   }
@@ -119,7 +162,7 @@ export class Peer {
   #addUplink(source: Source, kind: Kind): void {
     const transceiver = this.#pc.addTransceiver(kind, {
       direction: 'sendonly',
-      ...(kind === 'video' ? { sendEncodings: [cameraEncoding] } : {}),
+      ...(kind === 'video' ? { sendEncodings: cameraEncodings } : {}),
     });
     const attached = this.#options.encryption.attachSender(transceiver.sender, source);
     attached.catch(() => this.#fail());
@@ -214,6 +257,18 @@ export class Peer {
     this.close();
     this.#options.onState('down');
   }
+}
+
+/** Sets which encodings are active, and says whether any has changed. */
+function activate(encodings: RTCRtpEncodingParameters[], demand?: SourceDemand): boolean {
+  let changed = false;
+  for (const encoding of encodings) {
+    const { rid } = encoding;
+    const active = !demand || (demand.watched && (!rid || demand.rids.includes(rid)));
+    changed ||= (encoding.active ?? true) !== active;
+    encoding.active = active;
+  }
+  return changed;
 }
 
 const wanted: Record<Kind, RegExp> = {

@@ -77,8 +77,15 @@ export class FakePeerConnection {
 
   constructor(readonly transcript: Transcript = []) {}
 
-  addTransceiver(kind: string, init: { direction: string }): unknown {
+  /** How often setParameters still fails. */
+  busy = 0;
+
+  addTransceiver(
+    kind: string,
+    init: { direction: string; sendEncodings?: { rid?: string }[] },
+  ): unknown {
     this.#kinds.push(kind);
+    let encodings: { rid?: string; active?: boolean }[] = init.sendEncodings ?? [{}];
     this.transcript.push(`add ${kind} ${init.direction}`);
     const transceiver = {
       mid: null as string | null,
@@ -86,6 +93,14 @@ export class FakePeerConnection {
       sender: {
         replaceTrack: (track: { id: string } | null) => {
           this.transcript.push(`send ${kind} ${track?.id ?? 'nothing'}`);
+          return Promise.resolve();
+        },
+        getParameters: () => ({ encodings: encodings.map((encoding) => ({ ...encoding })) }),
+        setParameters: (parameters: { encodings: { rid?: string; active?: boolean }[] }) => {
+          if (this.busy-- > 0) return Promise.reject(new Error('busy'));
+          ({ encodings } = parameters);
+          const active = encodings.filter((e) => e.active).map((e) => e.rid ?? 'all');
+          this.transcript.push(`encode ${kind} ${active.join(' ') || 'nothing'}`);
           return Promise.resolve();
         },
         getStats: () => Promise.resolve(new Map([['s', { type: 'outbound-rtp', ...this.stats }]])),

@@ -5,6 +5,7 @@ import {
   Subprotocol,
   type ClientMessage,
   type Code,
+  type Demand,
   type Entry,
   type Gone,
   type MediaDown,
@@ -26,6 +27,7 @@ interface ConnectionEvents {
   gone: Gone;
   message: Message;
   slots: Slots;
+  demand: Demand;
   mediaDown: MediaDown;
   /** The socket is gone; the connection takes itself up again. */
   lost: undefined;
@@ -173,6 +175,8 @@ export class Connection {
         return this.#events.emit('message', message.body);
       case 'slots':
         return this.#events.emit('slots', message.body);
+      case 'demand':
+        return this.#events.emit('demand', message.body);
       case 'media-down':
         return this.#events.emit('mediaDown', message.body);
       case 'appended':

@@ -17,6 +17,7 @@ describe('golden messages of the server', () => {
       [
         'answer',
         'appended',
+        'demand',
         'error',
         'gone',
         'log',

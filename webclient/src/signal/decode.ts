@@ -49,9 +49,20 @@ const shapes: Record<Known, (body: Fields) => boolean> = {
   appended: (b) => typeof b['position'] === 'number',
   answer: (b) => typeof b['connection'] === 'number' && typeof b['sdp'] === 'string',
   slots: (b) => hasNumbers(b, 'connection') && every((b['slots'] ??= []), isSlot),
+  demand: (b) => hasNumbers(b, 'connection') && every((b['sources'] ??= []), isDemand),
   'media-down': (b) => typeof b['connection'] === 'number' && typeof b['code'] === 'string',
   error: (b) => typeof b['code'] === 'string',
 };
+
+function isDemand(value: Json): boolean {
+  const demand = fields(value);
+  return (
+    demand !== undefined &&
+    hasStrings(demand, 'source') &&
+    typeof demand['watched'] === 'boolean' &&
+    every((demand['rids'] ??= []), (rid) => typeof rid === 'string')
+  );
+}
 
 /** What an RTCPeerConnection would refuse is refused here. */
 function isICEServer(value: Json): boolean {

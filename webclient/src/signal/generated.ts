@@ -26,13 +26,14 @@ export const TypeGone = "gone";
 export const TypeAppended = "appended";
 export const TypeAnswer = "answer";
 export const TypeSlots = "slots";
+export const TypeDemand = "demand";
 export const TypeMediaDown = "media-down";
 export const TypeError = "error";
 /**
  * The types of messages: those of a client, those of the server, and [Message],
  * which goes both ways.
  */
-export type Type = typeof TypeHello | typeof TypeJoin | typeof TypeCreate | typeof TypeCommit | typeof TypeOffer | typeof TypeView | typeof TypeMute | typeof TypeLeave | typeof TypeMessage | typeof TypeReady | typeof TypeLog | typeof TypeParticipant | typeof TypeGone | typeof TypeAppended | typeof TypeAnswer | typeof TypeSlots | typeof TypeMediaDown | typeof TypeError;
+export type Type = typeof TypeHello | typeof TypeJoin | typeof TypeCreate | typeof TypeCommit | typeof TypeOffer | typeof TypeView | typeof TypeMute | typeof TypeLeave | typeof TypeMessage | typeof TypeReady | typeof TypeLog | typeof TypeParticipant | typeof TypeGone | typeof TypeAppended | typeof TypeAnswer | typeof TypeSlots | typeof TypeDemand | typeof TypeMediaDown | typeof TypeError;
 /**
  * Envelope is one message as it travels.
  */
@@ -70,6 +71,7 @@ export type ServerMessage = { re?: number } & (
   | { type: "appended"; body: Appended }
   | { type: "answer"; body: Answer }
   | { type: "slots"; body: Slots }
+  | { type: "demand"; body: Demand }
   | { type: "media-down"; body: MediaDown }
   | { type: "error"; body: Error }
 );
@@ -492,6 +494,29 @@ export interface Slot {
   mid: string;
   pid: PID;
   source: Source;
+}
+/**
+ * Demand says what of the client's videos somebody watches, as a whole. The rest need
+ * not be sent: each change of it costs less than what nobody sees. A new PeerConnection
+ * begins with all of it; a client that takes no notice only wastes its line.
+ */
+export interface Demand {
+  connection: number /* uint32 */;
+  sources: SourceDemand[];
+}
+/**
+ * SourceDemand says what of one video is watched.
+ */
+export interface SourceDemand {
+  source: Source;
+  /**
+   * Watched says that anybody watches at all.
+   */
+  watched: boolean;
+  /**
+   * RIDs are the encodings of a simulcast that are wanted (RFC 8852).
+   */
+  rids: string[];
 }
 /**
  * MediaDown says that the forwarder has given up a PeerConnection; the client

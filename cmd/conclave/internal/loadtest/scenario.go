@@ -38,6 +38,8 @@ type Scenario struct {
 	Link e2ee.Link
 	// Publishers send the clip and receive, Subscribers only receive.
 	Publishers, Subscribers int
+	// Way is how media goes between all of them and the server; empty: by UDP.
+	Way client.Way
 	// Duration is how long to measure once all have joined, if there are no Steps.
 	Duration time.Duration
 	// Layers are the bit rates of synthetic video, lowest first; more than one make a
@@ -127,7 +129,7 @@ func (r *run) join(ctx context.Context, i int) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	cfg := config(r.Link, r.Publishers, len(r.Layers) > 1)
-	cfg.Logger = r.Logger.Named(r.name(i))
+	cfg.Logger, cfg.Way = r.Logger.Named(r.name(i)), r.Way
 	if i < r.Publishers {
 		cfg.Publish = tracksOf(r.name(i), r.clip, r.checker.ledger)
 	}

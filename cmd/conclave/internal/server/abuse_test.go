@@ -83,13 +83,16 @@ func (c client) expect(typ signal.Type) signal.Envelope {
 	}
 }
 
-func (c client) hello() {
+func (c client) hello() (ready signal.Ready) {
 	c.t.Helper()
 	var raw [16]byte
 	binary.BigEndian.PutUint64(raw[:], rand.Uint64())
 	binary.BigEndian.PutUint64(raw[8:], rand.Uint64())
 	c.text(`{"type":"hello","id":1,"body":{"pid":"` + base64.RawURLEncoding.EncodeToString(raw[:]) + `"}}`)
-	c.expect(signal.TypeReady)
+	if err := json.Unmarshal(c.expect(signal.TypeReady).Body, &ready); err != nil {
+		c.t.Fatal(err)
+	}
+	return ready
 }
 
 // code reads an error's code.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/netip"
+	"sync"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/icetcp"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/turn"
@@ -11,34 +12,61 @@ import (
 // server. The media loop calls it, and is not to work for strangers: what does not fit
 // into the queue is dropped.
 func (r *reach) received(packet []byte, from netip.AddrPort) {
+	r.inbound.put(packet, from)
+}
+
+// foreign is a packet at the media port that is no media, with whom it is from or for.
+type foreign struct {
+	packet *[maxForeign]byte
+	size   int
+	other  netip.AddrPort
+}
+
+var foreignBuffers = sync.Pool{New: func() any { return new([maxForeign]byte) }}
+
+// foreignQueue holds such packets.
+type foreignQueue chan foreign
+
+// put copies a packet into the queue, or drops it.
+func (q foreignQueue) put(packet []byte, other netip.AddrPort) {
 	if len(packet) > maxForeign {
 		return
 	}
-	f := foreign{packet: foreignBuffers.Get().(*[maxForeign]byte), size: len(packet), from: from}
+	f := foreign{packet: foreignBuffers.Get().(*[maxForeign]byte), size: len(packet), other: other}
 	copy(f.packet[:], packet)
 	select {
-	case r.foreign <- f:
+	case q <- f:
 	default:
 		foreignBuffers.Put(f.packet)
 	}
 }
 
-// takeForeign works the queue off.
-func (r *reach) takeForeign() {
+// work does something with each packet of a queue until the end.
+func (r *reach) work(q foreignQueue, do func(packet []byte, other netip.AddrPort)) {
 	for {
 		select {
-		case f := <-r.foreign:
-			if r.finder != nil {
-				r.finder.Receive(f.packet[:f.size], f.from)
-			}
-			if r.turn != nil {
-				r.turn.Handle(mediaPortClient{r, f.from}, f.packet[:f.size])
-			}
+		case f := <-q:
+			do(f.packet[:f.size], f.other)
 			foreignBuffers.Put(f.packet)
 		case <-r.ended.Done():
 			return
 		}
 	}
+}
+
+// take gives what came to whom it may be for.
+func (r *reach) take(packet []byte, from netip.AddrPort) {
+	if r.finder != nil {
+		r.finder.Receive(packet, from)
+	}
+	if r.turn != nil {
+		r.turn.Handle(mediaPortClient{r, from}, packet)
+	}
+}
+
+// send sends by the media port.
+func (r *reach) send(packet []byte, to netip.AddrPort) {
+	_ = r.node.WriteForeign(packet, to) // as lost as any packet
 }
 
 // mediaPortClient is a TURN client that has come to the media port.
@@ -47,10 +75,9 @@ type mediaPortClient struct {
 	addr  netip.AddrPort
 }
 
-// Send implements [turn.Client].
-func (c mediaPortClient) Send(message []byte) {
-	_ = c.reach.node.WriteForeign(message, c.addr) // as lost as any packet
-}
+// Send implements [turn.Client]. The node calls it, by the path of an allocation, while it
+// writes: the message waits until it has done that.
+func (c mediaPortClient) Send(message []byte) { c.reach.outbound.put(message, c.addr) }
 
 // RemoteAddr implements [turn.Client].
 func (c mediaPortClient) RemoteAddr() netip.AddrPort {

@@ -44,6 +44,9 @@ func (m media) Attach(roomID string, pid signal.PID, events room.MediaEvents) (r
 		Slots: func(connection uint32, slots []sfu.Slot) {
 			events.Slots(signal.Slots{Connection: connection, Slots: signalSlots(slots)})
 		},
+		Demand: func(connection uint32, demand []sfu.Demand) {
+			events.Demand(signal.Demand{Connection: connection, Sources: signalDemand(demand)})
+		},
 		Down: func(connection uint32, _ error) { // the forwarder has logged why
 			events.Down(signal.MediaDown{Connection: connection, Code: signal.CodeMediaFailed})
 		},
@@ -114,6 +117,16 @@ func signalSources(sources []sfu.Source) []signal.Source {
 	out := make([]signal.Source, len(sources))
 	for i, s := range sources {
 		out[i] = signal.Source(s.String())
+	}
+	return out
+}
+
+func signalDemand(demand []sfu.Demand) []signal.SourceDemand {
+	out := make([]signal.SourceDemand, len(demand))
+	for i, d := range demand {
+		out[i] = signal.SourceDemand{
+			Source: signal.Source(d.Source.String()), Watched: d.Watched, RIDs: append([]string{}, d.RIDs...),
+		}
 	}
 	return out
 }

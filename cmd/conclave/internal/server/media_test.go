@@ -43,6 +43,7 @@ type heard struct{ events []any }
 
 func (h *heard) Published(s []signal.Source) { h.events = append(h.events, s) }
 func (h *heard) Slots(s signal.Slots)        { h.events = append(h.events, s) }
+func (h *heard) Demand(d signal.Demand)      { h.events = append(h.events, d) }
 func (h *heard) Down(d signal.MediaDown)     { h.events = append(h.events, d) }
 
 func attach(t *testing.T) (*fakeForwarder, *heard, mediaSession) {
@@ -141,11 +142,15 @@ func TestMediaEvents(t *testing.T) {
 	f.events.Published([]sfu.Source{sfu.Mic, sfu.Screen})
 	f.events.Slots(2, []sfu.Slot{{MID: "5", Participant: "bob", Source: sfu.Camera}})
 	f.events.Slots(2, nil)
+	f.events.Demand(2, []sfu.Demand{{Source: sfu.Camera, Watched: true, RIDs: []string{"q"}}, {Source: sfu.Screen}})
 	f.events.Down(2, fmt.Errorf("ice: %w", sfu.ErrMediaFailed))
 	want := []any{
 		[]signal.Source{signal.SourceMic, signal.SourceScreen},
 		signal.Slots{Connection: 2, Slots: []signal.Slot{{MID: "5", PID: "bob", Source: signal.SourceCamera}}},
 		signal.Slots{Connection: 2, Slots: []signal.Slot{}},
+		signal.Demand{Connection: 2, Sources: []signal.SourceDemand{
+			{Source: signal.SourceCamera, Watched: true, RIDs: []string{"q"}}, {Source: signal.SourceScreen, RIDs: []string{}},
+		}},
 		signal.MediaDown{Connection: 2, Code: signal.CodeMediaFailed},
 	}
 	if !reflect.DeepEqual(h.events, want) {

@@ -45,8 +45,9 @@ const (
 	sweepInterval = 5 * time.Second
 	// refreshInterval is for how long a change of the machine's addresses goes unnoticed.
 	refreshInterval = 30 * time.Second
-	// foreignQueue is how many packets to the media port that are no media wait.
-	foreignQueue = 512
+	// maxWaiting is how many packets wait that came to the media port and are no media, and
+	// as many to be sent.
+	maxWaiting = 512
 	// maxForeign is the largest of them, in bytes: relayed media with TURN's header.
 	maxForeign = 1600
 )
@@ -67,10 +68,10 @@ type reach struct {
 	publicPort  uint16            // of HTTPS, for TURN over TLS and for media; 0: neither
 	limiter     *port.Limiter
 
-	foreign chan foreign
-	running sync.WaitGroup
-	ended   context.Context
-	end     context.CancelFunc
+	inbound, outbound foreignQueue // of the media port
+	running           sync.WaitGroup
+	ended             context.Context
+	end               context.CancelFunc
 
 	// peers are the candidates with UDP, for TURN.
 	peers atomic.Pointer[[]netip.AddrPort]
@@ -79,17 +80,8 @@ type reach struct {
 	public []netip.AddrPort // as a STUN server sees the media port
 }
 
-// foreign is a packet to the media port that is no media.
-type foreign struct {
-	packet *[maxForeign]byte
-	size   int
-	from   netip.AddrPort
-}
-
-var foreignBuffers = sync.Pool{New: func() any { return new([maxForeign]byte) }}
-
 func newReach(cfg Reach, limiter *port.Limiter, log *zap.Logger) *reach {
-	r := &reach{cfg: cfg, log: log, limiter: limiter, credentials: turn.NewCredentials(), foreign: make(chan foreign, foreignQueue)}
+	r := &reach{cfg: cfg, log: log, limiter: limiter, credentials: turn.NewCredentials(), inbound: make(foreignQueue, maxWaiting), outbound: make(foreignQueue, maxWaiting)}
 	r.ended, r.end = context.WithCancel(context.Background())
 	r.peers.Store(&[]netip.AddrPort{})
 	r.ice = icetcp.New(streamMedia{r}, icetcp.DefaultLimits)
@@ -159,7 +151,8 @@ func (r *reach) start(node *sfu.Node) error {
 	}
 	r.refresh()
 	r.warnIfUnreachable()
-	r.running.Go(r.takeForeign)
+	r.running.Go(func() { r.work(r.inbound, r.take) })
+	r.running.Go(func() { r.work(r.outbound, r.send) })
 	r.running.Go(r.tick)
 	if r.udp != nil {
 		r.running.Go(func() { _ = r.turn.ServeUDP(r.udp) }) // until close

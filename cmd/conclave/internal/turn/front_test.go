@@ -24,27 +24,29 @@ func (e echo) Gone(p *Path)                 { e.gone <- p }
 func newEcho() (*Server, echo) {
 	e := echo{make(chan *Path, 10)}
 	return New(Config{Credentials: NewCredentials(), Media: e, Limits: DefaultLimits,
-		Peers: func() []netip.AddrPort { return []netip.AddrPort{public} }}), e
+		Peers: func() []netip.AddrPort { return []netip.AddrPort{public, six} }}), e
 }
+
+var loopbacks = map[string]net.IP{"udp4": net.IPv4(127, 0, 0, 1), "udp6": net.IPv6loopback}
 
 // TestPionIsRelayed: another's client allocates, sends and receives, by UDP, TCP and TLS.
 func TestPionIsRelayed(t *testing.T) {
 	pair := certstest.Make(t, "localhost")
-	for _, network := range []string{"udp", "tcp", "tls"} {
+	for _, network := range []string{"udp4", "udp6", "tcp", "tls"} {
 		t.Run(network, func(t *testing.T) {
 			s, media := newEcho()
 			var serving sync.WaitGroup
 			var conn net.PacketConn
 			var addr string
-			if network == "udp" {
-				socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			if loopback, ok := loopbacks[network]; ok {
+				socket, err := net.ListenUDP(network, &net.UDPAddr{IP: loopback})
 				if err != nil {
 					t.Fatal(err)
 				}
 				serving.Go(func() { _ = s.ServeUDP(socket) })
 				defer socket.Close()
 				addr = socket.LocalAddr().String()
-				if conn, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+				if conn, err = net.ListenUDP(network, &net.UDPAddr{IP: loopback}); err != nil {
 					t.Fatal(err)
 				}
 			} else {
@@ -71,9 +73,13 @@ func TestPionIsRelayed(t *testing.T) {
 				}
 				conn = turn.NewSTUNConn(c)
 			}
-			relayed(t, conn, addr, s.cfg.Credentials)
+			to := public
+			if network == "udp6" {
+				to = six
+			}
+			relayed(t, conn, addr, s.cfg.Credentials, to)
 			conn.Close()
-			if network != "udp" {
+			if _, ok := loopbacks[network]; !ok {
 				<-media.gone // the stream's end is the allocation's
 			}
 		})
@@ -81,7 +87,7 @@ func TestPionIsRelayed(t *testing.T) {
 }
 
 // relayed sends packets of many sizes by a relay and expects them back.
-func relayed(t *testing.T, conn net.PacketConn, addr string, credentials *Credentials) {
+func relayed(t *testing.T, conn net.PacketConn, addr string, credentials *Credentials, to netip.AddrPort) {
 	t.Helper()
 	credential := credentials.For("alice", time.Now())
 	client, err := turn.NewClient(&turn.ClientConfig{STUNServerAddr: addr, TURNServerAddr: addr, Conn: conn,
@@ -105,11 +111,11 @@ func relayed(t *testing.T, conn net.PacketConn, addr string, credentials *Creden
 	for size := 9; size <= 1400; size += 93 { // Pion waits for more than 8 bytes of ChannelData
 		sent := make([]byte, size)
 		sent[0], sent[size-1] = byte(size), byte(size)
-		if _, err := relay.WriteTo(sent, net.UDPAddrFromAddrPort(public)); err != nil {
+		if _, err := relay.WriteTo(sent, net.UDPAddrFromAddrPort(to)); err != nil {
 			t.Fatal(err)
 		}
 		n, from, err := relay.ReadFrom(got)
-		if err != nil || n != size || string(got[:n]) != string(sent) || from.String() != public.String() {
+		if err != nil || n != size || string(got[:n]) != string(sent) || from.String() != to.String() {
 			t.Fatalf("%d of %d bytes from %s: %v", n, size, from, err)
 		}
 	}
