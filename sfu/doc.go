@@ -24,9 +24,9 @@
 //	   packetcache         packetmap
 //
 // An upTrack is a received stream; one goroutine reads it. It drops what is seen
-// twice or empty, closes the gaps, cuts the VP8 descriptor, keeps the packet in the
-// stream's cache, and writes it to the downTracks in its fan-out, an immutable list
-// that is replaced as a whole. That path takes no lock, allocates nothing, and logs
+// twice or empty, closes the gaps, finds out what frame of which layer the packet
+// is part of, cuts the payload descriptor, keeps the packet in the stream's cache, and
+// writes it to the downTracks in its fan-out, an immutable list that is replaced as a whole. That path takes no lock, allocates nothing, and logs
 // nothing. A downTrack is a slot. It belongs to the goroutine in whose fan-out it
 // is; upTrack.detach, under the room's lock, waits until that goroutine has left
 // it. So a slot has one writer at any time, though sources change.
@@ -41,13 +41,15 @@
 // # Who decides
 //
 // The room decides what is in which slot, with pure functions (assignVideo,
-// assignAudio, publication.layerFor), whenever a participant, publication, view or
-// mute changes, and five times a second for the loudest. Lock order: Node.mu, room.mu,
+// assignAudio, publication.options), for those whom a change of a participant,
+// publication, view or mute concerns, and five times a second for the loudest. Which
+// frames of a source with layers go is decided by the slot, packet by packet
+// (layer.Selector), within the limit that the room has set. Lock order: Node.mu, room.mu,
 // then the leaves connection.mu and notifier.mu. Nothing that a participant supplies
 // is called under a lock.
 //
 // # What comes later plugs in here
 //
 // A relay to another node, or a shard of writers, is one more entry of an upTrack's
-// fan-out. A bandwidth estimate is one more argument of publication.layerFor.
+// fan-out. A bandwidth estimate chooses among publication.options.
 package sfu

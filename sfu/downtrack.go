@@ -124,7 +124,7 @@ func (d *downTrack) bind(writer rtpWriter, ssrc, rtxSSRC uint32, types [numCodec
 	d.resends = bucket{interval: resendInterval, burst: resendBurst}
 	d.refreshes = bucket{interval: refreshInterval, burst: refreshBurst}
 	if d.video {
-		d.layers = newLayerChoice()
+		d.layers = newLayerChoice(d.ddExtension == 0)
 	}
 }
 

@@ -104,6 +104,10 @@ type recordConn struct {
 
 // takeRecord hands a DTLS packet to the handshake, which begins with the first.
 func (c *connection) takeRecord(raw []byte, w *way) {
+	records := sift(nil, raw)
+	if len(records) == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
@@ -113,12 +117,12 @@ func (c *connection) takeRecord(raw []byte, w *way) {
 		c.records = &recordConn{
 			conn: c, in: make(chan []byte, maxRecords), deadline: deadline.New(), closed: make(chan struct{}),
 		}
-		records := c.records
+		conn := c.records
 		c.greeted.Store(true)
-		c.readers.Go(func() { c.shakeHands(records) })
+		c.readers.Go(func() { c.shakeHands(conn) })
 	}
 	select {
-	case c.records.in <- slices.Clone(raw):
+	case c.records.in <- records:
 	default:
 	}
 }

@@ -16,6 +16,10 @@ type layerChoice struct {
 	limit, current atomic.Uint32
 	blocked        atomic.Bool
 
+	// flat says that the slot gets the lowest spatial layer of a stream with several:
+	// without descriptors a receiver does not put their frames together. Immutable.
+	flat bool
+
 	// Owned by the goroutine of the slot's source.
 	selector layer.Selector
 	// told is the mask of active decode targets that the receiver knows of; telling
@@ -32,8 +36,8 @@ type layerChoice struct {
 // header extension can hold (RFC 8285, Section 4.3).
 type descriptorBuffer [255]byte
 
-func newLayerChoice() *layerChoice {
-	c := &layerChoice{}
+func newLayerChoice(flat bool) *layerChoice {
+	c := &layerChoice{flat: flat}
 	c.want(layer.Highest)
 	return c
 }
@@ -62,8 +66,11 @@ func (c *layerChoice) take(p *packetcache.Packet) (forward, last bool) {
 	if s, ok := p.Structure.(*structure); ok {
 		targets = s.targets
 	}
-	frame := (*layer.Frame)(&p.Frame)
-	forward, last = c.selector.Take(frame, targets, unpackLayer(c.limit.Load()), !p.InOrder)
+	frame, limit := (*layer.Frame)(&p.Frame), unpackLayer(c.limit.Load())
+	if c.flat {
+		limit.Spatial = 0
+	}
+	forward, last = c.selector.Take(frame, targets, limit, !p.InOrder)
 	if p.Frame.Start && p.InOrder {
 		c.publish()
 	}

@@ -123,7 +123,7 @@ func testLayeredFrames(t *testing.T, random *rand.Rand, c codec, name string, wa
 	u.format = plainFormat(c)
 	w := &fakeWriter{}
 	d := newTestSlot(t, true, w)
-	d.ddExtension = 9
+	describe(d)
 	s := newLayeredSource(u, random)
 	d.layers.want(want)
 	d.connect(u, 0)
@@ -178,6 +178,9 @@ func testLayeredFrames(t *testing.T, random *rand.Rand, c codec, name string, wa
 	checkResent(t, d, w, random)
 }
 
+// describe gives a slot the Dependency Descriptor.
+func describe(d *downTrack) { d.ddExtension, d.layers.flat = 9, false }
+
 // checkResent asks for a packet again.
 func checkResent(t *testing.T, d *downTrack, w *fakeWriter, random *rand.Rand) {
 	t.Helper()
@@ -201,7 +204,7 @@ func TestFrameNumbersGoOn(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	w := &fakeWriter{}
 	d := newTestSlot(t, true, w)
-	d.ddExtension = 9
+	describe(d)
 	now := int64(0)
 	for round, name := range []string{"vp9_L3T3", "av1_L1T3", "vp8_simulcast_q", "vp9_L3T3_KEY"} {
 		u, _ := newTestUp(true)
@@ -228,8 +231,8 @@ func TestFrameNumbersGoOn(t *testing.T) {
 	checkContinuity(t, w.packets)
 }
 
-// TestDescriptorNotNegotiated: a slot without the extension gets the same packets
-// without it; one of another codec nothing.
+// TestDescriptorNotNegotiated: a slot without the extension gets the packets of the
+// lowest spatial layer, without it; one of another codec nothing.
 func TestDescriptorNotNegotiated(t *testing.T) {
 	u, _ := newTestUp(true)
 	u.format = plainFormat(codecVP9)
@@ -242,9 +245,13 @@ func TestDescriptorNotNegotiated(t *testing.T) {
 	for _, extension := range recordedDescriptors(t, "vp9_L3T3") {
 		s.send(t, fronts[codecVP9].in, extension)
 	}
-	if len(w.packets) != len(s.sent) || len(none.packets) != 0 {
+	if len(w.packets) == 0 || len(w.packets) == len(s.sent) || len(none.packets) != 0 {
 		t.Fatalf("%d and %d packets of %d", len(w.packets), len(none.packets), len(s.sent))
 	}
+	if at := unpackLayer(d.layers.current.Load()); at != (layer.Layer{Temporal: 2}) {
+		t.Errorf("at %v", at)
+	}
+	checkContinuity(t, w.packets)
 	for _, p := range w.packets {
 		if p.Extension {
 			t.Fatal("an extension that was not negotiated")
@@ -262,7 +269,7 @@ func TestLayerSteps(t *testing.T) {
 	u.format = plainFormat(codecVP9)
 	w := &fakeWriter{}
 	d := newTestSlot(t, true, w)
-	d.ddExtension = 9
+	describe(d)
 	s := newLayeredSource(u, rand.New(rand.NewPCG(1, 4)))
 	d.connect(u, 0)
 	var reader dd.Reader
@@ -374,7 +381,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 	s := newLayeredSource(u, rand.New(rand.NewPCG(1, 5)))
 	for i := range 50 {
 		d := newTestSlot(t, true, &fakeWriter{discard: true})
-		d.ddExtension = 9
+		describe(d)
 		d.layers.want(layer.Layer{Spatial: uint8(i % 3), Temporal: uint8(i % 2)})
 		d.connect(u, 0)
 	}

@@ -256,6 +256,32 @@ func TestMalformedHandshakes(t *testing.T) {
 	late.awaitFrames(sender, 5)
 }
 
+// TestForgedRecords sends DTLS in clear from a viewer's own address, as somebody does who
+// forges it: alerts, goodbyes, data, and what is none of these. Only sealed records may
+// end a connection.
+func TestForgedRecords(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	random := chance(t)
+	sender, viewer := meet(t, s, "forged")
+	sender.film(1, 1)
+	viewer.awaitFrames(sender, 5)
+	for i := range 500 {
+		for _, p := range []*probe{sender, viewer} {
+			for _, body := range [][]byte{{1, 0}, {2, 0}, {2, 40}, {2, 10}, {}, {0}} {
+				alert := append([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, byte(i >> 8), byte(i), 0, byte(len(body))}, body...)
+				_, _ = p.line.conn.Write(alert)
+			}
+			_, _ = p.line.conn.Write(badDTLS(random))
+		}
+		if i%100 == 0 {
+			viewer.awaitFrames(sender, 1)
+		}
+	}
+	viewer.awaitFrames(sender, 10)
+	viewer.unharmed("amid forged records")
+}
+
 // TestSpoofedChecks tries to turn a viewer's media elsewhere: by checks without the
 // password, and by a check that was overheard. The first do nothing at all; the second
 // helps until the viewer's own next check at most.

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -38,7 +40,8 @@ type role struct {
 	audio      bool
 	slots      int // for video
 	watch      []*probe
-	deaf       bool // reads nothing of what is sent to it, by UDP or by WebSocket
+	deaf       bool // reads nothing of what is sent to it, neither media nor messages
+	tcp        bool // has its media over TCP (RFC 6544)
 	connection uint32
 }
 
@@ -78,7 +81,7 @@ type probe struct {
 
 // line is the media path of one PeerConnection.
 type line struct {
-	conn          *net.UDPConn
+	conn          net.Conn // a datagram at a time
 	stuns, dtlses chan []byte
 	stop          chan struct{}
 	dtls          *dtls.Conn // of the goroutine that connects
@@ -273,11 +276,10 @@ func (p *probe) awaitAnswer(ctx context.Context) (string, error) {
 
 // connect checks the server's candidate, shakes hands and begins to read.
 func (p *probe) connect(ctx context.Context) error {
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.server.address))
+	conn, err := p.dialMedia()
 	if err != nil {
 		return err
 	}
-	_ = conn.SetReadBuffer(1 << 20)
 	l := &line{conn: conn, stuns: make(chan []byte, 64), dtlses: make(chan []byte, 256), stop: make(chan struct{})}
 	p.line = l
 	p.tasks.Go(func() { p.read(l) })
@@ -290,6 +292,51 @@ func (p *probe) connect(ctx context.Context) error {
 	check := p.checkWith(p.server.password)
 	p.tasks.Go(func() { l.keepConsent(check) })
 	return nil
+}
+
+func (p *probe) dialMedia() (net.Conn, error) {
+	if p.role.tcp {
+		if !p.server.stream.IsValid() {
+			return nil, errors.New("the answer has no candidate for TCP")
+		}
+		stream, err := net.Dial("tcp", p.server.stream.String())
+		if err != nil {
+			return nil, err
+		}
+		return &framed{Conn: stream, in: bufio.NewReader(stream)}, nil
+	}
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.server.address))
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetReadBuffer(1 << 20)
+	return conn, nil
+}
+
+// framed carries datagrams on a stream (RFC 4571).
+type framed struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (f *framed) Write(b []byte) (int, error) {
+	n, err := f.Conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
+	return max(0, n-2), err
+}
+
+func (f *framed) Read(b []byte) (int, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(f.in, length[:]); err != nil {
+		return 0, net.ErrClosed
+	}
+	n := int(binary.BigEndian.Uint16(length[:]))
+	if n > len(b) {
+		return 0, net.ErrClosed
+	}
+	if _, err := io.ReadFull(f.in, b[:n]); err != nil {
+		return 0, net.ErrClosed
+	}
+	return n, nil
 }
 
 // check sends binding requests until one is answered (RFC 8445, Section 7.2).

@@ -101,12 +101,13 @@ func (s section) write(b *strings.Builder, mid int, own credentials, fingerprint
 // answered is what an answer says of the server.
 type answered struct {
 	credentials
-	address netip.AddrPort
+	address netip.AddrPort // for UDP
+	stream  netip.AddrPort // for TCP, if there is one
 	// ssrcs are the streams of the slots, by mid.
 	ssrcs map[string][]uint32
 }
 
-// readAnswer takes the server's credentials, its first UDP candidate for IPv4, and the
+// readAnswer takes the server's credentials, its first candidates for IPv4, and the
 // streams of the slots.
 func readAnswer(raw string) (answered, error) {
 	var answer sdp.SessionDescription
@@ -151,11 +152,15 @@ func (a *answered) slots() (ssrcs []uint32) {
 // (RFC 8839, Section 5.1).
 func (a *answered) candidate(value string) {
 	fields := strings.Fields(value)
-	if a.address.IsValid() || len(fields) < 6 || !strings.EqualFold(fields[2], "udp") {
+	if len(fields) < 6 {
 		return
 	}
 	address, err := netip.ParseAddrPort(fields[4] + ":" + fields[5])
-	if err == nil && address.Addr().Is4() {
+	switch protocol := strings.ToLower(fields[2]); {
+	case err != nil || !address.Addr().Is4():
+	case protocol == "udp" && !a.address.IsValid():
 		a.address = address
+	case protocol == "tcp" && !a.stream.IsValid():
+		a.stream = address
 	}
 }

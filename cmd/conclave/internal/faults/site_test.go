@@ -3,8 +3,10 @@ package faults
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -37,11 +39,19 @@ type site struct {
 func open(t testing.TB) *site {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
-	s, err := server.New(server.Config{
-		Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
-		Media: netip.AddrPortFrom(loopback, 0), NodeIPs: []netip.Addr{loopback},
-		Grace: time.Second, Version: "faults", Log: zap.NewNop(),
-	})
+	var s *server.Server
+	var err error
+	for range 10 {
+		s, err = server.New(server.Config{
+			Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
+			Media: netip.AddrPortFrom(loopback, 0), NodeIPs: []netip.Addr{loopback},
+			Grace: time.Second, Version: "faults", Log: zap.NewNop(),
+			Reach: server.Reach{MediaTCPPort: freePort(t)},
+		})
+		if !errors.Is(err, server.ErrListen) {
+			break
+		} // else somebody was faster
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +68,17 @@ func open(t testing.TB) *site {
 		t: t, inProcess: s, mediaPort: s.MediaAddr(),
 		http: "http://" + s.Addr().String(), admin: "http://" + s.AdminAddr().String(),
 	}
+}
+
+// freePort gives a TCP port that nobody had just now.
+func freePort(t testing.TB) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
 // metrics reads all that have a name, with their labels.

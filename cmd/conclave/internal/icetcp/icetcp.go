@@ -22,6 +22,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/stream"
 )
 
@@ -47,7 +48,7 @@ type Media interface {
 // Limits of the streams of a server.
 type Limits struct {
 	Streams    int // in all
-	PerAddress int // from one IPv4 address or IPv6 /64 network
+	PerAddress int // from one source, see [source.Of]
 }
 
 // DefaultLimits fit a thousand participants, each of whom has one stream, or some more while
@@ -65,7 +66,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	paths map[*Path]struct{}
-	from  map[netip.Prefix]int
+	from  source.Counts
 }
 
 // Stats is what a server holds, and counts since it began.
@@ -76,7 +77,7 @@ type Stats struct {
 
 // New gives a server without streams.
 func New(media Media, limits Limits) *Server {
-	return &Server{media: media, limits: limits, paths: map[*Path]struct{}{}, from: map[netip.Prefix]int{}}
+	return &Server{media: media, limits: limits, paths: map[*Path]struct{}{}, from: source.Counts{}}
 }
 
 // Stats counts.
@@ -173,12 +174,12 @@ func readFrame(in io.Reader, buffer []byte) ([]byte, error) {
 func (s *Server) admit(p *Path) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from := source(p.remote.Addr())
-	if len(s.paths) >= s.limits.Streams || s.from[from] >= s.limits.PerAddress {
+	from := source.Of(p.remote.Addr())
+	if len(s.paths) >= s.limits.Streams || !s.from.Allows(from, s.limits.PerAddress) {
 		return false
 	}
 	s.paths[p] = struct{}{}
-	s.from[from]++
+	s.from.Add(from)
 	return true
 }
 
@@ -188,18 +189,5 @@ func (s *Server) gone(p *Path) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.paths, p)
-	from := source(p.remote.Addr())
-	if s.from[from]--; s.from[from] == 0 {
-		delete(s.from, from)
-	}
-}
-
-// source is whose streams are counted together.
-func source(addr netip.Addr) netip.Prefix {
-	bits := 64
-	if addr.Is4() {
-		bits = 32
-	}
-	prefix, _ := addr.WithZone("").Prefix(bits) // fails for more bits than there are
-	return prefix
+	s.from.Remove(source.Of(p.remote.Addr()))
 }

@@ -40,7 +40,7 @@ func foreign(name string) bool {
 // ways are the packages by which participants reach the server.
 var ways = []string{
 	"cmd/conclave/internal/certs", "cmd/conclave/internal/port", "cmd/conclave/internal/stream",
-	"cmd/conclave/internal/turn", "cmd/conclave/internal/icetcp", "cmd/conclave/internal/reflexive",
+	"cmd/conclave/internal/turn", "cmd/conclave/internal/icetcp", "cmd/conclave/internal/source", "cmd/conclave/internal/reflexive",
 }
 
 // serverSide is all that a running server consists of, and `conclave serve` wires.

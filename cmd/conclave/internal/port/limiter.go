@@ -5,13 +5,16 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
 )
 
-// Limits of the connections of a [Limiter].
+// Limits of the connections of a [Limiter]; see [source.Of] for sources.
 type Limits struct {
 	Open          int // connections in all, of whatever use
+	OpenFromIP    int // of these, from one source
 	Pending       int // connections that have not shown yet what they are for
-	PendingFromIP int // of these, from one IPv4 address or IPv6 /64 network
+	PendingFromIP int // of these, from one source
 }
 
 // DefaultPending is for the half-open connections of one port, or of several together. An
@@ -28,15 +31,16 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	open    int
-	pending list.List // of *conn, oldest first
-	from    map[netip.Prefix]int
+	pending list.List     // of *conn, oldest first
+	from    source.Counts // the pending ones
+	all     source.Counts // all
 	// refused and displaced count connections that were closed for want of room.
 	refused, displaced uint64
 }
 
 // NewLimiter gives a limiter without connections.
 func NewLimiter(limits Limits) *Limiter {
-	return &Limiter{limits: limits, from: map[netip.Prefix]int{}}
+	return &Limiter{limits: limits, from: source.Counts{}, all: source.Counts{}}
 }
 
 // Stats is what a limiter holds, and counts since it was made.
@@ -56,7 +60,7 @@ func (l *Limiter) Stats() Stats {
 type conn struct {
 	net.Conn
 	limiter *Limiter
-	source  netip.Prefix
+	origin  netip.Prefix
 	closing sync.Once
 
 	place *list.Element // Guarded by limiter.mu; nil: not pending.
@@ -64,9 +68,9 @@ type conn struct {
 
 // admit counts a connection, or says no. It closes another if there are too many pending.
 func (l *Limiter) admit(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, limiter: l, source: sourceOf(raw)}
+	c := &conn{Conn: raw, limiter: l, origin: sourceOf(raw)}
 	l.mu.Lock()
-	if l.open >= l.limits.Open || l.from[c.source] >= l.limits.PendingFromIP {
+	if l.open >= l.limits.Open || !l.from.Allows(c.origin, l.limits.PendingFromIP) || !l.all.Allows(c.origin, l.limits.OpenFromIP) {
 		l.refused++
 		l.mu.Unlock()
 		return nil, false
@@ -78,7 +82,8 @@ func (l *Limiter) admit(raw net.Conn) (*conn, bool) {
 		l.displaced++
 	}
 	l.open++
-	l.from[c.source]++
+	l.all.Add(c.origin)
+	l.from.Add(c.origin)
 	c.place = l.pending.PushBack(c)
 	l.mu.Unlock()
 	if oldest != nil {
@@ -94,9 +99,7 @@ func (l *Limiter) settle(c *conn) {
 	}
 	l.pending.Remove(c.place)
 	c.place = nil
-	if l.from[c.source]--; l.from[c.source] == 0 {
-		delete(l.from, c.source)
-	}
+	l.from.Remove(c.origin)
 }
 
 // settled says that it shows what a connection is for.
@@ -113,6 +116,7 @@ func (c *conn) Close() error {
 		c.limiter.mu.Lock()
 		defer c.limiter.mu.Unlock()
 		c.limiter.settle(c)
+		c.limiter.all.Remove(c.origin)
 		c.limiter.open--
 	})
 	return err
@@ -134,10 +138,5 @@ func sourceOf(c net.Conn) netip.Prefix {
 	if !ok {
 		return netip.Prefix{}
 	}
-	addr, bits := tcp.AddrPort().Addr().Unmap().WithZone(""), 64
-	if addr.Is4() {
-		bits = 32
-	}
-	prefix, _ := addr.Prefix(bits) // fails for more bits than there are
-	return prefix
+	return source.Of(tcp.AddrPort().Addr())
 }

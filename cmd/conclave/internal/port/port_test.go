@@ -46,7 +46,7 @@ func shared(t *testing.T, cfg *tls.Config) *Listener {
 		t.Fatal(err)
 	}
 	l := Share(inner, Config{TLS: cfg, HTTP: true, TURN: says("turn"), ICE: says("ice"), Logger: zap.NewNop(),
-		Limiter: NewLimiter(Limits{Open: 100, Pending: 100, PendingFromIP: 100})})
+		Limiter: NewLimiter(Limits{Open: 100, Pending: 100, PendingFromIP: 100, OpenFromIP: 100})})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "http %s tls=%t", r.Proto, r.TLS != nil)
 	}), TLSConfig: cfg}
@@ -226,7 +226,7 @@ func TestSlowloris(t *testing.T) {
 		{hello, handshakeTimeout},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p, l := listening(t, Limits{Open: 10, Pending: 10, PendingFromIP: 10}, pair.Server(t))
+			p, l := listening(t, Limits{Open: 10, Pending: 10, PendingFromIP: 10, OpenFromIP: 10}, pair.Server(t))
 			begun := time.Now()
 			c := p.dial("192.0.2.1")
 			go io.Copy(io.Discard, c)
@@ -261,7 +261,7 @@ func clientHello(t *testing.T, pair certstest.Pair) string {
 // TestOldestIsDisplaced: those who wait for nothing make room for those who have come to talk.
 func TestOldestIsDisplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, l := listening(t, Limits{Open: 100, Pending: 3, PendingFromIP: 2}, nil)
+		p, l := listening(t, Limits{Open: 100, Pending: 3, PendingFromIP: 2, OpenFromIP: 9}, nil)
 		a := p.dial("192.0.2.1")
 		b := p.dial("192.0.2.2")
 		c := p.dial("192.0.2.3")
@@ -290,12 +290,16 @@ func TestOldestIsDisplaced(t *testing.T) {
 
 func TestOpenConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, l := listening(t, Limits{Open: 2, Pending: 10, PendingFromIP: 10}, nil)
+		p, l := listening(t, Limits{Open: 3, Pending: 10, PendingFromIP: 10, OpenFromIP: 1}, nil)
 		a := p.dial("192.0.2.1")
 		io.WriteString(a, iceHead[:1])
-		b := p.dial("192.0.2.2")
+		if isOpen(p.dial("192.0.2.1")) {
+			t.Error("a second of one address is open")
+		}
+		b := p.dial("127.0.0.1")
+		p.dial("127.0.0.1")
 		if isOpen(p.dial("192.0.2.3")) || !isOpen(b) {
-			t.Error("a third is open")
+			t.Error("a fourth is open")
 		}
 		a.Close()
 		synctest.Wait()
@@ -317,7 +321,7 @@ func TestShortageOfDescriptors(t *testing.T) {
 			}
 			return nil
 		}
-		l := Share(p, Config{ICE: says("ice"), Logger: zap.NewNop(), Limiter: NewLimiter(Limits{Open: 9, Pending: 9, PendingFromIP: 9})})
+		l := Share(p, Config{ICE: says("ice"), Logger: zap.NewNop(), Limiter: NewLimiter(Limits{Open: 9, Pending: 9, PendingFromIP: 9, OpenFromIP: 9})})
 		go l.Accept()
 		time.Sleep(12 * time.Second)
 		if n := asked.Load(); n > 20 {

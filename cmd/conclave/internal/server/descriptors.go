@@ -14,8 +14,9 @@ const (
 // take, nobody misses, and media does not need any.
 func connectionLimits() port.Limits {
 	n := descriptors()
+	open := max(n-keptDescriptors, n/2)
 	return port.Limits{
-		Open:    max(n-keptDescriptors, n/2),
+		Open: open, OpenFromIP: open / 2,
 		Pending: port.DefaultPending, PendingFromIP: port.DefaultPendingFromIP,
 	}
 }

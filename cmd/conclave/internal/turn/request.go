@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
 )
 
 // Error codes (RFC 8656, Section 19, and RFC 8489, Section 14.8).
@@ -197,9 +199,9 @@ func (s *Server) admit(r request, host netip.Addr) int {
 		permissions: map[netip.Addr]*permission{}, paths: map[netip.AddrPort]*Path{}, channels: map[uint16]*Path{},
 	}
 	s.mu.Lock()
-	from, limits := source(r.client), s.cfg.Limits
+	from, limits := source.Of(r.client.RemoteAddr().Addr()), s.cfg.Limits
 	switch {
-	case s.credentials[r.username] >= limits.PerCredential, s.addresses[from] >= limits.PerAddress:
+	case s.credentials[r.username] >= limits.PerCredential, !s.addresses.Allows(from, limits.PerAddress):
 		s.mu.Unlock()
 		return quotaReached
 	case len(s.allocations) >= limits.Allocations:
@@ -212,7 +214,7 @@ func (s *Server) admit(r request, host netip.Addr) int {
 		xored{stun.AttrXORRelayedAddress, a.relayed}, xored{stun.AttrXORMappedAddress, r.client.RemoteAddr()},
 		seconds(lifetime), r.key)
 	s.credentials[r.username]++
-	s.addresses[from]++
+	s.addresses.Add(from)
 	s.allocations[r.client] = a
 	s.mu.Unlock()
 	r.client.Send(a.answer)

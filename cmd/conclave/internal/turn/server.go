@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
 )
 
 // Client is where a client is reached: an address behind a UDP socket, or a stream. It is
@@ -31,7 +33,7 @@ type Media interface {
 type Limits struct {
 	Allocations   int // in all
 	PerCredential int // a browser has one for each of its networks and of our URLs
-	PerAddress    int // for each IPv4 address or IPv6 /64 network
+	PerAddress    int // for each source, see [source.Of]
 }
 
 // DefaultLimits fit a server of a thousand participants, each with several networks.
@@ -60,9 +62,9 @@ type Server struct {
 	// Guarded by mu.
 	mu          sync.RWMutex
 	allocations map[Client]*allocation
-	credentials map[string]int       // allocations, by username
-	addresses   map[netip.Prefix]int // allocations, by source
-	number      uint16               // of the relayed address that was named last
+	credentials map[string]int // allocations, by username
+	addresses   source.Counts  // allocations
+	number      uint16         // of the relayed address that was named last
 }
 
 type counters struct{ packetsUp, bytesUp, packetsDown, bytesDown, refused atomic.Uint64 }
@@ -83,7 +85,7 @@ func New(cfg Config) *Server {
 	}
 	return &Server{
 		cfg: cfg, now: cfg.Now,
-		allocations: map[Client]*allocation{}, credentials: map[string]int{}, addresses: map[netip.Prefix]int{},
+		allocations: map[Client]*allocation{}, credentials: map[string]int{}, addresses: source.Counts{},
 	}
 }
 
@@ -183,25 +185,11 @@ func (s *Server) forget(a *allocation) bool {
 		return false
 	}
 	delete(s.allocations, a.client)
-	discount(s.credentials, a.username)
-	discount(s.addresses, source(a.client))
+	if s.credentials[a.username]--; s.credentials[a.username] == 0 {
+		delete(s.credentials, a.username)
+	}
+	s.addresses.Remove(source.Of(a.client.RemoteAddr().Addr()))
 	return true
-}
-
-func discount[K comparable](counts map[K]int, key K) {
-	if counts[key]--; counts[key] <= 0 {
-		delete(counts, key)
-	}
-}
-
-// source is whose allocations are counted together.
-func source(c Client) netip.Prefix {
-	addr, bits := c.RemoteAddr().Addr().Unmap().WithZone(""), 64
-	if addr.Is4() {
-		bits = 32
-	}
-	prefix, _ := addr.Prefix(bits) // fails for more bits than there are
-	return prefix
 }
 
 // channelData relays to the peer of a channel (RFC 8656, Section 12.6).
