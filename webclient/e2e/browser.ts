@@ -35,12 +35,12 @@ const firefoxPrefs = {
  * 1.64 opens each context with a command that Firefox ESR 153 does not know
  * (emulation.setMediaFeaturesOverride).
  */
-function launch(engine: Engine): Promise<Launched> {
+function launch(engine: Engine, flags: string[]): Promise<Launched> {
   switch (engine) {
     case 'chromium':
       return chromium.launch({
         executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-        args: chromiumFlags,
+        args: [...chromiumFlags, ...flags],
       });
     case 'firefox':
       return firefox.launch({
@@ -60,8 +60,8 @@ export class Browser {
     private readonly launched: Launched,
   ) {}
 
-  static async start(engine: Engine = 'chromium'): Promise<Browser> {
-    return new Browser(engine, await launch(engine));
+  static async start(engine: Engine = 'chromium', flags: string[] = []): Promise<Browser> {
+    return new Browser(engine, await launch(engine, flags));
   }
 
   async person(name: string): Promise<Person> {
