@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
+	"html"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,9 +173,8 @@ func (s *site) hold(ctx context.Context, n network, l lengths, seed uint64) *out
 	if o.err != nil {
 		return o
 	}
-	every := func(loadtest.View) bool { return true }
 	phases := o.Report.Phases
-	o.during, o.after = phases[len(o.steps)-1].Summarize(every), phases[len(phases)-1].Summarize(every)
+	o.during, o.after = phases[len(o.steps)-1].Summarize(everyView), phases[len(phases)-1].Summarize(everyView)
 	return o
 }
 
@@ -191,6 +192,8 @@ func (o *outcome) starved() bool {
 	}
 	return float64(o.during.Sent) < 0.8*seconds*frameRate || o.Report.Latency.P50 > float64((way+500*time.Millisecond).Milliseconds())
 }
+
+func everyView(loadtest.View) bool { return true }
 
 // judge asserts what must hold.
 func (o *outcome) judge(t *testing.T) {
@@ -233,13 +236,24 @@ func table(outcomes []*outcome) string {
 			fmt.Fprintf(t, "%s\t%v\n", o.Network, o.err)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%.1f %%\t%.0f\t%d\t%s\t%s\t%.0f/%.0f ms\t%s\t%s\t%.1f %%\n", o.Network,
-			100*share(o.during), o.during.Rate/1000, o.during.Freezes, ms(o.during.Frozen), ms(o.during.Longest),
-			o.Report.Latency.P50, o.Report.Latency.P99,
-			ms(o.after.Recovered), ms(o.after.Sharp), 100*share(o.after))
+		for i, p := range o.Report.Phases[:len(o.steps)] {
+			during, next := p.Summarize(everyView), o.Report.Phases[i+1].Summarize(everyView)
+			fmt.Fprintf(t, "%s\t%.1f %%\t%.0f\t%d\t%s\t%s\t%.0f/%.0f ms\t%s\t%s\t%.1f %%\n", o.step(i),
+				100*share(during), during.Rate/1000, during.Freezes, ms(during.Frozen), ms(during.Longest),
+				o.Report.Latency.P50, o.Report.Latency.P99,
+				ms(next.Recovered), ms(next.Sharp), 100*share(next))
+		}
 	}
 	_ = t.Flush() // to memory
 	return text.String()
+}
+
+// step names a row: the network, or the step of one that changes.
+func (o *outcome) step(i int) string {
+	if len(o.steps) == 1 {
+		return o.Network
+	}
+	return o.Network + ": " + o.steps[i].String()
 }
 
 // share is the share of frames that a decoder could show.
@@ -253,11 +267,69 @@ type point struct {
 	Estimate float64 `json:"estimate"` // 0: none known
 }
 
-// sight adds what the server says to what the participants see. With several meetings
-// at a time the estimate is that of none: then it is left out.
+// sight adds what the server says to what the participants see. The estimate is that of
+// all receivers: it is the viewer's where the meeting is the server's only one and the
+// publisher receives nothing.
 func (s *site) sight(at loadtest.Sighting) point {
+	const estimate = "conclave_media_estimate_bits"
 	p := point{At: at.At.Seconds(), Received: at.Received, Capacity: float64(max(at.Step.Up.Rate, at.Step.Down.Rate))}
+	if m := s.metrics(); m[estimate+"_count"] == 1 {
+		p.Estimate = m[estimate+"_sum"]
+	}
 	return p
+}
+
+// picture draws capacity, estimate and what was received, over time.
+func picture(name string, series []point) string {
+	const width, height, left, bottom = 900.0, 360.0, 60.0, 30.0
+	end, top := 1.0, 1e5
+	for _, p := range series {
+		end, top = max(end, p.At), max(top, p.Capacity, p.Received, p.Estimate)
+	}
+	x := func(p point) float64 { return left + (width-left)*p.At/end }
+	y := func(bits float64) float64 { return (height - bottom) * (1 - bits/top) }
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="13">`+"\n", width, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%.0f" y="16">%s</text>`+"\n", left, html.EscapeString(name))
+	for i := range 5 {
+		bits := top * float64(i) / 4
+		fmt.Fprintf(&b, `<text x="0" y="%.1f">%.1f M</text><path d="M%.0f %.1fH%.0f" stroke="#ddd"/>`+"\n", y(bits)+4, bits/1e6, left, y(bits), width)
+	}
+	for i, line := range []struct {
+		name, colour string
+		of           func(point) float64
+	}{
+		{"capacity", "#999", func(p point) float64 { return p.Capacity }},
+		{"estimate", "#c60", func(p point) float64 { return p.Estimate }},
+		{"received", "#06c", func(p point) float64 { return p.Received }},
+	} {
+		var points []string
+		for _, p := range series {
+			if v := line.of(p); v > 0 {
+				points = append(points, fmt.Sprintf("%.1f,%.1f", x(p), y(v)))
+			}
+		}
+		fmt.Fprintf(&b, `<polyline fill="none" stroke="%s" stroke-width="1.5" points="%s"/>`+"\n", line.colour, strings.Join(points, " "))
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", left+120*float64(i), height-8, line.colour, line.name)
+	}
+	fmt.Fprintf(&b, `<text x="%.0f" y="%.0f">%.0f s</text></svg>`+"\n", width-60, height-8, end)
+	return b.String()
+}
+
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	svg := picture("a < b", []point{{0, 3e6, 1e6, 0}, {1, 3e5, 2e5, 4e5}})
+	var document struct {
+		Lines []struct {
+			Points string `xml:"points,attr"`
+		} `xml:"polyline"`
+	}
+	if err := xml.Unmarshal([]byte(svg), &document); err != nil || len(document.Lines) != 3 {
+		t.Fatalf("%v, %d lines in\n%s", err, len(document.Lines), svg)
+	}
+	if got := document.Lines[0].Points; got != "60.0,0.0 900.0,297.0" {
+		t.Errorf("the capacity goes by %s", got)
+	}
 }
 
 // keep writes table, figures and pictures to where FAULTS_OUT says.
@@ -275,6 +347,12 @@ func keep(t *testing.T, outcomes []*outcome) {
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "networks.txt"), []byte(table(outcomes)), 0o644)
+	}
+	for i, o := range outcomes {
+		if len(o.network.layers) > 1 && err == nil {
+			name := filepath.Join(dir, fmt.Sprintf("rate-%d.svg", i+1))
+			err = os.WriteFile(name, []byte(picture(o.Network, o.Series)), 0o644)
+		}
 	}
 	if err != nil {
 		t.Error(err)
