@@ -76,7 +76,7 @@ func TestMemoryBounded(t *testing.T) {
 		{"tree of blank nodes", treeOf, filled(0), "more than 2047"},
 		{"tree of leaves with extensions", treeOf, filled(append(fullLeaf, 0)...), "ends with a blank node"},
 		{"tree of unmerged leaves", treeOf, appendVec(nil, slices.Concat([]byte{0, 1, nodeTypeParent, 0, 0}, ascending)), "more than 1024"},
-		{"capabilities of suites", capabilitiesOf, append([]byte{0}, append(filled(0, 1), 0, 0, 0)...), ""},
+		{"capabilities of suites", capabilitiesOf, append([]byte{0}, append(filled(0, 1), 0, 0, 0)...), "more than 256"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -122,6 +122,31 @@ func TestMemoryOfDenseInputs(t *testing.T) {
 		t.Logf("%s: %d bytes of memory for %d of input, %v", tc.name, used, len(tc.input), err)
 		if used > 2*uint64(len(tc.input))+constant {
 			t.Errorf("%s: %d bytes of memory for %d of input", tc.name, used, len(tc.input))
+		}
+	}
+}
+
+// A list of code points has a bound: what a group requires is looked for in the capabilities
+// of each leaf, and two lists as long as a message would take a joiner hours.
+func TestCodePointsBounded(t *testing.T) {
+	list := func(n int) (out []uint16) {
+		for i := range n {
+			out = append(out, uint16(0x1000+i))
+		}
+		return out
+	}
+	for n, want := range map[int]error{maxCodePoints: nil, maxCodePoints + 1: ErrProfile} {
+		for kind := range 5 {
+			var lists [5][]uint16
+			lists[kind] = list(n)
+			encoded := capabilities{lists[0], lists[1], lists[2], lists[3], lists[4]}.append(nil)
+			if err := decode("capabilities", encoded, func(r *reader) { r.capabilities() }); !errors.Is(err, want) {
+				t.Errorf("%d capabilities of kind %d: %v", n, kind, err)
+			}
+		}
+		_, err := requiredBy([]Extension{RequiredCapabilities(list(n)...)})
+		if !errors.Is(err, want) {
+			t.Errorf("%d required: %v", n, err)
 		}
 	}
 }

@@ -19,8 +19,8 @@ const maxVarint = 1<<30 - 1
 // error sticks: what is read after it is zero, so that a decoder reads a whole
 // structure and asks for the error once. Slices alias the input; nothing is
 // allocated from a length that the input does not hold, and no list grows longer than its
-// bound: an element takes up to 40 times the memory of its shortest encoding, so that a
-// decoder takes at most twice its input and 1.5 MB.
+// bound. An element takes up to 40 times the memory of its shortest encoding, whence the
+// constant: a decoder takes at most twice its input and 1.5 MB.
 type reader struct {
 	b   []byte
 	err error
@@ -171,11 +171,18 @@ func (r *reader) optional() bool {
 	return false
 }
 
-// u16s reads a vector of uint16.
+// maxCodePoints bounds a list of code points: far more than all registries of MLS and
+// GREASE. Each that a group requires is looked for among those of each leaf.
+const maxCodePoints = 256
+
+// u16s reads a vector of uint16, which are code points.
 func (r *reader) u16s() []uint16 {
 	b := r.vec()
 	if len(b)%2 != 0 {
 		r.malformed("half a uint16")
+	}
+	if len(b)/2 > maxCodePoints {
+		r.fail(fail.With(ErrProfile, "list of more than "+strconv.Itoa(maxCodePoints)))
 	}
 	if r.err != nil || len(b) == 0 {
 		return nil
