@@ -36,6 +36,33 @@ func TestAsFmtDoes(t *testing.T) {
 	}
 }
 
+// Both are found by type as well, the error before its cause.
+func TestAs(t *testing.T) {
+	cause := &numbered{2}
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{With(cause, "text"), 2},
+		{At("what", cause), 2},
+		{Both(errRule, cause), 2},
+		{At("outer", Both(&numbered{1}, cause)), 1},
+	} {
+		var got *numbered
+		if !errors.As(c.err, &got) || got.n != c.want {
+			t.Errorf("%q gives %v, want %d", c.err, got, c.want)
+		}
+	}
+	var none *numbered
+	if errors.As(Both(errRule, io.EOF), &none) {
+		t.Error("found what is not there")
+	}
+}
+
+type numbered struct{ n int }
+
+func (n *numbered) Error() string { return fmt.Sprint(n.n) }
+
 func TestHex(t *testing.T) {
 	for n := range 1 << 16 {
 		if got, want := Hex(uint16(n)), fmt.Sprintf("0x%04X", n); got != want {
