@@ -21,6 +21,21 @@ type stagedGroup struct {
 	sender *mls.Sender
 }
 
+// erase overwrites the secrets of a group that was not begun, if there is one.
+func (g *stagedGroup) erase() {
+	if g != nil {
+		erase(g.group, g.sender)
+	}
+}
+
+// erase overwrites an epoch's secrets, if there is one.
+func erase(g *mls.Group, s *mls.Sender) {
+	if g != nil {
+		g.Erase()
+		s.Erase()
+	}
+}
+
 func readFull(r io.Reader, b []byte) (int, error) {
 	n, err := io.ReadFull(r, b)
 	if err != nil {
@@ -194,6 +209,7 @@ func (s *Session) create() error {
 	if err != nil {
 		return fail.At("create a group", err)
 	}
+	s.created.erase()
 	s.created = g
 	s.turnPost = s.post(PostCreate{
 		Last: body.Last, Generation: body.Generation, GroupID: g.id,

@@ -229,10 +229,12 @@ func (s *Session) welcome(e Entry, c Committed, own *offer) error {
 		return fail.Both(errWelcome, err)
 	}
 	if next := s.epochOf(g); !s.newest.Less(next) {
+		erase(g, sender)
 		return fail.With(errWelcome, "epoch "+next.String()+" after "+s.newest.String())
 	}
 	x, roster, err := s.judgeWelcome(e, c, g, info, own.digest)
 	if err != nil {
+		erase(g, sender)
 		return err
 	}
 	s.joiner.taken(own.digest, s.now)

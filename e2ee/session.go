@@ -30,8 +30,7 @@ type Config struct {
 	PID PID
 	// Name is the display name; see [CheckName].
 	Name string
-	// Rand is the source of randomness, cryptographically secure outside of tests. HPKE
-	// encapsulation alone takes its own from crypto/rand.
+	// Rand is the only source of randomness: crypto/rand.Reader outside of tests.
 	Rand io.Reader
 }
 
@@ -113,6 +112,7 @@ func (s *Session) reset() {
 	s.joinPost, s.turnPost, s.hold = inflight{}, inflight{}, time.Time{}
 	s.commits, s.creates = newTurns(commitDelay), newTurns(0)
 	s.dropStaged()
+	s.created.erase()
 	s.created = nil
 }
 
@@ -288,6 +288,7 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 	own := s.created
 	s.created = nil
 	if code != "" {
+		own.erase()
 		return
 	}
 	s.epochs.drop()
@@ -295,6 +296,7 @@ func (s *Session) groupCreated(e Entry, body Created, code Code) {
 	s.last = seats{}
 	s.joiner.eraseOffers()
 	if own == nil || own.id != body.GroupID || e.PID != s.cfg.PID {
+		own.erase()
 		s.joinPost, s.joiner.notBefore = inflight{}, s.now
 		if s.joiner.seq > 0 {
 			s.rejoin(CodeNewGroup)
@@ -399,8 +401,7 @@ func (s *Session) enter(m *membership, delay time.Duration) {
 // become makes m the membership, nil for none, and erases the epoch before.
 func (s *Session) become(m *membership) {
 	if old := s.member; old != nil && old != m {
-		old.group.Erase()
-		old.sender.Erase()
+		erase(old.group, old.sender)
 	}
 	s.member = m
 }
@@ -427,6 +428,7 @@ func (s *Session) end(why Code) {
 	s.become(nil)
 	s.last, s.ended = seats{}, why
 	s.dropStaged()
+	s.created.erase()
 	s.created = nil
 	s.commits.stop()
 	s.creates.stop()

@@ -146,9 +146,11 @@ type judged struct {
 var errUnusable = errors.New("e2ee: commit cannot be applied here")
 
 // judgeCommit says whether a commit entry of this epoch is valid: a function of the log
-// before it, the group's state and the link. The error is errUnusable or nil. Only a commit
-// that all others find valid is unusable, or anyone could throw members out by one that
-// they cannot decrypt.
+// before it, the group's state and the link. The error is errUnusable or nil. Only a commit in
+// which nothing is wrong that all can see is unusable. Its confirmation tag, which needs
+// the path, is not among that: a member can put out those for whom its path does not open
+// while the others stay where they are, and is no better off than by a valid commit whose
+// path does not open for them.
 func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 	commit, own := c.Commit, s.staged[c.CommitDigest]
 	switch {
@@ -173,6 +175,7 @@ func (s *Session) judgeCommit(e Entry, c Committed) (*judged, Code, error) {
 	}
 	j := &judged{x: aad.place.x, group: p.Group, sender: p.Sender, selfRemoved: p.SelfRemoved}
 	if code := s.judgeProcessed(e, c, p, j); code != "" {
+		erase(p.Group, p.Sender)
 		return nil, code, nil
 	}
 	switch {

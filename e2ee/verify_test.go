@@ -3,7 +3,9 @@ package e2ee
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,18 +89,20 @@ func TestCommitRules(t *testing.T) {
 // publicCommit is an MLSMessage with a PublicMessage of p in which all is right that can be read
 // without keys (RFC 9420, Section 6.2).
 func publicCommit(p *person, aad commitAAD) []byte {
-	vec := func(b, v []byte) []byte { // shorter than 2^14 bytes
-		if len(v) < 64 {
-			return append(append(b, byte(len(v))), v...)
-		}
-		return append(binary.BigEndian.AppendUint16(b, 1<<14|uint16(len(v))), v...)
-	}
 	b := vec([]byte{0, 1, 0, 1}, p.member.group.GroupID())
 	b = binary.BigEndian.AppendUint64(b, p.member.group.Epoch())
 	b = binary.BigEndian.AppendUint32(append(b, 1), uint32(p.member.group.Own()))
 	b = append(vec(b, aad.encode()), 3, 0, 0) // a commit without proposals and path
 	tag := make([]byte, sha256.Size)
 	return vec(vec(vec(b, make([]byte, 64)), tag), tag) // signature, confirmation and membership tag
+}
+
+// vec appends a vector of MLS that is shorter than 2^14 bytes (RFC 9420, Section 2.1.2).
+func vec(b, v []byte) []byte {
+	if len(v) < 64 {
+		return append(append(b, byte(len(v))), v...)
+	}
+	return append(binary.BigEndian.AppendUint16(b, 1<<14|uint16(len(v))), v...)
 }
 
 // waiting adds somebody whom nobody has added yet.
@@ -191,6 +195,116 @@ func TestWelcomeRules(t *testing.T) {
 			l.rest(20 * time.Second)
 			l.agree()
 		})
+	}
+}
+
+// TestJudgeWelcomeCommit: what the commit beside a Welcome shows to all must be what the Welcome
+// says. Each way to differ is refused by itself, by a check that nothing else stands in for.
+func TestJudgeWelcomeCommit(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	p := l.join("bob")[0]
+	g, turns := p.member.group, len(p.ledger.turns)
+	at := place{parent: p.member.parent, x: p.ledger.chain.head(), hash: Hash{7}}
+	aad := commitAAD{p.ledger.generation, at, p.cfg.Link.Version}
+	right := func() privateMessage {
+		return privateMessage{wire: 2, groupID: g.GroupID(), epoch: g.Epoch() - 1, typ: contentCommit, aad: aad.encode()}
+	}
+	other := func(change func(*commitAAD)) []byte {
+		a := aad
+		change(&a)
+		return a.encode()
+	}
+	p.ledger.turns = make([]uint64, g.Epoch()+1) // as many as the epoch needs, no more
+	for _, test := range []struct {
+		name   string
+		change func(m *privateMessage, c *Committed)
+		text   string // "" if it is accepted
+	}{
+		{"right", func(*privateMessage, *Committed) {}, ""},
+		{"another digest", func(_ *privateMessage, c *Committed) { c.CommitDigest[0]++ }, "without its commit"},
+		{"no bytes", func(_ *privateMessage, c *Committed) { c.Commit = nil }, "without its commit"},
+		{"not a message", func(m *privateMessage, _ *Committed) { m.wire = 3 }, "without its commit"},
+		{"an application message", func(m *privateMessage, _ *Committed) { m.typ = 1 }, "without its commit"},
+		{"a proposal", func(m *privateMessage, _ *Committed) { m.typ = 2 }, "without its commit"},
+		{"in clear", func(_ *privateMessage, c *Committed) {
+			c.Commit = publicCommit(p, aad)
+			c.CommitDigest = sha256.Sum256(c.Commit)
+		}, "without its commit"},
+		{"no data", func(m *privateMessage, _ *Committed) { m.aad = nil }, "another place"},
+		{"data and a byte", func(m *privateMessage, _ *Committed) { m.aad = append(m.aad, 0) }, "another place"},
+		{"another parent", func(m *privateMessage, _ *Committed) { m.aad = other(func(a *commitAAD) { a.place.parent-- }) }, "another place"},
+		{"another X", func(m *privateMessage, _ *Committed) { m.aad = other(func(a *commitAAD) { a.place.x-- }) }, "another place"},
+		{"another hash", func(m *privateMessage, _ *Committed) { m.aad = other(func(a *commitAAD) { a.place.hash[0]++ }) }, "another place"},
+		{"another generation", func(m *privateMessage, _ *Committed) { m.aad = other(func(a *commitAAD) { a.generation++ }) }, "another place"},
+		{"another link version", func(m *privateMessage, _ *Committed) { m.aad = other(func(a *commitAAD) { a.linkVersion++ }) }, "another place"},
+		{"the entry's generation", func(_ *privateMessage, c *Committed) { c.Generation++ }, "another place"},
+		{"another group", func(m *privateMessage, _ *Committed) { m.groupID = make([]byte, 16) }, "by a commit of epoch"},
+		{"of the Welcome's epoch", func(m *privateMessage, _ *Committed) { m.epoch++ }, "by a commit of epoch"},
+		{"of an epoch before", func(m *privateMessage, _ *Committed) { m.epoch-- }, "by a commit of epoch"},
+		{"more epochs than turns", func(*privateMessage, *Committed) { p.ledger.turns = p.ledger.turns[1:] }, "by a commit of epoch"},
+	} {
+		m, c := right(), Committed{Generation: aad.generation}
+		before := p.ledger.turns
+		test.change(&m, &c)
+		if c.Commit == nil && test.name != "no bytes" {
+			c.Commit = m.encode()
+			digest := sha256.Sum256(c.Commit)
+			for i := range digest {
+				c.CommitDigest[i] += digest[i]
+			}
+		}
+		err := p.judgeWelcomeCommit(c, g, at)
+		p.ledger.turns = before
+		if (err == nil) != (test.text == "") || err != nil && (!errors.Is(err, errWelcome) || !strings.Contains(err.Error(), test.text)) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	if turns < 2 {
+		t.Errorf("%d turns", turns)
+	}
+}
+
+// privateMessage is what an MLSMessage with a PrivateMessage shows (RFC 9420, Section 6.3).
+type privateMessage struct {
+	wire    byte
+	groupID []byte
+	epoch   uint64
+	typ     byte
+	aad     []byte
+}
+
+// encode adds ciphertexts of a byte each.
+func (m privateMessage) encode() []byte {
+	b := vec([]byte{0, 1, 0, m.wire}, m.groupID)
+	b = append(binary.BigEndian.AppendUint64(b, m.epoch), m.typ)
+	return append(vec(b, m.aad), 1, 0, 1, 0)
+}
+
+// TestRefusedEpochErased: the secrets of an epoch whose commit a session opens and then refuses
+// by a rule of its own are erased.
+func TestRefusedEpochErased(t *testing.T) {
+	l := newLab(t)
+	l.join("alice")
+	people := l.join("bob", "carol")
+	l.waiting("dave")
+	var opened *mls.Processed
+	people[0].process = func(g *mls.Group, msg []byte, p mls.ProcessParams) (*mls.Processed, error) {
+		var err error
+		opened, err = g.Process(msg, p)
+		return opened, err
+	}
+	e := l.craft(people[1], func(c *crafted) { c.params.Adds = nil })
+	if people[0].verdict(e) != CodeRosterWrong || opened.Group == nil {
+		t.Fatal(people[0].verdict(e))
+	}
+	_, exported := opened.Group.Export("label", nil, 16)
+	_, sealed := opened.Sender.Seal(l.rand, nil, nil)
+	if !errors.Is(exported, mls.ErrInvalid) || !errors.Is(sealed, mls.ErrInvalid) {
+		t.Errorf("%v, %v", exported, sealed)
+	}
+	if _, err := people[0].member.group.Export("label", nil, 16); err != nil {
+		t.Error("the epoch that goes on is erased:", err)
 	}
 }
 

@@ -77,7 +77,7 @@ func (g *Group) Commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	return staged, nil
 }
 
-func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, error) {
+func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (_ *Staged, err error) {
 	proposals, err := g.proposals(rand, p)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,12 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	if err != nil {
 		return nil, err
 	}
-	defer path.erase()
+	defer func() {
+		path.erase()
+		if err != nil {
+			path.keys.erase()
+		}
+	}()
 	if err := c.tree.uniqueKeys(); err != nil {
 		return nil, err
 	}
@@ -107,6 +112,7 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	a.tag = tr.tag
 	out := &Staged{}
 	if out.Commit, err = s.sealCommit(rand, a); err != nil {
+		tr.secrets.erase()
 		return nil, err
 	}
 	keys := g.keys.in(c.tree)
@@ -117,7 +123,11 @@ func (g *Group) commit(rand io.Reader, s *Sender, p CommitParams) (*Staged, erro
 	if len(c.adds) > 0 {
 		out.Welcome, err = out.group.welcome(rand, tr, c, path, groupInfoExtensions(p, out.Commit))
 	}
-	return out, err
+	if err != nil {
+		out.Erase()
+		return nil, err
+	}
+	return out, nil
 }
 
 func groupInfoExtensions(p CommitParams, commit []byte) []Extension {

@@ -19,7 +19,8 @@ var (
 	ErrInvalid = errors.New("mls: invalid")
 	// ErrUnusable: the commit passed every check that all members can make, but
 	// the path secret for this member does not decrypt, or does not fit the
-	// public keys. This member must be added anew; others may go on.
+	// public keys. Its confirmation tag cannot be checked without, so that those who can
+	// may find it ErrInvalid. This member must be added anew; others may go on.
 	ErrUnusable = errors.New("mls: the commit's path is unusable for this member")
 	// ErrOwnCommit: the commit is this member's own, and passed every check that all
 	// members can make: merge it, if it is staged still.

@@ -122,6 +122,8 @@ func (g *Group) process(msg []byte, p ProcessParams, rules func(*commit) error) 
 	tr := g.transit(c.tree, &a.authenticatedContent, commitSecret, g.suite.pskSecret(c.psks, psks))
 	defer tr.erase()
 	if !equalMAC(tr.tag, a.tag) {
+		keys.erase()
+		tr.secrets.erase()
 		return nil, fail.With(ErrInvalid, "confirmation tag")
 	}
 	out.Group, out.Sender = g.enter(tr, c.tree, keys)

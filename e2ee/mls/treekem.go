@@ -73,6 +73,12 @@ func (k privateKeys) of(t *tree, x nodeIndex) *hpke.PrivateKey {
 	return key
 }
 
+func eraseKeys(keys []*hpke.PrivateKey) {
+	for _, key := range keys {
+		key.Erase()
+	}
+}
+
 // erase overwrites all keys.
 func (k privateKeys) erase() {
 	for _, key := range k {
@@ -149,7 +155,12 @@ func newUpdatePath(rand io.Reader, p pathParams) (*newPath, error) {
 	}
 	out.path.leaf = &leaf
 	p.t.set(p.sender.node(), node{leaf: &leaf})
-	return out, out.encrypt(rand, p)
+	if err := out.encrypt(rand, p); err != nil {
+		out.erase()
+		out.keys.erase()
+		return nil, err
+	}
+	return out, nil
 }
 
 // encrypt fills in the ciphertexts, once the tree is complete.
@@ -310,6 +321,8 @@ func (t *tree) adoptPath(keys privateKeys, steps []pathStep, secret []byte) (pri
 	}
 	for i, key := range derived {
 		if !bytes.Equal(key.PublicKey(), t.nodes[steps[i].node].encryptionKey()) {
+			clear(commit)
+			eraseKeys(derived)
 			return nil, nil, fail.With(ErrUnusable, "it does not fit the public keys")
 		}
 	}

@@ -241,6 +241,8 @@ func join(msg []byte, kp *KeyPackageSecrets, p joinParams) (*joined, error) {
 	}
 	epoch := s.deriveEpoch(s.epochSecretOf(member, info.context.encode()))
 	if !equalMAC(info.tag, s.mac(epoch.confirmationKey, info.context.confirmedTranscriptHash)) {
+		keys.erase()
+		epoch.erase()
 		return nil, fail.With(ErrInvalid, "confirmation tag")
 	}
 	j := &joined{info: info.public()}
