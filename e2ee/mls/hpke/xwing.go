@@ -7,6 +7,8 @@ import (
 	"crypto/sha3"
 	"io"
 	"slices"
+
+	"github.com/conclave-sfu/conclave/e2ee/internal/fail"
 )
 
 // XWing is X-Wing, MLKEM768-X25519 (draft-connolly-cfrg-xwing-kem, draft-ietf-hpke-pq),
@@ -93,10 +95,10 @@ func reduced(vector []byte) bool {
 // Encapsulate reads 32 bytes for ML-KEM and then 32 for X25519, in the order of X-Wing's
 // EncapsulateDerand.
 //
-// The standard library has ML-KEM's encapsulation from given randomness in a package meant
-// for known answers, since whoever passes it anything but fresh random bytes loses all
-// security. Here they are fresh: 32 bytes of rand for each call, as ML-KEM.Encaps draws
-// them itself (FIPS 203, Algorithm 20).
+// The standard library has ML-KEM.Encaps_internal (FIPS 203, Algorithm 17) in a package
+// meant for known answers, since whoever passes it anything but fresh random bytes loses
+// all security. This is its only call, and m is fresh: 32 bytes of rand that serve nothing
+// else, which is ML-KEM.Encaps (Algorithm 20). docs/adr/0007 says why.
 func (xwing) Encapsulate(rand io.Reader, public []byte) (secret, enc []byte, err error) {
 	if len(public) != xwingPublicSize {
 		return nil, nil, ErrKey
@@ -116,8 +118,9 @@ func (xwing) Encapsulate(rand io.Reader, public []byte) (secret, enc []byte, err
 		return nil, nil, err
 	}
 	ssM, ctM, err := mlkemtest.Encapsulate768(pq, m)
-	if err != nil {
-		return nil, nil, ErrKey
+	if err != nil { // not the key's fault: in FIPS 140-only mode it is forbidden
+		clear(ssX)
+		return nil, nil, fail.At("hpke: ML-KEM", err)
 	}
 	return combine(ssM, ssX, ctX, ekX), append(ctM, ctX...), nil
 }
