@@ -34,7 +34,7 @@ interface CallPageProps {
 /** The call. */
 export function CallPage(props: CallPageProps): JSX.Element {
   const { state, slots } = createCallModel(props.call);
-  const [panel, setPanel] = createSignal(false);
+  const [panel, togglePanel] = createPanel();
   const [shown, setShown] = createSignal<EpochStarted>();
   const resting = createResting();
   let main!: HTMLElement;
@@ -52,7 +52,7 @@ export function CallPage(props: CallPageProps): JSX.Element {
   return (
     <main ref={main} tabIndex={-1} class="call" classList={{ resting: resting() }}>
       <div class="stage">
-        <Top state={state()} onKey={() => setPanel(!panel())} />
+        <Top state={state()} panelOpen={panel()} onKey={togglePanel} />
         <Tiles
           call={props.call}
           name={props.name}
@@ -65,7 +65,8 @@ export function CallPage(props: CallPageProps): JSX.Element {
           local={props.local}
           localState={props.localState()}
           onLeave={() => props.call.leave()}
-          onPeople={() => setPanel(!panel())}
+          onPeople={togglePanel}
+          panelOpen={panel()}
           onSafety={() => setShown(state().epoch)}
           hasNumber={state().epoch !== undefined}
         />
@@ -76,7 +77,7 @@ export function CallPage(props: CallPageProps): JSX.Element {
         <Panel
           state={state()}
           ownMuted={!props.localState().audio.on}
-          onClose={() => setPanel(false)}
+          onClose={togglePanel}
           onCompare={() => setShown(state().epoch)}
         />
       </Show>
@@ -137,6 +138,18 @@ function namesBeyond(a: EpochStarted | undefined, b: EpochStarted | undefined): 
   return a.members.filter(({ pid }) => !there.has(pid)).map(({ name }) => name);
 }
 
+/** Whether the panel is open, and how to change that. Closed, it gives the focus back. */
+function createPanel(): [Accessor<boolean>, () => void] {
+  const [open, setOpen] = createSignal(false);
+  let before: Element | null = null;
+  const toggle = (): void => {
+    if (!open()) before = document.activeElement;
+    setOpen(!open());
+    if (!open() && before instanceof HTMLElement && before.isConnected) before.focus();
+  };
+  return [open, toggle];
+}
+
 const restAfter = 4_000; // ms without a pointer or key
 
 /** Whether nobody has touched anything for a while: then the controls fade. */
@@ -160,7 +173,7 @@ function createResting(): Accessor<boolean> {
   return resting;
 }
 
-function Top(props: { state: CallState; onKey: () => void }): JSX.Element {
+function Top(props: { state: CallState; panelOpen: boolean; onKey: () => void }): JSX.Element {
   const mark = () => keyMark(props.state);
   const line = () => statusLine(props.state, joining(props.state).length);
   return (
@@ -172,6 +185,7 @@ function Top(props: { state: CallState; onKey: () => void }): JSX.Element {
         aria-describedby="key-state"
         title={keyReasons[mark().why].title}
         data-mark={mark().mark}
+        aria-expanded={props.panelOpen}
         onClick={() => props.onKey()}
       >
         <Key class="icon" />

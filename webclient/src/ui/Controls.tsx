@@ -9,6 +9,8 @@ interface ControlsProps {
   localState: LocalState;
   onLeave: () => void;
   onPeople: () => void;
+  /** Whether the panel with the people is open. */
+  panelOpen: boolean;
   onSafety: () => void;
   /** Whether there is a safety number already. */
   hasNumber: boolean;
@@ -17,7 +19,7 @@ interface ControlsProps {
 /** The one bar at the bottom of the call. */
 export function Controls(props: ControlsProps): JSX.Element {
   return (
-    <div class="controls" role="toolbar" aria-label="Controls">
+    <div class="controls" role="group" aria-label="Controls">
       <MediaButtons local={props.local} state={props.localState} />
       <CopyLink href={props.href} />
       <button
@@ -25,6 +27,7 @@ export function Controls(props: ControlsProps): JSX.Element {
         class="control"
         aria-label="People"
         title="People"
+        aria-expanded={props.panelOpen}
         onClick={() => props.onPeople()}
       >
         <People class="icon" />
