@@ -59,6 +59,15 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
       await listener.tile(speaker.name).locator('video').waitFor();
       await listener.expectToSee(speaker.name);
     }
+    expect(await maya.tabStops(7)).toEqual([
+      'Encryption',
+      'Mute microphone',
+      'Turn camera off',
+      'Copy link',
+      'People',
+      'Safety number',
+      'Leave',
+    ]);
     expect(maya.complaints).toEqual([]);
     expect(tomas.complaints).toEqual([]);
   });

@@ -109,4 +109,15 @@ export class Person {
     expect(number).toMatch(/^(\d{5} ){5}\d{5}$/);
     return number;
   }
+
+  /** The names of what the Tab key reaches in a call, from the top. */
+  async tabStops(count: number): Promise<(string | null)[]> {
+    await this.page.getByRole('main').focus();
+    const names: (string | null)[] = [];
+    for (let i = 0; i < count; i++) {
+      await this.page.keyboard.press('Tab');
+      names.push(await this.page.locator(':focus').getAttribute('aria-label'));
+    }
+    return names;
+  }
 }

@@ -6,7 +6,7 @@ export default defineConfig({
   cacheDir: '../node_modules/.vite-e2e',
   test: {
     root: import.meta.dirname,
-    include: ['**/*.e2e.ts'],
+    include: [process.env['SOAK'] ? '**/*.soak.ts' : '**/*.e2e.ts'],
     fileParallelism: false,
     testTimeout: 300_000, // ms
     hookTimeout: 60_000, // ms
