@@ -193,6 +193,17 @@ func TestHealthcheck(t *testing.T) {
 	}
 }
 
+// TestHealthcheckOfHTTPS: whoever asks takes any certificate; it is on this machine.
+func TestHealthcheckOfHTTPS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	t.Setenv("CONCLAVE_LISTEN", server.Listener.Addr().String())
+	t.Setenv("CONCLAVE_TLS_CERT", "cert.pem")
+	if code, stdout, stderr := conclave(t, "healthcheck"); code != exitOK || stdout != "ok\n" {
+		t.Errorf("exit %d, wrote %q %s", code, stdout, stderr)
+	}
+}
+
 func TestServePortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
