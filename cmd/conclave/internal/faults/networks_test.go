@@ -267,14 +267,13 @@ type point struct {
 	Estimate float64 `json:"estimate"` // 0: none known
 }
 
-// sight adds what the server says to what the participants see. The estimate is that of
-// all receivers: it is the viewer's where the meeting is the server's only one and the
-// publisher receives nothing.
+// sight adds what the server says to what the participants see. Its estimates are of all
+// receivers: there is one where the meeting is the server's only one, since the publisher
+// receives nothing.
 func (s *site) sight(at loadtest.Sighting) point {
-	const estimate = "conclave_media_estimate_bits"
 	p := point{At: at.At.Seconds(), Received: at.Received, Capacity: float64(max(at.Step.Up.Rate, at.Step.Down.Rate))}
-	if m := s.metrics(); m[estimate+"_count"] == 1 {
-		p.Estimate = m[estimate+"_sum"]
+	if m := s.metrics(); m["conclave_media_estimated_receivers"] == 1 {
+		p.Estimate = m[`conclave_media_estimate_bits{quantile="0.5"}`]
 	}
 	return p
 }

@@ -99,6 +99,11 @@ var numbers = []metric{
 	gauge("media_transports", "Participants with a media session now.", func(s snapshot) int { return s.media.Transports }),
 	gauge("media_publications", "Tracks received now.", func(s snapshot) int { return s.media.Publications }),
 	gauge("media_slots", "Slots that carry something now.", func(s snapshot) int { return s.media.Slots }),
+	gauge("media_estimated_receivers", "Receivers now of whom it is known what their path takes.", func(s snapshot) int { return len(s.media.Estimates) }),
+	gauge("media_allocated_bits", "Bits a second that these are sent now.", func(s snapshot) int { return int(s.media.Allocated) }),
+	gauge("media_wanted_bits", "Bits a second that these would be sent now if it fitted.", func(s snapshot) int { return int(s.media.Wanted) }),
+	counter("media_feedbacks", "Transport-wide feedback of receivers.", func(s snapshot) uint64 { return s.media.Feedbacks }),
+	counter("media_probe_packets", "Packets of padding sent to find out what a path takes.", func(s snapshot) uint64 { return s.media.ProbePackets }),
 	counter("media_received_packets", "RTP packets received.", func(s snapshot) uint64 { return s.media.PacketsIn }),
 	counter("media_received_bytes", "Bytes of RTP received.", func(s snapshot) uint64 { return s.media.BytesIn }),
 	counter("media_sent_packets", "RTP packets sent.", func(s snapshot) uint64 { return s.media.PacketsOut }),
@@ -123,8 +128,9 @@ var numbers = []metric{
 }
 
 var (
-	droppedDesc = desc("conclave_media_dropped_packets_total", "RTP packets received and not forwarded, by reason.", "reason")
-	layersDesc  = desc("conclave_media_layer_slots", "Video slots that are sent a layer now; 0 is the lowest.", "layer")
+	droppedDesc  = desc("conclave_media_dropped_packets_total", "RTP packets received and not forwarded, by reason.", "reason")
+	estimateDesc = desc("conclave_media_estimate_bits", "What the paths to receivers take now, in bits a second, by quantile.", "quantile")
+	layersDesc   = desc("conclave_media_layer_slots", "Video slots that are sent a layer now; 0 is the lowest.", "layer")
 )
 
 // Describe implements [prometheus.Collector].
@@ -134,6 +140,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- droppedDesc
 	ch <- layersDesc
+	ch <- estimateDesc
 }
 
 // Collect implements [prometheus.Collector].
@@ -147,5 +154,17 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for layer, slots := range s.media.LayerSlots {
 		ch <- prometheus.MustNewConstMetric(layersDesc, prometheus.GaugeValue, float64(slots), strconv.Itoa(layer))
+	}
+	collectEstimates(ch, slices.Sorted(slices.Values(s.media.Estimates)))
+}
+
+// collectEstimates gives quantiles (nearest rank) of sorted estimates; nothing of none.
+func collectEstimates(ch chan<- prometheus.Metric, sorted []int64) {
+	for _, percent := range []int{10, 50, 90} {
+		if n := len(sorted); n > 0 {
+			value := sorted[(n*percent+99)/100-1]
+			ch <- prometheus.MustNewConstMetric(estimateDesc, prometheus.GaugeValue, float64(value),
+				strconv.FormatFloat(float64(percent)/100, 'g', -1, 64))
+		}
 	}
 }

@@ -77,8 +77,14 @@ process      0.03 processors, 5.00 us a packet, 128 MB resident, 0 goroutines, 0
 			t.Errorf("%s:\n%s", name, got)
 		}
 	}
-	estimated := sample(t, first+"conclave_media_estimate_bits_sum 4e+06\nconclave_media_estimate_bits_count 2\n", time.Minute)
-	if got := render(t, one, estimated); !strings.Contains(got, "estimates    2 receivers, 2 Mbit/s on average") {
+	estimated := sample(t, first+`conclave_media_estimated_receivers 2
+conclave_media_estimate_bits{quantile="0.1"} 300000
+conclave_media_estimate_bits{quantile="0.5"} 300000
+conclave_media_estimate_bits{quantile="0.9"} 2e+06
+conclave_media_allocated_bits 1.5e+06
+conclave_media_wanted_bits 3e+06
+`, time.Minute)
+	if got := render(t, one, estimated); !strings.Contains(got, "estimates    2 receivers: 300 kbit/s to 2 Mbit/s, half have less than 300 kbit/s; sent 1.50 Mbit/s of 3 Mbit/s wanted\n") {
 		t.Errorf("no estimates in\n%s", got)
 	}
 }

@@ -117,12 +117,13 @@ func (v view) drops() string {
 
 // estimates says what paths are estimated to take, if the server says so.
 func (v view) estimates(row func(name, format string, args ...any)) {
-	const name = "conclave_media_estimate_bits"
-	n := v.now.get(name + "_count")
+	n := v.now.get("conclave_media_estimated_receivers")
 	if n == 0 {
 		return
 	}
-	row("estimates", "%s receivers, %s on average", figure(n), bits(v.now.get(name+"_sum")/n))
+	q := v.now.family("conclave_media_estimate_bits")
+	row("estimates", "%s receivers: %s, half have less than %s; sent %s of %s wanted", figure(n), bits(q["0.1"])+" to "+bits(q["0.9"]),
+		bits(q["0.5"]), bits(v.now.get("conclave_media_allocated_bits")), bits(v.now.get("conclave_media_wanted_bits")))
 }
 
 func ratio(a, b float64) float64 {
