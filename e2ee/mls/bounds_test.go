@@ -66,6 +66,7 @@ func TestMemoryBounded(t *testing.T) {
 		{"welcome of secrets", welcomeOf, slices.Concat(appendMessageHeader(nil, wireWelcome), []byte{0, 3}, filled(0, 0, 0), []byte{0}), "more than 1000"},
 		{"group secrets of PSKs", secretsOf, slices.Concat([]byte{0, 0}, filled(pskExternal, 0, 0)), "more than 16"},
 		{"group info of extensions", infoOf, slices.Concat([]byte{0, 1, 0, 3, 0}, make([]byte, 10), manyExtensions(1<<16, maxInput-4<<16)), "more than 64"},
+		{"group info of one extension over and over", infoOf, slices.Concat([]byte{0, 1, 0, 3, 0}, make([]byte, 10), filled(0, 1, 0)), "twice"},
 		{"commit of Removes", commitOf, append(filled(proposalByValue, 0, byte(proposalRemove), 0, 0, 0, 0), 0), "more than 2001"},
 		{"commit of PSKs", commitOf, append(filled(proposalByValue, 0, byte(proposalPSK), pskExternal, 0, 0), 0), "more than 2001"},
 		{"commit of Updates", commitOf, append(filled(update...), 0), "more than 2001"},

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/cryptotest"
 )
 
 // Members come and go at random, any of them commits, and all agree after every epoch
@@ -80,20 +79,20 @@ func randomEpoch(t *testing.T, dice *rand.Rand, random io.Reader, parties []part
 	return next
 }
 
-// Everything but HPKE's encapsulation comes from the reader: the same readers make the
-// same commit.
+// All randomness comes from the reader: the same readers make the same commit.
 func TestDeterministic(t *testing.T) {
-	make := func() *Staged {
-		cryptotest.SetGlobalRandom(t, 1)
-		random := testRandom(40)
-		parties := testGroup(t, random, Suite3, 3)
-		kp := testKeyPackage(t, random, Suite3, "newcomer")
-		return parties[0].commit(t, random, CommitParams{Adds: []*KeyPackage{kp.KeyPackage()}})
+	for _, id := range []Suite{Suite1, Suite3, SuiteXWing} {
+		make := func() *Staged {
+			random := testRandom(40)
+			parties := testGroup(t, random, id, 3)
+			kp := testKeyPackage(t, random, id, "newcomer")
+			return parties[0].commit(t, random, CommitParams{Adds: []*KeyPackage{kp.KeyPackage()}})
+		}
+		a, b := make(), make()
+		requireEqual(t, "commit", a.Commit, b.Commit)
+		requireEqual(t, "welcome", a.Welcome, b.Welcome)
+		requireEqual(t, "epoch", a.group.EpochAuthenticator(), b.group.EpochAuthenticator())
 	}
-	a, b := make(), make()
-	requireEqual(t, "commit", a.Commit, b.Commit)
-	requireEqual(t, "welcome", a.Welcome, b.Welcome)
-	requireEqual(t, "epoch", a.group.EpochAuthenticator(), b.group.EpochAuthenticator())
 }
 
 // A Group is immutable: many may use one at once, and it stays what it was.

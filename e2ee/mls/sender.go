@@ -48,12 +48,9 @@ func (s *Sender) Seal(rand io.Reader, aad, plaintext []byte) ([]byte, error) {
 	return s.group.suite.sealPrivate(rand, s.group.secrets.senderData, &s.application, a, applicationPadding)
 }
 
-// sealCommit encrypts a signed and confirmed commit. Receivers look for its key from the
+// sealCommit encrypts a signed and confirmed commit for a Sender that is not erased. Receivers look for its key from the
 // ratchet's beginning on, so that an epoch has maxAhead + 1 of them.
 func (s *Sender) sealCommit(rand io.Reader, a *authenticatedContent) ([]byte, error) {
-	if s.erased() {
-		return nil, errErased
-	}
 	if s.handshake.next > maxAhead {
 		return nil, fail.With(ErrGeneration, "too many commits from one epoch")
 	}
