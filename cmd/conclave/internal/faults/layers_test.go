@@ -16,7 +16,7 @@ func TestLayersAreCounted(t *testing.T) {
 	for i, rid := range rids {
 		labels := map[uint8][]byte{extensionMID: []byte(sender.videoMID()), extensionRID: []byte(rid)}
 		c := sender.filmAs(sender.videoSSRC(i), uint16(i)*20000, uint32(i)<<30, labels)
-		c.size = 200 << i
+		c.with(func() { c.size = 200 << i })
 	}
 	count := func(layer int) float64 {
 		return s.metric(fmt.Sprintf(`conclave_media_layer_slots{layer="%d"}`, layer))
