@@ -36,11 +36,9 @@ func TestPathDecides(t *testing.T) {
 
 	w := &watcher{t: t, layers: layers, alice: alice}
 	w.until("the slot", func() bool {
-		c := alice.transport.current()
-		return c != nil && len(c.report()) > 0
+		return n.Stats().Slots > 0
 	})
-	mid := alice.awaitSlots(camera("bob"))[camera("bob")]
-	w.mid = mid
+	w.mid = alice.awaitSlots(camera("bob"))[camera("bob")]
 	w.shows("the highest layer at first", "f")
 	relay.Set(impair.Conditions{}, thin)
 	w.shows("a lower layer behind the thin path", "qh")
