@@ -99,11 +99,13 @@ func TestMemoryBounded(t *testing.T) {
 // Whatever the input's size, reading it takes at most twice that and a constant: lists of
 // the shortest elements there are, which grow most in memory, are the first to end.
 func TestMemoryOfDenseInputs(t *testing.T) {
-	const constant = 3 << 19
+	const constant = 12 << 20
 	dense := slices.Concat(shortLeaf, manyExtensions(maxExtensions, 1), []byte{0})
 	update := append([]byte{proposalByValue, 0, byte(proposalUpdate)}, dense...)
 	leaf := append([]byte{1, nodeTypeLeaf}, dense...)
 	list := func(element []byte, n int) []byte { return appendVec(nil, bytes.Repeat(element, n)) }
+	add := slices.Concat([]byte{proposalByValue, 0, byte(proposalAdd), 0, 1, 0, 3, 0}, dense, manyExtensions(maxExtensions, 1), []byte{0})
+	fullPath := appendVec(nil, bytes.Repeat(append([]byte{0}, list([]byte{0, 0}, maxLeaves)...), maxDepth))
 	for _, tc := range []struct {
 		name  string
 		input []byte
@@ -113,6 +115,11 @@ func TestMemoryOfDenseInputs(t *testing.T) {
 		{"Updates of the shortest leaf", append(list(append(slices.Clone(shortUpdate), 0, 0), 2000), 0), func(r *reader) { r.commit() }},
 		{"Removes", append(list([]byte{proposalByValue, 0, byte(proposalRemove), 0, 0, 0, 0}, 2000), 0), func(r *reader) { r.commit() }},
 		{"path", pathOf(bytes.Repeat(append([]byte{0}, list([]byte{0, 0}, maxLeaves)...), maxDepth)), func(r *reader) { r.commit() }},
+		{"all that a commit can hold", slices.Concat(list(add, maxProposals), []byte{1}, dense, fullPath), func(r *reader) { r.commit() }},
+		{"all that a tree can hold", list(append(leaf, 0), maxLeaves-1), func(r *reader) {
+			var nodes []node
+			r.list(2*maxLeaves-1, func(r *reader) { nodes = append(nodes, r.treeNode(nodeIndex(len(nodes)%2))) })
+		}},
 		{"nodes", list(append(leaf, 0), 60), func(r *reader) { r.list(2*maxLeaves, func(r *reader) { r.treeNode(nodeIndex(len(r.b) % 2)) }) }},
 	} {
 		var before, after runtime.MemStats
