@@ -21,6 +21,8 @@ type egress struct {
 	loop *loop
 	// now is the time of the packets that are being forwarded, by the node's clock.
 	now int64
+	// padding is by how many bytes packets of media grow, to be as large as the next.
+	padding uint8
 	// scratch is where packets for a Path are written.
 	scratch [maxDatagram]byte
 }
@@ -252,6 +254,8 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 		body = max(1, int(o.padding))
 	case s.repair:
 		body += 2
+	default:
+		body += int(e.padding)
 	}
 	size := header + body + s.seal.Overhead()
 	if size > maxDatagram {
@@ -278,6 +282,11 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	case s.repair:
 		binary.BigEndian.PutUint16(b[header:], s.osn)
 		copy(b[header+2:], payload)
+		payload = b[header : header+body]
+	case body > len(payload):
+		b[0] |= 0x20
+		clear(b[header+copy(b[header:], payload) : header+body])
+		b[header+body-1] = byte(body - len(payload))
 		payload = b[header : header+body]
 	}
 	sealed, err := s.seal.Seal(b[:header], payload)

@@ -74,15 +74,18 @@ func NewBatch(s *Socket) *Batch {
 	return b
 }
 
-// Flush sends what was reserved, all of it: what fails is left out and counted.
-func (b *Batch) Flush() {
-	if len(b.packets) == 0 {
-		return
+// Flush sends what was reserved, all of it, and says how many packets those were: what
+// fails is left out and counted.
+func (b *Batch) Flush() int {
+	n := len(b.packets)
+	if n == 0 {
+		return 0
 	}
 	b.socket.count.packets.Add(uint64(len(b.packets)))
 	b.socket.count.messages.Add(uint64(len(b.messages)))
 	b.sender.send(b)
 	b.reset()
+	return n
 }
 
 // Len is how many packets wait.

@@ -59,18 +59,41 @@ func readPort(field *uint16) uint16 {
 // Receive waits for a packet, takes what else has come, and says how many. It is 0 when
 // the socket's patience is over, and fails with [ErrClosed] alone.
 func (s *Socket) Receive(in *Inbox) (int, error) {
-	for i := range in.headers {
-		in.headers[i].header.Namelen = unix.SizeofSockaddrInet6
-	}
-	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&in.headers[0])),
-		uintptr(len(in.headers)), unix.MSG_WAITFORONE, 0, 0)
+	n, errno := s.receive(in.headers, unix.MSG_WAITFORONE)
 	switch {
 	case s.closed.Load():
 		return 0, ErrClosed
 	case errno == 0:
-		return int(n), nil
+		return n, nil
 	case errno != unix.EAGAIN && errno != unix.EINTR:
 		time.Sleep(time.Millisecond) // the system lacks memory, say
 	}
 	return 0, nil
+}
+
+// ReceiveMore takes what has come after that many packets, after a while in which more
+// may come.
+func (s *Socket) ReceiveMore(in *Inbox, after int, wait time.Duration) int {
+	if after == len(in.headers) {
+		return 0
+	}
+	pause := unix.NsecToTimespec(int64(wait))
+	_, _, _ = syscall.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
+	n, errno := s.receive(in.headers[after:], unix.MSG_DONTWAIT)
+	if errno != 0 || s.closed.Load() {
+		return 0
+	}
+	return n
+}
+
+func (s *Socket) receive(headers []mmsghdr, flags uintptr) (int, syscall.Errno) {
+	for i := range headers {
+		headers[i].header.Namelen = unix.SizeofSockaddrInet6
+	}
+	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])),
+		uintptr(len(headers)), flags, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
 }

@@ -116,6 +116,9 @@ func (s *Socket) Receive(in *Inbox) (int, error) {
 	return 1, nil
 }
 
+// ReceiveMore takes nothing: packets come one by one.
+func (s *Socket) ReceiveMore(*Inbox, int, time.Duration) int { return 0 }
+
 // send sends a batch.
 func (sender) send(b *Batch) {
 	for i := range b.packets {

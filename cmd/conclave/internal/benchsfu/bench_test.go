@@ -43,12 +43,12 @@ func TestSplit(t *testing.T) {
 
 func TestParseStat(t *testing.T) {
 	stat := "42 (a (strange) name) S 1 42 42 0 -1 4194560 100 0 0 0 150 25 0 0 20 0"
-	got, err := parseStat(stat)
-	if want := 1750 * time.Millisecond; err != nil || got != want {
+	got, system, err := parseStat(stat)
+	if want := 1750 * time.Millisecond; err != nil || got != want || system >= got {
 		t.Errorf("parseStat = %v, %v, want %v", got, err, want)
 	}
 	for _, broken := range []string{"", "42 (x) S 1", strings.Replace(stat, "150", "x", 1)} {
-		if _, err := parseStat(broken); err == nil {
+		if _, _, err := parseStat(broken); err == nil {
 			t.Errorf("parseStat(%q) succeeded", broken)
 		}
 	}

@@ -77,8 +77,8 @@ func runWorkload(ctx context.Context, w workload, s settings, profiles string) (
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "%s round %d of %d: %.2f us a packet, floor %.2f, ratio %.2f\n",
-			w.name, i+1, s.rounds, micros(r.Server.CPU), micros(r.Floor.CPU), r.Ratio)
+		fmt.Fprintf(os.Stderr, "%s round %d of %d: %.2f us a packet (%.2f in the kernel), floor %.2f (%.2f), ratio %.2f\n",
+			w.name, i+1, s.rounds, micros(r.Server.CPU), micros(r.Server.System), micros(r.Floor.CPU), micros(r.Floor.System), r.Ratio)
 		rounds = append(rounds, r)
 	}
 	return rounds, nil

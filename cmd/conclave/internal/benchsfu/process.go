@@ -62,31 +62,31 @@ func (p *process) stop() {
 // all architectures that Go runs on.
 const ticksPerSecond = 100
 
-// processorTime is what the process has used, user and system.
-func (p *process) processorTime() (time.Duration, error) {
+// processorTime is what the process has used, user and system, and of it the system's.
+func (p *process) processorTime() (all, system time.Duration, err error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	return parseStat(string(raw))
 }
 
 // parseStat takes the fields utime and stime (proc_pid_stat(5)), which follow the
 // program's name in parentheses.
-func parseStat(stat string) (time.Duration, error) {
+func parseStat(stat string) (all, system time.Duration, err error) {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("stat %q: too short", stat)
+		return 0, 0, fmt.Errorf("stat %q: too short", stat)
 	}
 	user, err := strconv.ParseInt(fields[11], 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("stat: %w", err)
+		return 0, 0, fmt.Errorf("stat: %w", err)
 	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
+	kernel, err := strconv.ParseInt(fields[12], 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("stat: %w", err)
+		return 0, 0, fmt.Errorf("stat: %w", err)
 	}
-	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
+	return time.Duration(user+kernel) * time.Second / ticksPerSecond, time.Duration(kernel) * time.Second / ticksPerSecond, nil
 }
 
 // memory is what the process has in memory, in bytes.

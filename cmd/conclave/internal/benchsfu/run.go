@@ -33,7 +33,9 @@ type sample struct {
 	Packets int64 // forwarded, as counted where they arrived
 	Lost    int64
 	// CPU is processor time for each packet.
-	CPU      time.Duration
+	CPU time.Duration
+	// System is the kernel's part of it.
+	System   time.Duration
 	P50, P99 time.Duration // from send to arrival
 }
 
@@ -146,14 +148,14 @@ func window(ctx context.Context, p *process, read *reader, s settings) (sample, 
 		return sample{}, err
 	}
 	read.openWindow()
-	before, err := p.processorTime()
+	before, systemBefore, err := p.processorTime()
 	if err != nil {
 		return sample{}, err
 	}
 	if err := sleep(ctx, s.window); err != nil {
 		return sample{}, err
 	}
-	after, err := p.processorTime()
+	after, systemAfter, err := p.processorTime()
 	if err != nil {
 		return sample{}, err
 	}
@@ -164,7 +166,8 @@ func window(ctx context.Context, p *process, read *reader, s settings) (sample, 
 	slices.Sort(t.delays)
 	return sample{
 		Packets: t.packets, Lost: t.lost, CPU: (after - before) / time.Duration(t.packets),
-		P50: quantile(t.delays, 0.50), P99: quantile(t.delays, 0.99),
+		System: (systemAfter - systemBefore) / time.Duration(t.packets),
+		P50:    quantile(t.delays, 0.50), P99: quantile(t.delays, 0.99),
 	}, nil
 }
 
