@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"go.uber.org/zap"
@@ -55,7 +56,10 @@ type connection struct {
 	keys atomic.Pointer[sessionKeys] // nil before the handshake
 	// greeted says that a handshake has begun.
 	greeted atomic.Bool
-	busy    atomic.Bool // has timers for each tickInterval
+	// proved says that the peer has sent a protected packet, listening that an alert is
+	// being opened.
+	proved, listening atomic.Bool
+	busy              atomic.Bool // has timers for each tickInterval
 	// checkedAt is when the peer was heard to be there, by a check.
 	checkedAt atomic.Int64
 	// sent numbers the packets that bear a transport-wide sequence number.
@@ -91,13 +95,15 @@ type connection struct {
 	known    []*way // that checks have proved
 	settled  bool   // a way was nominated
 	sections map[string]*section
-	version  uint64 // of answers
-	records  *recordConn
+	version  uint64      // of answers
+	records  *recordConn // of a handshake
+	parked   *dtls.State // of one that is over
 	closing  bool
 	stop     context.CancelFunc
 	life     context.Context
 	readers  sync.WaitGroup
-	timer    *time.Timer
+	timer    *time.Timer // until the connection stands
+	parking  *time.Timer // until the handshake is parked; nil before it is over
 }
 
 // sessionKeys are what a handshake gives: the direction that is sent. The other one is the
@@ -310,6 +316,9 @@ func (c *connection) close() {
 	c.closing = true
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	if c.parking != nil {
+		c.parking.Stop()
 	}
 	ufrags, ways := c.agent.Ufrags(), c.known
 	c.mu.Unlock()

@@ -29,6 +29,12 @@ func (c *connection) takeControl(e *egress, raw []byte) {
 		c.node().ended.drop(reasonOf(err))
 		return
 	}
+	c.prove()
+	c.takeReports(e, plain)
+}
+
+// takeReports takes what the packet holds, up to where it is malformed.
+func (c *connection) takeReports(e *egress, plain []byte) {
 	for len(plain) >= 4 {
 		size := 4 * (int(binary.BigEndian.Uint16(plain[2:])) + 1)
 		if size > len(plain) || plain[0]>>6 != 2 {

@@ -18,6 +18,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -100,34 +102,52 @@ type recordConn struct {
 	in       chan []byte
 	deadline *deadline.Deadline
 	closed   chan struct{}
+	once     sync.Once
+	// muted says that nothing is sent any more.
+	muted atomic.Bool
 }
 
 // takeRecord hands a DTLS packet to the handshake, which begins with the first.
-func (c *connection) takeRecord(raw []byte, w *way) {
+func (c *connection) takeRecord(raw []byte, _ *way) {
 	records := sift(nil, raw)
 	if len(records) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	switch {
+	case c.closing:
 		return
-	}
-	if c.records == nil {
-		c.records = &recordConn{
-			conn: c, in: make(chan []byte, maxRecords), deadline: deadline.New(), closed: make(chan struct{}),
-		}
+	case c.parked != nil:
+		c.takeAlert(records)
+		return
+	case c.records == nil:
+		c.records = newRecordConn(c)
 		conn := c.records
 		c.greeted.Store(true)
 		c.readers.Go(func() { c.shakeHands(conn) })
 	}
+	c.records.offer(records)
+}
+
+func newRecordConn(c *connection) *recordConn {
+	return &recordConn{conn: c, in: make(chan []byte, maxRecords), deadline: deadline.New(), closed: make(chan struct{})}
+}
+
+// offer queues a packet, if there is room, and keeps it.
+func (r *recordConn) offer(records []byte) {
 	select {
-	case c.records.in <- records:
+	case r.in <- records:
 	default:
 	}
 }
 
-// shakeHands makes the keys, and waits for the peer's goodbye.
+// parkAfter is how long after a handshake its goroutines and buffers are kept: until then
+// the last flight is repeated to a peer that has lost it.
+const parkAfter = 5 * time.Second
+
+// shakeHands makes the keys, and waits for the peer's goodbye, or until nothing but that
+// can come.
 func (c *connection) shakeHands(records *recordConn) {
 	conn, err := c.node().handshake(c.life, records, c.offered())
 	if err == nil {
@@ -142,19 +162,90 @@ func (c *connection) shakeHands(records *recordConn) {
 		}
 		return
 	}
-	unhook := context.AfterFunc(c.life, func() { _ = conn.Close() })
-	defer unhook()
+	defer context.AfterFunc(c.life, func() { _ = conn.Close() })()
+	c.mu.Lock()
+	c.parking = time.AfterFunc(c.node().parkAfter, func() { c.park(conn, records) })
+	c.mu.Unlock()
 	var b [64]byte
 	for { // nothing is sent in it but alerts
 		if _, err := conn.Read(b[:]); err != nil {
 			break
 		}
 	}
-	if c.life.Err() == nil {
-		c.failLater(errors.New("closed by the participant"))
+	switch {
+	case records.muted.Load():
+	case c.life.Err() == nil:
+		c.failLater(errDeparted)
+	default:
+		_ = conn.Close()
+	}
+}
+
+var errDeparted = errors.New("closed by the participant")
+
+// park keeps of a finished handshake its state alone: what comes later is a goodbye. A
+// peer that has sent protected packets has seen the last flight; one that has not keeps
+// it.
+func (c *connection) park(conn *dtls.Conn, records *recordConn) {
+	state, ok := conn.ConnectionState()
+	if !ok {
 		return
 	}
-	_ = conn.Close()
+	c.mu.Lock()
+	parked := !c.closing && c.proved.Load()
+	switch {
+	case c.closing:
+	case !parked:
+		c.parking.Reset(c.node().parkAfter)
+	default:
+		c.parked, c.records = &state, nil
+		records.muted.Store(true)
+	}
+	c.mu.Unlock()
+	if parked {
+		_ = conn.Close()
+	}
+}
+
+// alertRecord is the content type of an alert (RFC 6347, Section 4.1; RFC 5246, Section
+// 6.2.1).
+const alertRecord = 21
+
+// takeAlert has an alert opened, one at a time. The caller holds mu.
+func (c *connection) takeAlert(raw []byte) {
+	if raw[0] != alertRecord || !c.listening.CompareAndSwap(false, true) {
+		return
+	}
+	records := newRecordConn(c)
+	records.muted.Store(true)
+	state := c.parked
+	c.readers.Go(func() {
+		if c.node().departs(c.life, state, records, raw) {
+			c.failLater(errDeparted)
+		}
+		c.listening.Store(false)
+	})
+}
+
+// alertPatience is how long an alert may take to be opened. It comes whole, in one record.
+const alertPatience = time.Second
+
+// departs says whether an alert ends the session.
+func (n *Node) departs(ctx context.Context, state *dtls.State, records *recordConn, alert []byte) bool {
+	conn, err := dtls.ResumeWithOptions(state, records, records.LocalAddr(),
+		dtls.WithCertificates(n.identity.certificate), dtls.WithLoggerFactory(pionLoggers{n.log}))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if conn.HandshakeContext(ctx) != nil || conn.SetReadDeadline(time.Now().Add(alertPatience)) != nil {
+		return false
+	}
+	records.offer(alert) // not before: it would be an error of the handshake
+	var b [64]byte
+	_, err = conn.Read(b[:])
+	return errors.Is(err, io.EOF) && ctx.Err() == nil
 }
 
 // offered are the fingerprints of the peer's certificate.
@@ -252,7 +343,7 @@ func (r *recordConn) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends by the way that media goes.
 func (r *recordConn) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if w := r.conn.way.Load(); w != nil {
+	if w := r.conn.way.Load(); w != nil && !r.muted.Load() {
 		r.conn.send(nil, w, b)
 	}
 	return len(b), nil
@@ -260,11 +351,7 @@ func (r *recordConn) WriteTo(b []byte, _ net.Addr) (int, error) {
 
 // Close ends reading.
 func (r *recordConn) Close() error {
-	select {
-	case <-r.closed:
-	default:
-		close(r.closed)
-	}
+	r.once.Do(func() { close(r.closed) })
 	return nil
 }
 

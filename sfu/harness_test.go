@@ -187,9 +187,10 @@ func (c *client) open(api *webrtc.API) {
 	c.received, c.last = map[string]chan *rtp.Packet{}, map[string]*rtp.Packet{}
 	connected := make(chan struct{})
 	c.connected = connected
+	var once sync.Once // a restart of ICE connects again
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
-			close(connected)
+			once.Do(func() { close(connected) })
 		}
 	})
 	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {

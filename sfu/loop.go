@@ -107,19 +107,25 @@ const maxLevelling = 16
 // packets of one size go to a receiver as one message (batchconn), so they are padded
 // (RFC 3550, Section 5.1).
 func (l *loop) foresee(count int) {
+	l.level(count, func(i int) []byte {
+		size, _ := l.inbox.Size(i)
+		return l.packets[i].Buffer[:min(size, len(l.packets[i].Buffer))]
+	})
+}
+
+func (l *loop) level(count int, packet func(int) []byte) {
 	var next []byte
 	largest := 0
 	for i := count - 1; i >= 0; i-- {
-		size, _ := l.inbox.Size(i)
-		raw := l.packets[i].Buffer[:min(size, len(l.packets[i].Buffer))]
+		raw := packet(i)
 		l.padding[i] = 0
 		if !isMedia(raw) {
 			next = nil
 			continue
 		}
-		switch missing := largest - size; {
+		switch missing := largest - len(raw); {
 		case next == nil || !isSameFrame(raw, next) || missing < 0 || missing > maxLevelling:
-			largest = size
+			largest = len(raw)
 		default:
 			l.padding[i] = uint8(missing)
 		}

@@ -33,6 +33,8 @@ type Node struct {
 	born     time.Time
 	// patience is how long a PeerConnection may take to connect.
 	patience time.Duration
+	// parkAfter is how long the goroutines of a handshake outlive it.
+	parkAfter time.Duration
 	// negotiating holds a token for each offer that is being answered. Half of the
 	// processors are for packets whatever is offered.
 	negotiating chan struct{}
@@ -79,7 +81,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		sockets: sockets, ways: newDirectory(), identity: identity, nodeIPs: cfg.NodeIPs, foreign: cfg.Foreign,
 		shared: &egress{batch: batchconn.NewBatch(sockets[0])}, byPath: &egress{batch: batchconn.NewBatch(sockets[0])},
-		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, rooms: map[string]*room{},
+		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, parkAfter: parkAfter, rooms: map[string]*room{},
 		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	for _, s := range sockets {

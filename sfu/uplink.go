@@ -114,9 +114,17 @@ func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int) (kept 
 		c.node().ended.drop(reasonOf(err))
 		return false
 	}
+	c.prove()
 	u.heardAt = e.now
 	c.uplinks[u.ssrc] = u
 	return c.takeMedia(e, u, p, plain, header)
+}
+
+// prove notes that the peer has the keys.
+func (c *connection) prove() {
+	if !c.proved.Load() {
+		c.proved.Store(true)
+	}
 }
 
 // reasonOf says why a packet did not open.

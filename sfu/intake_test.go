@@ -1,0 +1,501 @@
+package sfu
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
+)
+
+// rig is a connection without its peer: packets are made here, and given to it as from
+// the socket.
+type rig struct {
+	*connection
+	t      testing.TB
+	egress *egress
+	out    map[uint32]*srtp.Stream
+	cipher *srtp.Cipher
+}
+
+var rigMaster = srtp.Master{Key: make([]byte, 16), Salt: make([]byte, 12)}
+
+// The header extensions of a rig's offer.
+const (
+	rigMID, rigRID, rigRRID, rigCC, rigDD = 4, 5, 6, 3, 9
+)
+
+func rigSection(kind, mid, direction string, more ...string) string {
+	extensions := fmt.Sprintf("a=extmap:%d %s\r\na=extmap:%d %s\r\na=extmap:%d %s\r\na=extmap:%d %s\r\na=extmap:%d %s\r\n",
+		rigMID, uriMID, rigRID, uriRID, rigRRID, uriRepairedRID, rigCC, uriTransportCC, rigDD, uriDependency)
+	text := testSection(kind, mid, direction, append(more, extensions)...)
+	if kind == "video" {
+		text = strings.Replace(text, "SAVPF 96\r\n", "SAVPF 96 97\r\n", 1) + "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+	}
+	return text
+}
+
+// newRig joins a participant and gives it a connection with keys.
+func newRig(t testing.TB, n *Node, name string, sources map[string]Source, sections ...string) *rig {
+	t.Helper()
+	transport, err := n.Join("r", name, Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.Close)
+	if _, err := transport.Answer(t.Context(), Offer{1, testSDP(sections...), sources}); err != nil {
+		t.Fatal(err)
+	}
+	cipher, err := srtp.NewCipher(srtp.AEADAES128GCM, rigMaster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		connection: transport.connection, t: t, out: map[uint32]*srtp.Stream{}, cipher: cipher,
+		egress: &egress{batch: batchconn.NewBatch(n.sockets[0])},
+	}
+	r.in, r.control = cipher, cipher.Opener()
+	r.keys.Store(&sessionKeys{cipher})
+	r.sealer = cipher.Sealer()
+	return r
+}
+
+// send gives the connection an RTP packet.
+func (r *rig) send(p *rtp.Packet) {
+	r.t.Helper()
+	raw, err := p.Marshal()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	header, _ := srtp.HeaderSize(raw)
+	if r.out[p.SSRC] == nil {
+		s := r.cipher.Stream()
+		r.out[p.SSRC] = &s
+	}
+	sealed, err := r.out[p.SSRC].Seal(append(make([]byte, 0, 1500), raw[:header]...), raw[header:])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	in := packetcache.New()
+	if !r.takeProtected(r.egress, in, copy(in.Buffer[:], sealed)) {
+		in.Release()
+	}
+}
+
+// packet makes one; extensions are pairs of id and value.
+func (r *rig) packet(ssrc uint32, payloadType uint8, seq uint16, payload string, extensions ...string) *rtp.Packet {
+	p := &rtp.Packet{
+		Header:  rtp.Header{Version: 2, SSRC: ssrc, PayloadType: payloadType, SequenceNumber: seq, Timestamp: uint32(seq) * 3000},
+		Payload: []byte(payload),
+	}
+	for i := 0; i < len(extensions); i += 2 {
+		if err := p.SetExtension(extensions[i][0], []byte(extensions[i+1])); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return p
+}
+
+func id(n byte) string { return string([]byte{n}) }
+
+const keyFrame = "\x10\x00frame" // of VP8
+
+// TestStreamsAreFound: by what the offer or their packets say.
+func TestStreamsAreFound(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic, "v": Camera, "s": Screen},
+		rigSection("audio", "a", "sendonly"),
+		rigSection("video", "v", "sendonly", "a=rid:lo send\r\na=rid:hi send\r\na=simulcast:send lo;hi\r\n"),
+		rigSection("video", "s", "sendonly", "a=ssrc-group:FID 70 71\r\na=ssrc:70 cname:x\r\na=ssrc:71 cname:x\r\n"))
+	for _, test := range []struct {
+		name   string
+		packet *rtp.Packet
+		want   string // mid, rid and role; empty for none
+	}{
+		{"a payload type that one section has", r.packet(10, 111, 1, "x"), "a  media"},
+		{"the SSRC of the offer", r.packet(70, 96, 1, keyFrame), "s  media"},
+		{"its retransmissions", r.packet(71, 97, 1, "\x00\x02"+keyFrame), "s  repair"},
+		{"mid alone, but there are layers", r.packet(30, 96, 1, keyFrame, id(rigMID), "v"), ""},
+		{"a layer that was not offered", r.packet(31, 96, 1, keyFrame, id(rigMID), "v", id(rigRID), "xx"), ""},
+		{"mid and rid", r.packet(32, 96, 1, keyFrame, id(rigMID), "v", id(rigRID), "lo"), "v lo media"},
+		{"the other one", r.packet(33, 96, 1, keyFrame, id(rigMID), "v", id(rigRID), "hi"), "v hi media"},
+		{"a repaired rid", r.packet(34, 97, 1, "\x00\x02"+keyFrame, id(rigMID), "v", id(rigRRID), "hi"), "v hi repair"},
+		{"nothing said, two sections", r.packet(35, 96, 1, keyFrame), ""},
+		{"the same, later with mid and rid", r.packet(30, 96, 2, keyFrame, id(rigMID), "v", id(rigRID), "lo"), "v lo media"},
+		{"a payload type of none", r.packet(36, 100, 1, "x", id(rigMID), "v", id(rigRID), "lo"), ""},
+	} {
+		r.send(test.packet)
+		got := ""
+		if u := r.uplinks[test.packet.SSRC]; u != nil && u.section != nil {
+			got = fmt.Sprintf("%s %s media", u.section.mid, u.rid)
+			if u.repair {
+				got = fmt.Sprintf("%s %s repair", u.section.mid, u.rid)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if media := r.uplinks[34].media; media != r.uplinks[33] {
+		t.Error("a repaired rid repairs something else")
+	}
+	if got := r.uplinks[70].up.newest.Load() - 1<<16; got != 2 {
+		t.Errorf("the retransmitted packet is number %d, want 2", got)
+	}
+	r.send(r.packet(32, 96, 3, "later, without extensions"))
+	if got := r.uplinks[32].up.counters.packetsIn.Load(); got != 2 {
+		t.Errorf("%d packets of a known SSRC, want 2", got)
+	}
+}
+
+// TestProbesAreSeen: what is sent to probe the path is acknowledged, and forwarded to
+// nobody.
+func TestProbesAreSeen(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.send(r.packet(70, 96, 1, keyFrame, id(rigCC), "\x00\x01"))
+	r.send(r.packet(71, 97, 1, "\x00\x01"+keyFrame, id(rigCC), "\x00\x02"))
+	padding := r.packet(71, 97, 2, "", id(rigCC), "\x00\x03")
+	padding.Padding, padding.PaddingSize = true, 200
+	r.send(padding)
+	if got := r.arrivals.PacketsHeld(); got != 3 {
+		t.Errorf("%d packets are acknowledged, want 3", got)
+	}
+	if got := r.uplinks[70].up.counters.dropped[dropDuplicate].Load(); got != 1 {
+		t.Errorf("%d duplicates, want 1", got)
+	}
+}
+
+// TestStreamsAreBounded: as many SSRCs as there may be, in place of those that are
+// silent.
+func TestStreamsAreBounded(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	for ssrc := range uint32(10 * maxUplinks) {
+		r.send(r.packet(ssrc+1, 111, 1, "x"))
+	}
+	if len(r.uplinks) != maxUplinks || r.uplinks[1] == nil {
+		t.Fatalf("%d streams", len(r.uplinks))
+	}
+	r.egress.now = int64(uplinkIdle)
+	for ssrc := range uint32(maxUplinks - 1) {
+		r.send(r.packet(ssrc+1, 111, 2, "x"))
+	}
+	r.egress.now += int64(time.Second)
+	r.send(r.packet(5000, 111, 1, "x"))
+	if len(r.uplinks) != maxUplinks || r.uplinks[5000] == nil || r.uplinks[maxUplinks] != nil {
+		t.Errorf("%d streams; the newcomer is there: %t", len(r.uplinks), r.uplinks[5000] != nil)
+	}
+}
+
+// TestHostileSender: what a peer sends that is malformed, sealed or not, is dropped.
+func TestHostileSender(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly"))
+	for _, raw := range []string{"", "\x80", "\x80\x60\x00\x01", "\x9f\x60" + strings.Repeat("\xff", 40), "\x80\xc9\x00\x01", "\x81\xcd" + strings.Repeat("\x01", 60)} {
+		in := packetcache.New()
+		if r.takeProtected(r.egress, in, copy(in.Buffer[:], raw)) {
+			t.Errorf("%x is kept", raw)
+		}
+		in.Release()
+	}
+	if len(r.uplinks) != 0 {
+		t.Errorf("%d streams", len(r.uplinks))
+	}
+}
+
+func FuzzReports(f *testing.F) {
+	n := startNode(f, nil)
+	r := newRig(f, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"), rigSection("video", "w", "recvonly"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	for _, packets := range [][]rtcp.Packet{
+		{&rtcp.SenderReport{SSRC: 70, Reports: []rtcp.ReceptionReport{{SSRC: 1}}}, &rtcp.SourceDescription{}},
+		{&rtcp.TransportLayerNack{MediaSSRC: 1, Nacks: []rtcp.NackPair{{PacketID: 7, LostPackets: 0xffff}}}},
+		{&rtcp.PictureLossIndication{MediaSSRC: 1}, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e6, SSRCs: []uint32{1}}},
+	} {
+		raw, err := rtcp.Marshal(packets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	var slot *downTrack
+	for _, d := range r.slots {
+		slot = d
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		// The slot's SSRC is random: 1 stands for it.
+		r.slots = map[uint32]*downTrack{1: slot, slot.ssrc: slot}
+		r.intake.Lock()
+		defer r.intake.Unlock()
+		r.takeReports(r.egress, raw)
+	})
+}
+
+// TestForwardingAllocatesNothing: from the received packet to what 50 subscribers are
+// sent, opened and sealed.
+func TestForwardingAllocatesNothing(t *testing.T) {
+	forward, sent := fanOut(t, 50)
+	for range 2 * cacheSize {
+		forward()
+	}
+	before := sent()
+	if got := testing.AllocsPerRun(1000, forward); got != 0 {
+		t.Errorf("%v allocations a packet", got)
+	}
+	if got := sent() - before; got < 50*1000 {
+		t.Errorf("%d packets sent", got)
+	}
+}
+
+// fanOut gives a function that has one packet forwarded to n subscribers, and their
+// messages sent.
+func fanOut(t testing.TB, subscribers int) (forward func(), sent func() uint64) {
+	n := startNode(t, nil)
+	from := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+	from.send(from.packet(70, 96, 1, keyFrame+strings.Repeat("x", 1000), id(rigCC), "\x00\x01"))
+	up := from.uplinks[70].up
+	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	for i := range subscribers {
+		to := newRig(t, n, fmt.Sprint("bob", i), nil, rigSection("video", "v", "recvonly"))
+		to.way.Store(&way{conn: to.connection, target: n.sockets[0].Target(sink.LocalAddr().(*net.UDPAddr).AddrPort())})
+		for _, d := range to.slots {
+			d.connect(up, n.now())
+		}
+	}
+	raw, err := from.packet(70, 96, 2, keyFrame+strings.Repeat("x", 1000), id(rigCC), "\x00\x01").Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, _ := srtp.HeaderSize(raw)
+	in, seq, sealed := packetcache.New(), uint16(1), make([]byte, 1500)
+	return func() {
+		seq++
+		binary.BigEndian.PutUint16(raw[2:], seq)
+		packet, err := from.out[70].Seal(append(sealed[:0], raw[:header]...), raw[header:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from.takeProtected(from.egress, in, copy(in.Buffer[:], packet)) {
+			in = packetcache.New()
+		}
+		from.egress.batch.Flush()
+	}, up.counters.packetsOut.Load
+}
+
+// BenchmarkFanOut is a packet to all its subscribers, opened, sealed and sent.
+func BenchmarkFanOut(b *testing.B) {
+	for _, subscribers := range []int{1, 10, 100} {
+		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
+			forward, _ := fanOut(b, subscribers)
+			b.ReportAllocs()
+			for b.Loop() {
+				forward()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*subscribers), "ns/subscriber")
+		})
+	}
+}
+
+// fakePath keeps what is sent by it.
+type fakePath struct{ sent [][]byte }
+
+func (p *fakePath) Send(b []byte) { p.sent = append(p.sent, bytes.Clone(b)) }
+
+func (p *fakePath) RemoteAddr() netip.AddrPort { return netip.MustParseAddrPort("192.0.2.9:443") }
+
+func (c *connection) checkFrom(t testing.TB, more ...stun.Setter) []byte {
+	t.Helper()
+	local := c.agent.Local()
+	setters := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(local.Ufrag + ":" + c.remote.ufrag)}, more...)
+	m, err := stun.Build(append(setters, stun.NewShortTermIntegrity(string(local.Password)), stun.Fingerprint)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+// TestPaths: a connection is checked, sends and receives by a way that is no socket, and
+// stops when it is gone.
+func TestPaths(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	path := &fakePath{}
+	n.Receive(path, []byte("\x80\x60nobody's"))
+	n.Receive(path, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+	if len(path.sent) != 1 || !stun.IsMessage(path.sent[0]) {
+		t.Fatalf("%d answers", len(path.sent))
+	}
+	r.askKeyFrame(5)
+	if len(path.sent) != 2 || !isControl(path.sent[1]) {
+		t.Errorf("%d packets sent", len(path.sent))
+	}
+	n.Gone(path)
+	r.askKeyFrame(5)
+	if len(path.sent) != 2 {
+		t.Error("something is sent by a way that is gone")
+	}
+}
+
+// TestChecksFromManyAddresses: a connection takes checks by some ways, and goes on with
+// those when there are more.
+func TestChecksFromManyAddresses(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	var paths []*fakePath
+	for range maxPeerAddresses + 4 {
+		p := &fakePath{sent: [][]byte{}}
+		paths = append(paths, p)
+		n.Receive(p, r.checkFrom(t))
+	}
+	n.Receive(paths[0], r.checkFrom(t))
+	for i, p := range paths {
+		want := 1
+		if i == 0 {
+			want = 2
+		} else if i >= maxPeerAddresses {
+			want = 0
+		}
+		if len(p.sent) != want {
+			t.Errorf("way %d: %d answers, want %d", i, len(p.sent), want)
+		}
+	}
+	if r.way.Load().path != paths[0] {
+		t.Error("media goes elsewhere than by the first way")
+	}
+	n.Receive(paths[3], r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+	if r.way.Load().path != paths[3] {
+		t.Error("media does not go where it was nominated")
+	}
+}
+
+// TestHeaders: what goes out is what the receiver negotiated, in one- or two-byte
+// elements.
+func TestHeaders(t *testing.T) {
+	n := startNode(t, nil)
+	for _, test := range []struct {
+		mid        string
+		descriptor int
+		payload    int
+		padding    uint8
+	}{{"0", 0, 100, 0}, {"0", 3, 100, 0}, {"0", 16, 100, 5}, {"0", 40, 100, 0}, {strings.Repeat("m", 20), 3, 9, 16}, {"x", 255, 700, 0}, {"0", 0, 0, 0}} {
+		r := newRig(t, n, fmt.Sprint(test), nil, rigSection("video", test.mid, "recvonly"))
+		path := &fakePath{}
+		r.way.Store(&way{conn: r.connection, path: path})
+		for _, d := range r.slots {
+			o := &outgoing{
+				via: &egress{padding: test.padding}, seq: 7, stamp: 9, marker: true, payloadType: 96,
+				payload: bytes.Repeat([]byte("p"), test.payload), descriptor: bytes.Repeat([]byte("d"), test.descriptor),
+			}
+			if !d.writer.writeMedia(o) || !d.writer.writeRTX(o, 1234) {
+				t.Fatal("not sent")
+			}
+			for i, raw := range path.sent {
+				in := r.cipher.Stream()
+				header, _ := srtp.HeaderSize(raw)
+				plain, err := in.Open(raw, header)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var p rtp.Packet
+				if err := p.Unmarshal(plain); err != nil {
+					t.Fatal(err)
+				}
+				want := string(o.payload)
+				if i == 1 && test.payload > 0 {
+					want = "\x04\xd2" + want
+				}
+				if string(p.Payload) != want || !p.Marker || p.Timestamp != 9 || p.PayloadType != 96 {
+					t.Errorf("%+v: packet %d: %+v", test, i, p.Header)
+				}
+				if got := p.GetExtension(rigDD); len(got) != test.descriptor {
+					t.Errorf("%+v: descriptor of %d bytes", test, len(got))
+				}
+				if got := string(p.GetExtension(rigMID)); i == 0 && got != test.mid {
+					t.Errorf("%+v: mid %q", test, got)
+				}
+				if got := p.GetExtension(rigCC); len(got) != 2 || int(got[1]) != i {
+					t.Errorf("%+v: transport-wide number %v of packet %d", test, got, i)
+				}
+			}
+		}
+	}
+}
+
+func TestForesee(t *testing.T) {
+	l := &loop{}
+	frame := func(ssrc byte, stamp byte, size int) []byte {
+		p := make([]byte, size)
+		p[0], p[1], p[7], p[11] = 0x80, 96, stamp, ssrc
+		return p
+	}
+	packets := [][]byte{
+		frame(1, 1, 1000), frame(1, 1, 1000), frame(1, 1, 1001), frame(1, 1, 900), // a smaller one ends it
+		frame(1, 2, 500), frame(2, 2, 501), frame(1, 3, 400), frame(1, 3, 480), {22, 1}, frame(1, 3, 481),
+	}
+	var got []uint8
+	l.level(len(packets), func(i int) []byte { return packets[i] })
+	for i := range packets {
+		got = append(got, l.padding[i])
+	}
+	if want := "[1 1 0 0 0 0 0 0 0 0]"; fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// TestICERestart: new credentials in an offer for the same connection; media goes where
+// they are used, and the former ones are forgotten.
+func TestICERestart(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+	alice.connect(1, 0)
+	bob.connect(0, 0, Mic)
+	bob.begin(Mic)
+	alice.awaitSlots(mic("bob"))
+	c := alice.transport.connection
+	before, way := c.agent.Local(), c.way.Load()
+	offer, err := alice.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := alice.transport.Answer(t.Context(), Offer{alice.number, offer.SDP, nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d sdp.SessionDescription
+	if err := d.UnmarshalString(answer); err != nil {
+		t.Fatal(err)
+	}
+	if ufrag, _ := d.MediaDescriptions[0].Attribute("ice-ufrag"); ufrag == before.Ufrag || ufrag != c.agent.Local().Ufrag {
+		t.Errorf("ufrag %q after %q", ufrag, before.Ufrag)
+	}
+	if err := alice.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); n.ways.named([]byte(before.Ufrag)) != nil || c.way.Load() == way; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("no way is nominated under the new credentials")
+		}
+	}
+}
