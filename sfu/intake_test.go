@@ -289,6 +289,7 @@ func fanOut(t testing.TB, subscribers int) (forward func(), sent func() uint64) 
 	in, seq, sealed := packetcache.New(), uint16(1), make([]byte, 1500)
 	return func() {
 		seq++
+		from.egress.now += int64(20 * time.Millisecond) // pacing lets it through
 		binary.BigEndian.PutUint16(raw[2:], seq)
 		packet, err := from.out[70].Seal(append(sealed[:0], raw[:header]...), raw[header:])
 		if err != nil {
