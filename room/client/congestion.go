@@ -17,6 +17,8 @@ const (
 	// congestion too (draft-ietf-rmcat-gcc-02, Section 6).
 	congestedLoss  = 0.1
 	congestedDelay = 150 * time.Millisecond
+	// Where so much is lost, all layers but the lowest stop at once.
+	chokedLoss = 0.5
 	// A layer that was stopped is tried again after minHold; twice as long each time that
 	// this was too early.
 	minHold = 5 * time.Second
@@ -76,8 +78,11 @@ type uplinkSummary struct {
 }
 
 func (s uplinkSummary) congested() bool {
-	total := s.received + s.lost
-	return total > 0 && float64(s.lost) > congestedLoss*float64(total) || s.delay > congestedDelay
+	return s.loses(congestedLoss) || s.delay > congestedDelay
+}
+
+func (s uplinkSummary) loses(share float64) bool {
+	return float64(s.lost) > share*float64(s.received+s.lost)
 }
 
 // uplinkMeter matches feedback with what was sent. It knows no clock.
@@ -201,6 +206,9 @@ func (p *layerPolicy) decide(s uplinkSummary, now time.Time) {
 			p.hold = min(2*p.hold, maxHold)
 		}
 		p.allowed--
+		if s.loses(chokedLoss) {
+			p.allowed = 1
+		}
 		p.changed, p.raised = now, false
 	case s.congested():
 		p.changed = now

@@ -93,6 +93,13 @@ func TestLayerPolicyBacksOff(t *testing.T) {
 	}
 }
 
+func TestLayerPolicyChokes(t *testing.T) {
+	p := layerPolicy{layers: 3, allowed: 3, hold: minHold}
+	if p.decide(uplinkSummary{received: 10, lost: 90}, time.Unix(9, 0)); p.allowed != 1 {
+		t.Errorf("%d layers where nine tenths are lost", p.allowed)
+	}
+}
+
 func TestMeterIgnoresWhatItDidNotSend(t *testing.T) {
 	var m uplinkMeter
 	now := time.Unix(1, 0)

@@ -61,7 +61,7 @@ var networks = []network{
 	{"jitter 40 ms", loadtest.Both, loadtest.Everybody, "D:delay=30ms,jitter=40ms", oneLayer, 0.6},
 	{"reordering 10 %", loadtest.Down, loadtest.OnlyLast, "D:delay=60ms,reorder=10%", oneLayer, 0.5},
 	{"duplicates 20 %", loadtest.Both, loadtest.Everybody, "D:duplicate=20%,delay=20ms,jitter=5ms", oneLayer, 0.6},
-	{"3M, 300k", loadtest.Down, loadtest.OnlyLast, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0},
+	{"3M, 300k", loadtest.Down, loadtest.OnlyLast, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0.2},
 	{"3M, 300k up", loadtest.Up, loadtest.OnlyPublishers, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0},
 	{"everything", loadtest.Both, loadtest.Everybody, "D:loss=3%,burst=3,delay=40ms,jitter=20ms,reorder=3%,duplicate=3%", oneLayer, 0.3},
 }
