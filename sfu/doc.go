@@ -18,10 +18,13 @@
 //
 // # The way of a packet
 //
-//	publisher -> Pion: ICE, SRTP -> inbox -> Pion: NACK, TWCC -> upTrack.receive
-//	upTrack.receive -> downTrack.forward -> Pion: SRTP, ICE -> batchconn -> subscribers
+//	socket -> loop -> connection: SRTP, NACK, transport-wide feedback -> upTrack.receive
+//	upTrack.receive -> downTrack.forward -> slotWriter: SRTP -> batchconn -> subscribers
 //	        |                  |
 //	   packetcache         packetmap
+//
+// All of that is one goroutine, the media loop of a socket: it receives what has come,
+// forwards it, and sends it (docs/adr/0008).
 //
 // An upTrack is a received stream; one goroutine reads it. It drops what is seen
 // twice or empty, closes the gaps, finds out what frame of which layer the packet
