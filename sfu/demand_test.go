@@ -145,3 +145,30 @@ func TestResumedEncoding(t *testing.T) {
 		t.Error("does not go over to what comes now")
 	}
 }
+
+// TestDTX: a voice that sends nothing while it is silent (RFC 7587, Section 3.1.3) keeps
+// its slot and its time: what comes after a pause is as late as it was spoken, and no
+// packet is missing.
+func TestDTX(t *testing.T) {
+	u, _ := newTestUp(false)
+	w := &fakeWriter{}
+	d := newTestSlot(t, false, w)
+	d.connect(u, 0)
+	s := &source{u: u, seq: 65534, stamp: 1 << 31}
+	for i, pause := range []uint32{1, 1, 20, 20, 500, 1} { // in frames of 20 ms
+		s.stamp += 960 * pause
+		s.now += int64(pause) * int64(20*time.Millisecond)
+		s.send(t, false, false, []byte{0xf8, byte(i)})
+		if i == 0 {
+			continue
+		}
+		last, before := w.packets[i], w.packets[i-1]
+		if last.Timestamp-before.Timestamp != 960*pause || last.SequenceNumber != before.SequenceNumber+1 {
+			t.Errorf("packet %d: %d ticks after a pause of %d frames, number %d after %d",
+				i, last.Timestamp-before.Timestamp, pause, last.SequenceNumber, before.SequenceNumber)
+		}
+	}
+	if len(w.packets) != 6 {
+		t.Errorf("%d packets of 6", len(w.packets))
+	}
+}
