@@ -12,7 +12,6 @@ import (
 type crowd struct {
 	room    *room
 	members []*member
-	reports int // of slots, by all
 }
 
 type member struct {
