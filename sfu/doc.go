@@ -34,8 +34,8 @@
 // is; upTrack.detach, under the room's lock, waits until that goroutine has left
 // it. So a slot has one writer at any time, though sources change.
 //
-// What is written gathers in batchconn, the socket of all. It is sent when a frame ends
-// or the inbox of its source is empty: what came together goes out together, and nothing
+// What is written gathers in batchconn, the socket of all. It is sent when it is full
+// or the loop has taken what had come: what came together goes out together, and nothing
 // waits for a timer.
 //
 // What a receiver asks for again is found without that goroutine: packetmap.Map
