@@ -103,8 +103,8 @@ func (w *answerWriter) begin(s *section) {
 func (w *answerWriter) formats(s *section) {
 	for _, p := range s.payloads {
 		w.line("a=rtpmap:%d %s", p.payloadType, p.rtpmap)
-		if p.parameters != "" {
-			w.line("a=fmtp:%d %s", p.payloadType, p.parameters)
+		if parameters := s.formatParameters(p); parameters != "" {
+			w.line("a=fmtp:%d %s", p.payloadType, parameters)
 		}
 		switch {
 		case p.transportCC:
@@ -122,6 +122,16 @@ func (w *answerWriter) formats(s *section) {
 			w.line("a=fmtp:%d apt=%d", p.rtx, p.payloadType)
 		}
 	}
+}
+
+// formatParameters are those offered. A microphone's Opus is asked for discontinuous
+// transmission too (RFC 7587, Section 7.1), so that silence costs nothing.
+func (s *section) formatParameters(p payload) string {
+	_, said := parameter(p.parameters, "usedtx")
+	if p.codec != codecOpus || s.direction != sendonly || s.source != Mic || said {
+		return p.parameters
+	}
+	return strings.TrimPrefix(p.parameters+";usedtx=1", ";")
 }
 
 // extensions names those that are read, or written, with the offer's ids.

@@ -119,3 +119,23 @@ func FuzzParseOffer(f *testing.F) {
 		}
 	})
 }
+
+// TestFormatParameters: only a microphone is asked for silence that is not sent.
+func TestFormatParameters(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		section section
+		payload payload
+		want    string
+	}{
+		{"microphone", section{direction: sendonly, source: Mic}, payload{codec: codecOpus, parameters: "minptime=10"}, "minptime=10;usedtx=1"},
+		{"microphone without parameters", section{direction: sendonly, source: Mic}, payload{codec: codecOpus}, "usedtx=1"},
+		{"said already", section{direction: sendonly, source: Mic}, payload{codec: codecOpus, parameters: "usedtx=0"}, "usedtx=0"},
+		{"sound of a screen", section{direction: sendonly, source: ScreenAudio}, payload{codec: codecOpus, parameters: "minptime=10"}, "minptime=10"},
+		{"slot", section{direction: recvonly}, payload{codec: codecOpus, parameters: "minptime=10"}, "minptime=10"},
+	} {
+		if got := test.section.formatParameters(test.payload); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
