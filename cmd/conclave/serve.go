@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
+	"runtime/debug"
 
 	"go.uber.org/zap"
 
@@ -22,6 +24,7 @@ type serveCmd struct {
 // Run serves until ctx ends. When everything listens it prints one line on the
 // standard output, the URL; all else goes to the log on the standard error.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
+	collectOften()
 	log, err := c.Logger(std.err)
 	if err != nil {
 		return err
@@ -67,6 +70,15 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		log.Warn("the URL could not be printed: " + err.Error())
 	}
 	return srv.Serve(ctx)
+}
+
+// collectOften halves what the garbage collector lets the heap grow by, unless GOGC
+// says otherwise: forwarding allocates nothing, so that collecting is rare, while a
+// participant costs a quarter less memory (ADR 0008).
+func collectOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // certificates are what HTTPS needs; zero for plain HTTP.
