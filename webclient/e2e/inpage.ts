@@ -1,3 +1,5 @@
+import type { FromWorker } from '../src/e2ee/messages';
+
 // What runs in the page. The client's policy forbids eval, so nothing here may need it.
 
 /** A test machine encodes and draws without a GPU: a small, slow picture shows as much. */
@@ -59,17 +61,24 @@ export function loudness(): number {
 interface Kept {
   workers: Worker[];
   connections: RTCPeerConnection[];
+  /** How many frames each transform was given, whatever became of them. */
+  frames: Record<number, number>;
 }
 
 /** Keeps what the page makes as `kept`, so that a test can break it. */
 export function keepHandles(): void {
-  const kept: Kept = { workers: [], connections: [] };
+  const kept: Kept = { workers: [], connections: [], frames: {} };
   Object.assign(globalThis, { kept });
   const { Worker: PlainWorker, RTCPeerConnection: PlainConnection } = globalThis;
   globalThis.Worker = class extends PlainWorker {
     constructor(url: string | URL, options?: WorkerOptions) {
       super(url, options);
       kept.workers.push(this);
+      this.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
+        if (data.type !== 'frames') return;
+        const { id, frames, failed } = data.report;
+        kept.frames[id] = Object.values(failed).reduce((sum, count) => sum + count, frames);
+      });
     }
   };
   globalThis.RTCPeerConnection = class extends PlainConnection {
@@ -99,6 +108,12 @@ export async function packetsSent(): Promise<number> {
       if (stats.type === 'outbound-rtp') sent += stats.packetsSent ?? 0;
     });
   return sent;
+}
+
+/** Frames that came to the transforms so far, by the worker's word. */
+export function framesArrived(): number {
+  const { frames } = (globalThis as unknown as { kept: Kept }).kept;
+  return Object.values(frames).reduce((sum, count) => sum + count, 0);
 }
 
 export function openConnections(): number {
