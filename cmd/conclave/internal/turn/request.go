@@ -44,6 +44,9 @@ type request struct {
 
 // binding says how the client is seen (RFC 8489, Section 3).
 func (s *Server) binding(c Client, m *stun.Message) {
+	if !s.mayAnswer(c) {
+		return
+	}
 	s.answer(c, m, stun.ClassSuccessResponse, xored{stun.AttrXORMappedAddress, c.RemoteAddr()})
 }
 
@@ -346,17 +349,33 @@ func (s *Server) channelBind(r request) int {
 // challenge refuses a request and says by what it would be let in. An error says no more than
 // its code: the shorter, the less an address that is not the client's own is flooded with.
 func (s *Server) challenge(r request, code int) {
+	if !s.mayAnswer(r.client) {
+		return
+	}
 	s.answer(r.client, r.Message, stun.ClassErrorResponse, errorCode(code), stun.NewRealm(Realm),
 		stun.NewNonce(s.cfg.Credentials.nonce(r.client.RemoteAddr().Addr(), r.now)))
 }
 
 func (s *Server) refuse(c Client, m *stun.Message, code int, key stun.MessageIntegrity, more ...stun.Setter) {
 	s.count.refused.Add(1)
+	if key == nil && !s.mayAnswer(c) {
+		return
+	}
 	more = append([]stun.Setter{errorCode(code)}, more...)
 	if key != nil {
 		more = append(more, key)
 	}
 	s.answer(c, m, stun.ClassErrorResponse, more...)
+}
+
+// mayAnswer says whether a client that has proved nothing is answered. Who is at the other end
+// of a stream is there.
+func (s *Server) mayAnswer(c Client) bool {
+	if _, there := c.(*streamClient); there || s.strangers.allow(c.RemoteAddr().Addr(), s.now()) {
+		return true
+	}
+	s.count.unanswered.Add(1)
+	return false
 }
 
 func (s *Server) answer(c Client, m *stun.Message, class stun.MessageClass, what ...stun.Setter) {

@@ -55,9 +55,10 @@ type Config struct {
 // one at a time.
 type Server struct {
 	// Immutable.
-	cfg   Config
-	now   func() time.Time
-	count counters
+	cfg       Config
+	now       func() time.Time
+	count     counters
+	strangers *strangers
 
 	// Guarded by mu.
 	mu          sync.RWMutex
@@ -67,7 +68,7 @@ type Server struct {
 	number      uint16         // of the relayed address that was named last
 }
 
-type counters struct{ packetsUp, bytesUp, packetsDown, bytesDown, refused atomic.Uint64 }
+type counters struct{ packetsUp, bytesUp, packetsDown, bytesDown, refused, unanswered atomic.Uint64 }
 
 // Stats is what a server holds, and counts since it began.
 type Stats struct {
@@ -76,6 +77,8 @@ type Stats struct {
 	// Refused are requests that were answered by an error, but for those that every client
 	// makes without a credential first.
 	Refused uint64
+	// Unanswered are datagrams without a credential whose source had been answered too often.
+	Unanswered uint64
 }
 
 // New gives a server without allocations.
@@ -84,7 +87,7 @@ func New(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	return &Server{
-		cfg: cfg, now: cfg.Now,
+		cfg: cfg, now: cfg.Now, strangers: newStrangers(),
 		allocations: map[Client]*allocation{}, credentials: map[string]int{}, addresses: source.Counts{},
 	}
 }
@@ -94,7 +97,7 @@ func (s *Server) Stats() Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return Stats{
-		Allocations: len(s.allocations), Refused: s.count.refused.Load(),
+		Allocations: len(s.allocations), Refused: s.count.refused.Load(), Unanswered: s.count.unanswered.Load(),
 		PacketsUp: s.count.packetsUp.Load(), BytesUp: s.count.bytesUp.Load(),
 		PacketsDown: s.count.packetsDown.Load(), BytesDown: s.count.bytesDown.Load(),
 	}

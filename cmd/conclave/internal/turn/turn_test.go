@@ -506,6 +506,57 @@ func TestBinding(t *testing.T) {
 	}
 }
 
+// TestStrangersAreAnsweredSeldom: who writes under another's address makes no flood of it,
+// and takes nothing from those who have a credential, nor from other addresses.
+func TestStrangersAreAnsweredSeldom(t *testing.T) {
+	for name, ask := range map[string]struct {
+		method stun.Method
+		with   []stun.Setter
+	}{
+		"Binding":          {stun.MethodBinding, nil},
+		"no credential":    {stun.MethodAllocate, []stun.Setter{udp}},
+		"half of one":      {stun.MethodRefresh, []stun.Setter{stun.NewShortTermIntegrity("x")}},
+		"an unknown nonce": {stun.MethodAllocate, (&user{nonce: "x", credential: Credential{"1:a", "x"}}).sign()},
+		"no such method":   {stun.MethodConnect, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			u := w.allocated("198.51.100.9:4000", "alice")
+			spoofed := &fakeClient{addr: netip.MustParseAddrPort("198.51.100.9:53")}
+			m := stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(ask.method, stun.ClassRequest)}, ask.with...)...)
+			flood := func(c *fakeClient, n int) int {
+				c.got = nil
+				for range n {
+					w.server.Handle(c, m.Raw)
+				}
+				return len(c.got)
+			}
+			const challenged = 1 // when the allocation was made
+			if got := flood(spoofed, 5000); got != strangerBurst-challenged {
+				t.Errorf("%d answers to 5000 at once", got)
+			}
+			if got := w.server.Stats().Unanswered; got != 5000-strangerBurst+challenged {
+				t.Errorf("%d are counted as unanswered", got)
+			}
+			w.now = w.now.Add(time.Second)
+			if got := flood(spoofed, 5000); got != int(time.Second/strangerInterval) {
+				t.Errorf("%d answers a second later", got)
+			}
+			if _, code := u.ask(stun.MethodRefresh); code != 0 {
+				t.Errorf("who has a credential: %d", code)
+			}
+			for _, other := range []string{"198.51.100.10:53", "10.0.0.7:53", "127.0.0.1:53"} {
+				if flood(&fakeClient{addr: netip.MustParseAddrPort(other)}, 1) != 1 {
+					t.Errorf("%s has no answer", other)
+				}
+			}
+			if got := flood(&fakeClient{addr: netip.MustParseAddrPort("10.0.0.7:53")}, 5000); got != 5000 {
+				t.Errorf("%d answers to a private address, which may be all participants'", got)
+			}
+		})
+	}
+}
+
 func TestSecretsDoNotPrint(t *testing.T) {
 	c := NewCredentials()
 	credential := c.For("alice", time.Unix(0, 0))
