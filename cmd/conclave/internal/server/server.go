@@ -87,6 +87,7 @@ func New(cfg Config) (_ *Server, err error) {
 		if s.plain, err = listen("--http", cfg.HTTP); err != nil {
 			return nil, err
 		}
+		s.plain.listener = port.Share(s.plain.listener, port.Config{HTTP: true, Limiter: limiter, Logger: cfg.Log.Named("port")})
 	}
 	if cfg.Admin != "" {
 		if s.admin, err = listen("--admin", cfg.Admin); err != nil {
@@ -228,10 +229,12 @@ func (s *Server) stop() {
 	}
 }
 
-// stopReach ends what is left on the shared port, and all other ways to media.
+// stopReach ends what is left on the public ports, and all other ways to media.
 func (s *Server) stopReach() error {
-	if shared, ok := s.main.listener.(*port.Listener); ok {
-		shared.Shut()
+	for _, e := range s.endpoints() {
+		if public, ok := e.listener.(*port.Listener); ok {
+			public.Shut()
+		}
 	}
 	s.reach.close()
 	return nil

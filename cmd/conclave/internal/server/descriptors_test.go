@@ -1,0 +1,40 @@
+package server
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/port"
+)
+
+// TestLimitsFollowDescriptors: however few there are, those who say nothing cannot take all
+// connections, nor one source all of theirs.
+func TestLimitsFollowDescriptors(t *testing.T) {
+	for n, want := range map[int]port.Limits{
+		64:      {Open: 32, OpenFromIP: 16, Pending: 16, PendingFromIP: 4},
+		1024:    {Open: 896, OpenFromIP: 448, Pending: 448, PendingFromIP: 112},
+		1 << 20: {Open: 1<<20 - 128, OpenFromIP: 1<<19 - 64, Pending: 1024, PendingFromIP: 128},
+	} {
+		if got := limitsFor(n); got != want {
+			t.Errorf("%d descriptors: %+v, want %+v", n, got, want)
+		}
+	}
+}
+
+// TestPlainHTTPIsCounted: the address that leads to HTTPS is public too, and takes no
+// descriptors beside the limits.
+func TestPlainHTTPIsCounted(t *testing.T) {
+	s, _ := startHTTPS(t, nil)
+	c, err := net.Dial("tcp", s.PlainAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s.reach.limiter.Stats().Open != 1 {
+		time.Sleep(time.Millisecond) // until it is accepted
+	}
+	c.Close()
+	for s.reach.limiter.Stats().Open != 0 {
+		time.Sleep(time.Millisecond) // until its end is seen
+	}
+}
