@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +24,10 @@ import (
 // stopTimeout bounds a clean end: participants are told, answers are finished,
 // sockets close. What is not done by then is cut.
 const stopTimeout = 4 * time.Second
+
+// partTimeout bounds each part's share of that, so that a visitor who never finishes a request
+// does not take the time of those who end media.
+const partTimeout = time.Second
 
 // Config says what a [Server] serves and where.
 type Config struct {
@@ -218,10 +223,13 @@ func (s *Server) stop() {
 	}
 	late("rooms", s.rooms.Close(ctx))
 	late("websockets", s.sockets.Wait(ctx))
-	late("pages", s.main.stop(ctx))
-	if s.plain != nil {
-		late("http", s.plain.stop(ctx))
+	var ending sync.WaitGroup
+	for what, e := range map[string]*endpoint{"pages": s.main, "http": s.plain} {
+		if e != nil {
+			ending.Go(func() { late(what, e.stop(ctx)) })
+		}
 	}
+	ending.Wait()
 	late("relays", within(ctx, s.stopReach))
 	late("media", within(ctx, s.media.Close))
 	if s.admin != nil {
@@ -240,8 +248,10 @@ func (s *Server) stopReach() error {
 	return nil
 }
 
-// within waits for f, but not longer than ctx lasts.
+// within waits for f, but not longer than ctx lasts, nor than a part may.
 func within(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
@@ -293,8 +303,10 @@ func (e *endpoint) serve() error {
 	return nil
 }
 
-// stop finishes the running requests, and cuts them when ctx ends first.
+// stop finishes the running requests, and cuts them when ctx, or a part's time, ends first.
 func (e *endpoint) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+	defer cancel()
 	err := e.server.Shutdown(ctx)
 	if err != nil {
 		e.server.Close()
