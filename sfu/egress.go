@@ -238,7 +238,7 @@ func (h *outHeader) put(b []byte, n int, id uint8, descriptor []byte) {
 // write seals a packet into the egress.
 func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) bool {
 	w := c.way.Load()
-	if w == nil || !s.ready(c) {
+	if w == nil || !s.ready(c) || s.seal.Spent(seq) {
 		return false
 	}
 	head, descriptor := &s.plain, o.descriptor

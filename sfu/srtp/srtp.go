@@ -58,7 +58,8 @@ var (
 	ErrReplayed = errors.New("packet replayed")
 	// ErrAuthentication: the packet was not sealed with these keys, or has changed.
 	ErrAuthentication = errors.New("packet not authentic")
-	// ErrExhausted: more packets would repeat a nonce (RFC 3711, Section 9.2).
+	// ErrExhausted: the packet would repeat a nonce (RFC 3711, Section 9.2): its number was
+	// sealed before, or is too far back to tell.
 	ErrExhausted = errors.New("keys used up")
 )
 

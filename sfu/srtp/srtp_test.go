@@ -262,3 +262,35 @@ func BenchmarkSeal(b *testing.B) {
 		})
 	}
 }
+
+// TestSealsOnce: no number is sealed twice, not even the same packet, nor one from so far
+// back that nobody knows; a header that differs is enough to give GCM's key away.
+func TestSealsOnce(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	s := newCipher(t, AEADAES128GCM, randomMaster(r, AEADAES128GCM))
+	out := s.Stream()
+	seal := func(number int) error {
+		header := make([]byte, 12, 64)
+		header[0] = 0x80
+		binary.BigEndian.PutUint16(header[2:], uint16(number))
+		spent := out.Spent(uint16(number))
+		_, err := out.Seal(header, []byte{1})
+		if spent != (err != nil) {
+			t.Fatalf("number %d is spent: %t, but sealing gives %v", number, spent, err)
+		}
+		return err
+	}
+	for _, step := range []struct {
+		number int
+		ok     bool
+	}{
+		{100, true}, {100, false}, {103, true}, {101, true}, {101, false}, {103, false},
+		{103 + ReplayWindow, true}, {103, false}, {104, true}, {102, false},
+		{30000, true}, {60000, true}, // the next step but one is taken for one back
+		{60000 + 40000, false}, {30000, false}, {60001, true}, {1<<16 + 5, true}, {60001, false}, {1<<16 + 5, false},
+	} {
+		if err := seal(step.number); (err == nil) != step.ok || err != nil && !errors.Is(err, ErrExhausted) {
+			t.Errorf("number %d: %v, want one packet: %t", step.number, err, step.ok)
+		}
+	}
+}

@@ -12,7 +12,7 @@ type Stream struct {
 	high    int64 // highest index so far: roll-over counter and sequence number
 	begun   bool
 	scratch scratch
-	seen    [ReplayWindow / 64]uint64 // for opening
+	seen    [ReplayWindow / 64]uint64
 }
 
 // Stream makes the state of one SSRC, for sealing or for opening, never for both.
@@ -37,22 +37,28 @@ func (s *Stream) index(seq uint16) int64 {
 }
 
 // Seal appends the sealed payload to packet, which holds the header alone and has room
-// for both and for [Stream.Overhead]. Sequence numbers may repeat only with the very
-// same packet.
+// for both and for [Stream.Overhead]. It fails if [Stream.Spent] says so.
 func (s *Stream) Seal(packet, payload []byte) ([]byte, error) {
 	at := s.index(binary.BigEndian.Uint16(packet[2:]))
-	if at < 0 || at > maxIndex {
+	if s.isSpent(at) {
 		return nil, ErrExhausted
 	}
-	s.begun, s.high = true, max(s.high, at)
+	s.mark(at)
 	return s.cipher.seal(packet, payload, uint32(at>>16), &s.scratch), nil
 }
+
+// Spent says whether no further packet can be sealed under a sequence number: one was, or
+// may have been, and with GCM a second one, whatever differs, gives away the key that
+// authenticates all of them (RFC 7714, Section 8.4).
+func (s *Stream) Spent(seq uint16) bool { return s.isSpent(s.index(seq)) }
+
+func (s *Stream) isSpent(at int64) bool { return at < 0 || at > maxIndex || s.isReplayed(at) }
 
 // Open opens a packet in place, whose header takes that many bytes, and gives it
 // without its tag. After an error the packet is worthless.
 func (s *Stream) Open(packet []byte, header int) ([]byte, error) {
 	at := s.index(binary.BigEndian.Uint16(packet[2:]))
-	if at < 0 || at > maxIndex || s.isReplayed(at) {
+	if s.isSpent(at) {
 		return nil, ErrReplayed
 	}
 	plain, err := s.cipher.open(packet, header, uint32(at>>16), &s.scratch)
@@ -67,7 +73,7 @@ func (s *Stream) isReplayed(at int64) bool {
 	return s.begun && at <= s.high && (s.high-at >= ReplayWindow || s.seen[at/64%int64(len(s.seen))]&(1<<(at%64)) != 0)
 }
 
-// mark notes an authentic packet.
+// mark notes a packet that was sealed, or is authentic.
 func (s *Stream) mark(at int64) {
 	if !s.begun {
 		s.begun, s.high = true, at
