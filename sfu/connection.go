@@ -186,6 +186,7 @@ func (c *connection) restart(r remote) error {
 	local := icelite.Credentials{Ufrag: rand.Text()[:8], Password: icelite.Password(rand.Text())}
 	before := c.agent.Ufrags()
 	c.agent.Restart(local, r.ufrag)
+	c.forgetWays()
 	for _, old := range before {
 		if !slices.Contains(c.agent.Ufrags(), old) {
 			c.node().ways.unname(old)
@@ -193,6 +194,18 @@ func (c *connection) restart(r remote) error {
 	}
 	c.node().ways.name(local.Ufrag, c)
 	return nil
+}
+
+// forgetWays leaves the one that is in use: a restart makes room for those of another
+// network. Another one that lives is learnt again by its next check. The caller holds mu.
+func (c *connection) forgetWays() {
+	used := c.way.Load()
+	c.known = slices.DeleteFunc(c.known, func(w *way) bool {
+		if w != used {
+			c.node().ways.remove(w)
+		}
+		return w != used
+	})
 }
 
 func (c *connection) remember(p plan) {
@@ -389,9 +402,9 @@ func (c *connection) wayOf(addr netip.AddrPort, path Path) *way {
 	return w
 }
 
-// maxPeerAddresses is by how many ways a PeerConnection is checked in its life. A
-// browser has some, and a new one whenever its network changes; past that ICE fails and
-// it offers a new PeerConnection.
+// maxPeerAddresses is by how many ways a PeerConnection is checked between two restarts
+// of ICE. A browser has some, and a new one whenever its network changes; past that it
+// has to restart.
 const maxPeerAddresses = 16
 
 // learn takes over what an authentic check has shown: the way is the peer's, and media
@@ -405,11 +418,28 @@ func (c *connection) learn(w *way, nominated bool) {
 	if ways.find(w.addr, w.path) != w {
 		ways.put(w)
 	}
-	c.checkedAt.Store(c.node().now())
+	w.checkedAt = c.node().now()
+	c.checkedAt.Store(w.checkedAt)
 	if nominated || !c.settled && c.way.Load() == nil {
 		c.way.Store(w)
 	}
 	c.settled = c.settled || nominated
+}
+
+// follow has media go by the way that an authentic packet came by, if it was checked
+// later than the present one: where a NAT has given the peer another address, its next
+// checks come from there, and many agents do not nominate again. A packet that was
+// overtaken by a change, or comes by a spare way, changes nothing. It takes no lock for
+// the present way.
+func (c *connection) follow(w *way) {
+	if w == nil || w == c.way.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.way.Load(); slices.Contains(c.known, w) && (now == nil || w.checkedAt > now.checkedAt) {
+		c.way.Store(w)
+	}
 }
 
 // writeControl seals and sends RTCP, with e's next flush or, if it is nil, at once.

@@ -23,13 +23,13 @@ const maxNACKs = 64
 
 // takeControl takes a packet of RTCP, compound (RFC 3550, Section 6.1) or not (RFC
 // 5506). The caller holds intake.
-func (c *connection) takeControl(e *egress, raw []byte) {
+func (c *connection) takeControl(e *egress, raw []byte, w *way) {
 	plain, err := c.control.Open(raw)
 	if err != nil {
 		c.node().ended.drop(reasonOf(err))
 		return
 	}
-	c.prove()
+	c.prove(w)
 	c.takeReports(e, plain)
 }
 

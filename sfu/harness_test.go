@@ -16,6 +16,8 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/sfu/impair"
 )
 
 // patience ends a test that waits for what never comes. Nothing is measured by it.
@@ -46,6 +48,7 @@ type client struct {
 	transport *Transport
 	pc        *webrtc.PeerConnection
 	number    uint32
+	via       *impair.Relay     // that leads to the node; nil for none
 	sources   map[string]Source // by mid
 	sends     map[Source]*sendTrack
 
@@ -288,11 +291,20 @@ func (c *client) offer() Offer {
 // negotiate offers and takes the answer.
 func (c *client) negotiate() string {
 	c.t.Helper()
+	return c.take(c.offer())
+}
+
+// take has an offer answered, and takes the answer.
+func (c *client) take(offer Offer) string {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	answer, err := c.transport.Answer(ctx, c.offer())
+	answer, err := c.transport.Answer(ctx, offer)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if c.via != nil {
+		answer = through(answer, c.via, c.transport.room.node)
 	}
 	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		c.t.Fatal(err)

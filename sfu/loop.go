@@ -315,7 +315,7 @@ func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrP
 		n.takeForeign(raw, from, path)
 	case first >= 128 && first < 192:
 		if w := n.ways.find(from, path); w != nil {
-			return w.conn.takeProtected(e, p, size)
+			return w.conn.takeProtected(e, p, size, w)
 		}
 		n.ended.drop(dropUnknown)
 	}

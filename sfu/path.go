@@ -19,13 +19,15 @@ type Path interface {
 	RemoteAddr() netip.AddrPort
 }
 
-// way is how a connection sends: to a UDP address, or by a Path. It is immutable, and
-// learnt from authenticated connectivity checks alone.
+// way is how a connection sends: to a UDP address, or by a Path. It is learnt from
+// authenticated connectivity checks alone, and immutable but for when the last one was.
 type way struct {
 	conn   *connection
 	addr   netip.AddrPort
 	target *batchconn.Target // nil for a Path
 	path   Path              // nil for UDP
+
+	checkedAt int64 // Guarded by conn.mu.
 }
 
 // directory finds the connection of a packet.

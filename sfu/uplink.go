@@ -47,8 +47,8 @@ func (u *uplink) end() {
 	}
 }
 
-// takeProtected takes an SRTP or SRTCP packet. It is true if p was kept.
-func (c *connection) takeProtected(e *egress, p *packetcache.Packet, size int) (kept bool) {
+// takeProtected takes an SRTP or SRTCP packet that came by w. It is true if p was kept.
+func (c *connection) takeProtected(e *egress, p *packetcache.Packet, size int, w *way) (kept bool) {
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	if c.shut {
@@ -57,7 +57,7 @@ func (c *connection) takeProtected(e *egress, p *packetcache.Packet, size int) (
 	if c.in == nil {
 		return c.keepEarly(p, size)
 	}
-	return c.takeOpen(e, p, size)
+	return c.takeOpen(e, p, size, w)
 }
 
 // maxEarly is how many packets of a connection are kept until the handshake's goroutine
@@ -83,18 +83,19 @@ func (c *connection) keepEarly(p *packetcache.Packet, size int) (kept bool) {
 // takeEarly takes what came too soon. The caller holds intake and the lock of e.
 func (c *connection) takeEarly(e *egress) {
 	for _, p := range c.early {
-		if !c.takeOpen(e, p.packet, p.size) {
+		if !c.takeOpen(e, p.packet, p.size, nil) {
 			p.packet.Release()
 		}
 	}
 	c.early = nil
 }
 
-// takeOpen takes a packet when there are keys. The caller holds intake.
-func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int) (kept bool) {
+// takeOpen takes a packet when there are keys. w is nil for one that came some time ago.
+// The caller holds intake.
+func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int, w *way) (kept bool) {
 	raw := p.Buffer[:size]
 	if isControl(raw) {
-		c.takeControl(e, raw)
+		c.takeControl(e, raw, w)
 		return false
 	}
 	header, ok := srtp.HeaderSize(raw)
@@ -114,14 +115,15 @@ func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int) (kept 
 		c.node().ended.drop(reasonOf(err))
 		return false
 	}
-	c.prove()
+	c.prove(w)
 	u.heardAt = e.now
 	c.uplinks[u.ssrc] = u
 	return c.takeMedia(e, u, p, plain, header)
 }
 
-// prove notes that the peer has the keys.
-func (c *connection) prove() {
+// prove notes that the peer has the keys, and sends by w.
+func (c *connection) prove(w *way) {
+	c.follow(w)
 	if !c.proved.Load() {
 		c.proved.Store(true)
 	}
