@@ -42,6 +42,8 @@ type budget struct {
 	// less than what is used since.
 	given atomic.Int64
 	short atomic.Bool
+	// heard says that the receiver has told what arrives, or what it takes.
+	heard atomic.Bool
 
 	// Guarded by the connection's intake.
 	log       *bwe.SentLog
@@ -70,6 +72,7 @@ func (b *budget) feedback(raw []byte, now int64) (short, ok bool) {
 	if !b.reports.take(now) || b.report.Unmarshal(raw) != nil {
 		return false, false
 	}
+	b.heard.Store(true)
 	b.estimator.OnReport(now, &b.report)
 	b.estimator.Want(now, b.best.Load(), b.next.Load())
 	b.estimator.Tick(now)
@@ -78,6 +81,7 @@ func (b *budget) feedback(raw []byte, now int64) (short, ok bool) {
 
 // remb takes what the receiver says that it takes, in bits a second.
 func (b *budget) remb(now int64, bits uint64) (short bool) {
+	b.heard.Store(true)
 	b.estimator.OnREMB(now, int64(min(bits, mostEstimate)))
 	return b.take(now)
 }
@@ -135,7 +139,7 @@ func (r *room) countBudgets(s *Stats) {
 		if t.connection == nil {
 			continue
 		}
-		if b := t.connection.budget.Load(); b != nil && b.target.Load() != unlimited {
+		if b := t.connection.budget.Load(); b != nil && b.heard.Load() {
 			s.Estimates = append(s.Estimates, b.target.Load())
 			s.Allocated += b.used.Load()
 			s.Wanted += b.best.Load()

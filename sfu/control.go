@@ -160,14 +160,16 @@ var errNoConsent = errors.New("no connectivity checks any more")
 // tick is what is due on a connection. It is called by the media loop that keeps its
 // timers.
 func (c *connection) tick(e *egress, now int64) {
-	if now-c.checkedAt.Load() > int64(consentTimeout) && c.way.Load() != nil {
-		c.checkedAt.Store(now) // once
-		c.failLater(errNoConsent)
-		return
-	}
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	if c.shut {
+		return
+	}
+	// A way may be gone (Node.Gone) and no other be checked; until there are keys, the time
+	// to connect is what ends.
+	if now-c.checkedAt.Load() > int64(consentTimeout) && (c.way.Load() != nil || c.keys.Load() != nil) {
+		c.checkedAt.Store(now) // once
+		c.failLater(errNoConsent)
 		return
 	}
 	if now-c.reports.budgetAt >= int64(budgetInterval) {

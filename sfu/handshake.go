@@ -257,6 +257,7 @@ func (c *connection) offered() []fingerprint {
 
 // handshake is that of DTLS-SRTP (RFC 5764) as server.
 func (n *Node) handshake(ctx context.Context, records *recordConn, offered []fingerprint) (*dtls.Conn, error) {
+	verified := false
 	conn, err := dtls.ServerWithOptions(records, records.LocalAddr(),
 		dtls.WithCertificates(n.identity.certificate),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
@@ -267,6 +268,7 @@ func (n *Node) handshake(ctx context.Context, records *recordConn, offered []fin
 			if len(chain) == 0 || !slices.ContainsFunc(offered, func(f fingerprint) bool { return f.matches(chain[0]) }) {
 				return errWrongCertificate
 			}
+			verified = true
 			return nil
 		}),
 		dtls.WithMTU(dtlsMTU), dtls.WithFlightInterval(dtlsInterval),
@@ -275,7 +277,13 @@ func (n *Node) handshake(ctx context.Context, records *recordConn, offered []fin
 	if err != nil {
 		return nil, err
 	}
-	return conn, conn.HandshakeContext(ctx)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return conn, err
+	}
+	if !verified { // no handshake without a look at the certificate, whatever else it was
+		return conn, errWrongCertificate
+	}
+	return conn, nil
 }
 
 // secure takes the keys of a handshake.

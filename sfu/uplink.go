@@ -103,12 +103,9 @@ func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int, w *way
 		c.node().ended.drop(dropMalformed)
 		return false
 	}
-	u := c.uplinks[ssrcOf(raw)]
+	u, known := c.uplinks[ssrcOf(raw)], true
 	if u == nil {
-		if u = c.newUplink(ssrcOf(raw), e.now); u == nil {
-			c.node().ended.drop(dropUnknown)
-			return false
-		}
+		u, known = &uplink{ssrc: ssrcOf(raw), in: c.in.Stream()}, false
 	}
 	plain, err := u.in.Open(raw, header)
 	if err != nil {
@@ -116,8 +113,11 @@ func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int, w *way
 		return false
 	}
 	c.prove(w)
+	if !known && !c.admit(u, e.now) {
+		c.node().ended.drop(dropUnknown)
+		return false
+	}
 	u.heardAt = e.now
-	c.uplinks[u.ssrc] = u
 	return c.takeMedia(e, u, p, plain, header)
 }
 
@@ -140,13 +140,14 @@ func reasonOf(err error) reason {
 	return dropMalformed
 }
 
-// newUplink makes the state of an SSRC, which counts once a packet has opened; nil if
-// there are too many. The caller holds intake.
-func (c *connection) newUplink(ssrc uint32, now int64) *uplink {
+// admit keeps the state of an SSRC of which a packet has opened: what anybody can send
+// takes nobody's place. It is false if there are too many. The caller holds intake.
+func (c *connection) admit(u *uplink, now int64) bool {
 	if len(c.uplinks) >= maxUplinks && !c.evict(now) {
-		return nil
+		return false
 	}
-	return &uplink{ssrc: ssrc, in: c.in.Stream()}
+	c.uplinks[u.ssrc] = u
+	return true
 }
 
 // evict makes room by the stream that has been silent for the longest time.
@@ -205,8 +206,8 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 			c.arrivals.Record(u.ssrc, binary.BigEndian.Uint16(v), e.now/int64(time.Microsecond))
 		}
 	}
-	size := len(plain)
-	if u.repair {
+	size, repair := len(plain), u.repair
+	if repair {
 		if size = u.restore(plain, header); size == 0 || u.media == nil && !c.findMedia(u, plain, header) {
 			c.node().ended.drop(dropPadding)
 			return false
@@ -218,7 +219,9 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 	if u.up.video {
 		u.missing.Received(number, e.now)
 	}
-	u.reception.Received(number, binary.BigEndian.Uint32(plain[4:]), e.now)
+	if !repair { // reports tell what the path lost, repaired or not
+		u.reception.Received(number, binary.BigEndian.Uint32(plain[4:]), e.now)
+	}
 	u.up.via = e
 	return u.up.receive(p, size, e.now)
 }

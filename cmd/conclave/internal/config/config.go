@@ -57,9 +57,6 @@ func (s *Serve) Validate() error {
 	if err := s.Reach.validate(); err != nil {
 		return err
 	}
-	if s.TrustForwardedFor && len(s.ACMEDomain) > 0 {
-		return errForwarded
-	}
 	if s.Admin != "" {
 		if _, err := parseAddr("--admin", s.Admin); err != nil {
 			return err

@@ -42,10 +42,6 @@ func TestValidate(t *testing.T) {
 		{"ACME for an address", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"203.0.113.7"}, "d" }, "full host name"},
 		{"ACME for a wildcard", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"*.example.org"}, "d" }, "full host name"},
 		{"ACME for a URL", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"https://example.org"}, "d" }, "full host name"},
-		{"ACME for a name with a dot at its end", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"meet.example.org."}, "d" }, "full host name"},
-		{"ACME and a proxy's word", func(s *Serve) {
-			s.ACMEDomain, s.ACMECache, s.TrustForwardedFor = []string{"meet.example.org"}, "d", true
-		}, "--trust-forwarded-for"},
 		{"ACME and files", func(s *Serve) { s.ACMEDomain, s.TLSCert, s.TLSKey = []string{"meet.example.org"}, "c", "k" }, "one of them"},
 		{"a cache alone", func(s *Serve) { s.ACMECache = "d" }, "without --acme-domain"},
 		{"plain authority", func(s *Serve) {
