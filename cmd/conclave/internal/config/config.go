@@ -57,6 +57,12 @@ func (s *Serve) Validate() error {
 	if err := s.Reach.validate(); err != nil {
 		return err
 	}
+	if err := s.validatePorts(); err != nil {
+		return err
+	}
+	if s.TrustForwardedFor && len(s.ACMEDomain) > 0 {
+		return errForwarded
+	}
 	if s.Admin != "" {
 		if _, err := parseAddr("--admin", s.Admin); err != nil {
 			return err
@@ -80,6 +86,22 @@ func (s *Serve) Validate() error {
 		return fmt.Errorf("--max-per-address %d: must be at least 1", s.MaxPerAddress)
 	}
 	return s.validateOrigins()
+}
+
+// validatePorts finds ports that are given twice: the system would say that another program has
+// them.
+func (s *Serve) validatePorts() error {
+	if s.TURNPort != 0 && s.TURNPort == s.MediaPort {
+		return fmt.Errorf("--turn-port %d: TURN is on the media port anyway; leave the flag out, or give another port", s.TURNPort)
+	}
+	own, _ := s.MediaTCP()
+	if hp, err := parseAddr("--listen", s.ListenAddr()); own == 0 || err != nil || hp.port != own {
+		return nil
+	}
+	if s.Enabled() {
+		return fmt.Errorf("--media-tcp-port %d: the port of HTTPS takes media anyway; leave the flag out, or give another port", own)
+	}
+	return fmt.Errorf("--media-tcp-port %d: this is the port of --listen, which shares with media only if it speaks HTTPS; give another port", own)
 }
 
 func (s *Serve) validateOrigins() error {

@@ -20,6 +20,8 @@ func valid() Serve {
 	}
 }
 
+func portOf(n uint16) *uint16 { return &n }
+
 func TestValidate(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -42,6 +44,10 @@ func TestValidate(t *testing.T) {
 		{"ACME for an address", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"203.0.113.7"}, "d" }, "full host name"},
 		{"ACME for a wildcard", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"*.example.org"}, "d" }, "full host name"},
 		{"ACME for a URL", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"https://example.org"}, "d" }, "full host name"},
+		{"ACME for a name with a dot at its end", func(s *Serve) { s.ACMEDomain, s.ACMECache = []string{"meet.example.org."}, "d" }, "full host name"},
+		{"ACME and a proxy's word", func(s *Serve) {
+			s.ACMEDomain, s.ACMECache, s.TrustForwardedFor = []string{"meet.example.org"}, "d", true
+		}, "--trust-forwarded-for"},
 		{"ACME and files", func(s *Serve) { s.ACMEDomain, s.TLSCert, s.TLSKey = []string{"meet.example.org"}, "c", "k" }, "one of them"},
 		{"a cache alone", func(s *Serve) { s.ACMECache = "d" }, "without --acme-domain"},
 		{"plain authority", func(s *Serve) {
@@ -55,6 +61,13 @@ func TestValidate(t *testing.T) {
 		{"STUN server with a URL", func(s *Serve) { s.STUNServer = "stun:stun.example.org:3478" }, "try stun.example.org:3478"},
 		{"TURN port", func(s *Serve) { s.TURN, s.TURNPort = true, 443 }, ""},
 		{"TURN port without TURN", func(s *Serve) { s.TURNPort = 443 }, "--no-turn"},
+		{"TURN port that is the media port", func(s *Serve) { s.TURN, s.TURNPort = true, 3478 }, "anyway"},
+		{"media over TCP", func(s *Serve) { s.MediaTCPPort = portOf(4433) }, ""},
+		{"no media over TCP", func(s *Serve) { s.MediaTCPPort, s.Listen = portOf(0), ":0" }, ""},
+		{"media over TCP at the pages", func(s *Serve) { s.MediaTCPPort = portOf(8080) }, "only if it speaks HTTPS"},
+		{"media over TCP at HTTPS", func(s *Serve) {
+			s.TLSCert, s.TLSKey, s.Listen, s.MediaTCPPort = "c", "k", "", portOf(443)
+		}, "leave the flag out"},
 		{"admin", func(s *Serve) { s.Admin = "127.0.0.1:9090" }, ""},
 		{"bad admin", func(s *Serve) { s.Admin = "yes" }, `--admin "yes"`},
 		{"node address", func(s *Serve) { s.NodeIP = []netip.Addr{netip.MustParseAddr("203.0.113.7")} }, ""},

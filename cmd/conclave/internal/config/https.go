@@ -34,6 +34,7 @@ var (
 	errNoCache   = errors.New("--acme-domain: give --acme-cache too, a folder that outlives a restart; authorities refuse a server that asks anew each time")
 	errNoDomain  = errors.New("--acme-cache, --acme-email and --acme-directory do nothing without --acme-domain")
 	errNoHTTPS   = errors.New("--http does nothing without --tls-cert or --acme-domain; for plain HTTP use --listen alone")
+	errForwarded = errors.New("--trust-forwarded-for and --acme-domain: give one of them; where this server has the certificate, browsers come to it themselves, and would choose the address that they are counted under")
 	errDirectory = errors.New("--acme-directory: must be an https:// address")
 )
 
@@ -66,7 +67,8 @@ func (h *HTTPS) validate() error {
 }
 
 func validDomain(d string) bool {
-	return strings.Contains(strings.Trim(d, "."), ".") && !strings.ContainsAny(d, ":/*@ ") && net.ParseIP(d) == nil
+	dots := strings.Contains(d, ".") && !strings.HasPrefix(d, ".") && !strings.HasSuffix(d, ".")
+	return dots && !strings.ContainsAny(d, ":/*@ ") && net.ParseIP(d) == nil
 }
 
 // ListenAddr is the address of pages and WebSockets: --listen, or a default that depends
