@@ -281,15 +281,6 @@ func (c *connection) freshSSRC(but uint32) uint32 {
 	}
 }
 
-// start runs f, which ends when the connection does, and is waited for by close.
-func (c *connection) start(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closing {
-		c.readers.Go(f)
-	}
-}
-
 // expectConnected gives the PeerConnection its time to connect.
 func (c *connection) expectConnected() {
 	c.mu.Lock()

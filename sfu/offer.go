@@ -143,16 +143,6 @@ type payload struct {
 	transportCC, remb bool
 }
 
-// payloadFor finds the section's payload type of a codec. It is false if there is
-// none; of several the first counts.
-func (s *section) payloadFor(c codec) (payload, bool) {
-	at := slices.IndexFunc(s.payloads, func(p payload) bool { return p.codec == c })
-	if at < 0 {
-		return payload{}, false
-	}
-	return s.payloads[at], true
-}
-
 // payloadOf finds what a packet's payload type means: its codec, and whether it is a
 // retransmission.
 func (s *section) payloadOf(payloadType uint8) (p payload, repair, ok bool) {
