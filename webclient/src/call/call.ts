@@ -111,7 +111,7 @@ export class Call {
     return this.#meters.level(ownMeter);
   }
 
-  /** The network was gone and is back: what stood before may be dead without a word. */
+  /** The network is another one, or was gone and is back: what stood before may be dead without a word. */
   networkBack(): void {
     this.#participation?.reconnect();
     this.#meters.resume();

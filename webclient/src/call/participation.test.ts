@@ -117,6 +117,32 @@ describe('Participation', () => {
     expect(peers[0]?.transcript.at(-1)).toBe('relay as later');
   });
 
+  it('restarts ICE on the same PeerConnection when the network is another one', async () => {
+    const { participation, connect, news, peers, events } = start();
+    participation.setView([], { video: 1, audio: 1 });
+    await participation.begin();
+    const socket = await connect();
+    socket.say({ type: 'answer', re: 1, body: { connection: 1, sdp: 'answer' } });
+    await settle();
+    peers[0]?.become('connected');
+    news();
+    participation.reconnect();
+    participation.reconnect(); // browsers say it in more ways than one
+    await settle();
+    expect(news()).toEqual(['socket closed']);
+    const next = await connect(true);
+    expect(news()).toEqual(['> hello', 'log bG9n to 0', '> offer #2']);
+    next.say({ type: 'answer', re: 2, body: { connection: 1, sdp: 'answer' } });
+    await settle();
+    expect(peers).toHaveLength(1);
+    expect(peers[0]?.localDescription?.sdp).toBe('offer of 4, restarting');
+    expect(peers[0]?.transcript).not.toContain('close');
+    expect(events.filter(({ type }) => type === 'media')).toEqual([
+      { type: 'media', media: 'connecting' },
+      { type: 'media', media: 'up' },
+    ]);
+  });
+
   it('configures the worker, connects, opens the log, then offers media', async () => {
     const { participation, connect, news } = start();
     participation.setView([], { video: 1, audio: 1 });

@@ -92,8 +92,10 @@ export class Participation {
     this.#connection.tell({ type: 'view', body: { wants } });
   }
 
+  /** The network is another one: what stood before may be dead without a word. */
   reconnect(): void {
     this.#connection.reconnect();
+    this.#peer?.restart(); // its offer is sent again if the socket was lost
   }
 
   retryNow(): void {

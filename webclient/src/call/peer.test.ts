@@ -227,14 +227,88 @@ describe('Peer', () => {
     expect(transcript.some((line) => line.startsWith('answered'))).toBe(false);
   });
 
-  it('waits a while for ICE to recover, then gives up', () => {
-    const { pc, states } = start();
+  it('waits a while for ICE to recover, then restarts it, then gives up', async () => {
+    const { pc, states, offers } = start();
     pc.become('connected');
     pc.become('disconnected');
     pc.become('connected');
     expect(vi.getTimerCount()).toBe(0);
     pc.become('disconnected');
-    vi.runAllTimers();
+    await vi.advanceTimersByTimeAsync(1_900);
+    expect(offers).toEqual([]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(offers.map(({ offer }) => offer.sdp)).toEqual(['offer of 2, restarting']);
+    offers[0]?.answer({});
+    pc.become('connecting');
+    await vi.advanceTimersByTimeAsync(12_800);
+    expect(states).toEqual(['up', 'up']);
+    await vi.advanceTimersByTimeAsync(200);
     expect(states).toEqual(['up', 'up', 'down']);
+    expect(offers).toHaveLength(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('restarts ICE and nothing else: sections, tracks and transforms stay', async () => {
+    const { encryption, offers, pc, peer, states, transcript } = start();
+    peer.grow({ video: 1, audio: 1 });
+    void peer.setTrack('mic', track('voice'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    offers[0]?.answer({});
+    await settle();
+    pc.become('connected');
+    transcript.length = 0;
+    peer.restart();
+    peer.restart(); // once is enough
+    await settle();
+    offers[1]?.answer({});
+    await settle();
+    expect(offers[1]?.offer).toMatchObject({ connection: 3, tracks: offers[0]?.offer.tracks });
+    expect(transcript).toEqual(['offer of 4, restarting', 'answered answer']);
+    expect(vi.getTimerCount()).toBe(1); // the check of what is sent, as before
+    peer.restart();
+    peer.grow({ video: 2, audio: 1 });
+    await settle();
+    offers[2]?.answer({});
+    await settle();
+    expect(offers.map(({ offer }) => offer.sdp).slice(2)).toEqual([
+      'offer of 4, restarting',
+      'offer of 5',
+    ]);
+    expect(states).toEqual(['up']);
+  });
+
+  it('puts a restart that comes while an offer is under way into the next', async () => {
+    const { offers, pc, peer } = start();
+    pc.become('connected');
+    peer.grow({ video: 1, audio: 0 });
+    await settle();
+    peer.restart();
+    offers[0]?.answer({});
+    await settle();
+    expect(offers.map(({ offer }) => offer.sdp)).toEqual(['offer of 3', 'offer of 3, restarting']);
+    offers[1]?.answer({});
+    await settle();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is down when a restart is refused: the server has given it up', async () => {
+    const { offers, pc, peer, states } = start();
+    pc.become('connected');
+    peer.restart();
+    await settle();
+    offers[0]?.refuse();
+    await settle();
+    expect(states).toEqual(['up', 'down']);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('does not restart what never stood', async () => {
+    const { offers, pc, peer } = start();
+    pc.become('connecting');
+    peer.restart();
+    await settle();
+    expect(offers).toEqual([]);
   });
 });

@@ -45,7 +45,8 @@ interface Uplink {
   changing?: boolean;
 }
 
-const patience = 6_000; // ms that ICE may be disconnected; it recovers from short gaps by itself
+const restartPause = 2_000; // ms that ICE is disconnected before it restarts; it recovers from short gaps by itself
+const patience = 15_000; // ms until it is given up; the server gives it up after 20 s
 const tries = 5; // to change encodings; another change may be under way
 
 /** Three sizes of the camera, the smallest first, so that each viewer is sent what its tile needs. */
@@ -70,6 +71,9 @@ export class Peer {
   #negotiating = false;
   #stale = false; // sections were added since the last offer
   #over = false;
+  #stood = false; // it was connected once
+  #restarting = false; // offered or about to be, and not answered yet
+  #restartSoon: ReturnType<typeof setTimeout> | undefined;
   #giveUp: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: PeerOptions) {
@@ -151,9 +155,22 @@ export class Peer {
     if (this.#slots.size > before) void this.#negotiate();
   }
 
+  /**
+   * Looks for a way through another network: an offer with new ICE credentials for the same
+   * PeerConnection. Its sections, their transforms and the keys of the transport stay as they are, and
+   * what still goes by the former way goes on until there is a new one.
+   */
+  restart(): void {
+    if (this.#over || !this.#stood || this.#restarting) return;
+    this.#restarting = true;
+    this.#awaitRecovery();
+    this.#pc.restartIce(); // every offer until one is answered has the new credentials
+    void this.#negotiate();
+  }
+
   close(): void {
     this.#over = true;
-    clearTimeout(this.#giveUp);
+    this.#recovered();
     for (const { check } of this.#uplinks.values()) check.stop();
     this.#pc.onconnectionstatechange = null;
     this.#pc.close();
@@ -211,12 +228,16 @@ export class Peer {
 
   async #exchange(): Promise<void> {
     this.#stale = false;
+    const restarts = this.#restarting;
     await this.#pc.setLocalDescription();
     const sdp = this.#pc.localDescription?.sdp ?? '';
     const { connection } = this.#options;
     const answer = await this.#options.offer({ connection, sdp, tracks: this.#tracks() });
     if (this.#over || answer.connection !== connection) return;
     await this.#pc.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+    if (!restarts) return;
+    this.#restarting = false;
+    if (this.#pc.connectionState === 'connected') this.#recovered(); // it never was away
   }
 
   #tracks(): OfferTrack[] {
@@ -226,22 +247,34 @@ export class Peer {
   }
 
   #connectionChanged(): void {
-    clearTimeout(this.#giveUp);
     switch (this.#pc.connectionState) {
       case 'connected':
+        this.#stood = true;
+        this.#recovered();
         this.#options.onState('up');
         return;
       case 'disconnected':
-        this.#giveUp = setTimeout(() => this.#fail(), patience);
+        this.#awaitRecovery();
+        this.#restartSoon ??= setTimeout(() => this.restart(), restartPause);
         return;
       case 'failed':
       case 'closed':
         this.#fail();
         return;
       case 'new':
-      case 'connecting':
+      case 'connecting': // a restart: what waits for it goes on waiting
         return;
     }
+  }
+
+  #awaitRecovery(): void {
+    this.#giveUp ??= setTimeout(() => this.#fail(), patience);
+  }
+
+  #recovered(): void {
+    clearTimeout(this.#restartSoon);
+    clearTimeout(this.#giveUp);
+    this.#restartSoon = this.#giveUp = undefined;
   }
 
   #bypassed(): void {

@@ -75,6 +75,9 @@ export class FakePeerConnection {
   readonly #kinds: string[] = [];
   readonly #transceivers: { mid: string | null }[] = [];
 
+  #restarts = false;
+  #offered = false; // with new credentials
+
   constructor(readonly transcript: Transcript = []) {}
 
   /** How often setParameters still fails. */
@@ -115,13 +118,21 @@ export class FakePeerConnection {
     for (const { username } of iceServers) this.transcript.push(`relay as ${username}`);
   }
 
+  /** The next offers have new credentials, until one of them is answered. */
+  restartIce(): void {
+    this.#restarts = true;
+  }
+
   setLocalDescription(): Promise<void> {
     this.#transceivers.forEach((transceiver, i) => (transceiver.mid = `${i}`));
-    this.localDescription = { sdp: `offer of ${this.#kinds.length}` };
+    this.#offered = this.#restarts;
+    const how = this.#restarts ? ', restarting' : '';
+    this.localDescription = { sdp: `offer of ${this.#kinds.length}${how}` };
     return Promise.resolve();
   }
 
   setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
+    if (this.#offered) this.#restarts = false;
     this.transcript.push(`answered ${sdp}`);
     return Promise.resolve();
   }

@@ -10,6 +10,7 @@ import {
 } from 'solid-js';
 import type { Call } from '../call/call';
 import type { LocalDevice, LocalMedia, LocalState } from '../call/local';
+import { onNetworkChange } from '../call/network';
 import type { EpochStarted } from '../call/ports';
 import { joining, keyMark } from '../call/select';
 import type { CallState } from '../call/state';
@@ -38,15 +39,13 @@ export function CallPage(props: CallPageProps): JSX.Element {
   const [shown, setShown] = createSignal<EpochStarted>();
   const resting = createResting();
   let main!: HTMLElement;
-  const online = (): void => props.call.networkBack();
   const touched = (): void => props.call.retryNow();
   onMount(() => {
     takeFocus(main);
-    window.addEventListener('online', online);
     window.addEventListener('pointerdown', touched);
   });
+  onCleanup(onNetworkChange(() => props.call.networkBack()));
   onCleanup(() => {
-    window.removeEventListener('online', online);
     window.removeEventListener('pointerdown', touched);
   });
   return (
