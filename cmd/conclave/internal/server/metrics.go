@@ -115,6 +115,7 @@ var numbers = []metric{
 	counter("media_received_plis", "Key frames that receivers asked for.", func(s snapshot) uint64 { return s.media.PLIsIn }),
 	gauge("turn_allocations", "TURN allocations now.", func(s snapshot) int { return s.reach.turn.Allocations }),
 	counter("turn_refused", "TURN requests that were refused.", func(s snapshot) uint64 { return s.reach.turn.Refused }),
+	counter("turn_unanswered", "Datagrams to TURN without a credential from sources that were answered too often.", func(s snapshot) uint64 { return s.reach.turn.Unanswered }),
 	counter("turn_received_bytes", "Bytes that TURN relayed from clients.", func(s snapshot) uint64 { return s.reach.turn.BytesUp }),
 	counter("turn_sent_bytes", "Bytes that TURN relayed to clients.", func(s snapshot) uint64 { return s.reach.turn.BytesDown }),
 	gauge("media_tcp_streams", "Streams of media over TCP now.", func(s snapshot) int { return s.reach.ice.Streams }),
