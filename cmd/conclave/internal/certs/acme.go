@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/acme"
@@ -80,7 +81,7 @@ func (a *Authority) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil {
 		return cert, nil
 	}
-	if a.manager.HostPolicy(hello.Context(), hello.ServerName) != nil {
+	if a.manager.HostPolicy(hello.Context(), strings.ToLower(hello.ServerName)) != nil {
 		a.log.Debug("no certificate for an unknown name", zap.Error(err)) // anybody can ask for any
 		return nil, err
 	}

@@ -185,9 +185,9 @@ func (s *Server) admit(p *Path) bool {
 
 func (s *Server) gone(p *Path) {
 	s.media.Gone(p)
-	s.dropped.Add(p.out.Dropped())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dropped.Add(p.out.Dropped()) // with mu: it is in one of both sums of Stats, never in two
 	delete(s.paths, p)
 	s.from.Remove(source.Of(p.remote.Addr()))
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func redirect(port uint16) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		host := hostOf(r)
-		if host == "" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if host == "" || !strings.HasPrefix(r.URL.RequestURI(), "/") || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			http.Error(w, "use HTTPS", http.StatusBadRequest)
 			return
 		}
@@ -66,7 +67,8 @@ func publicPort(publicURL string, listening net.Addr) uint16 {
 	return 0
 }
 
-// hostOf is the host that a request asks for, without the port; empty if it is none.
+// hostOf is the host that a request asks for, without the port; empty if it is none. It is the
+// visitor's own word, so nobody leads another elsewhere by it.
 func hostOf(r *http.Request) string {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -75,8 +77,16 @@ func hostOf(r *http.Request) string {
 			host = "[" + h + "]"
 		}
 	}
-	if strings.ContainsAny(host, "/\\@?# ") {
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && (ip.Is4() || host[0] == '[') && ip.Zone() == "" {
+		return host
+	}
+	if strings.IndexFunc(host, notInName) >= 0 {
 		return ""
 	}
 	return host
+}
+
+// notInName is for host names as browsers send them: international ones are in Punycode.
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
 }

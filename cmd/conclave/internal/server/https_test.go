@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -100,6 +102,34 @@ func TestHTTPLeadsToHTTPS(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("POST: %s", resp.Status)
+	}
+}
+
+// TestRedirectKeepsToTheHost: nothing that a request says is taken for a part of the host.
+func TestRedirectKeepsToTheHost(t *testing.T) {
+	for _, tt := range []struct{ host, target, want string }{
+		{"meet.example.org", "//evil.example/x", "https://meet.example.org//evil.example/x"},
+		{"meet.example.org", "http://evil.example/x", "https://evil.example/x"}, // RFC 9112, Section 3.2.2
+		{"meet.example.org", "x:.evil.example", ""},
+		{"meet.example.org", "*", ""},
+		{"a@evil.example", "/", ""},
+		{"evil.example/?", "/", ""},
+		{"evil.example%2f", "/", ""},
+		{"a:b:c", "/", ""},
+		{"", "/", ""},
+		{"[::1]", "/", "https://[::1]/"},
+		{"[fe80::1%25eth0]", "/", ""},
+		{"192.0.2.1", "/", "https://192.0.2.1/"},
+	} {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + tt.target + " HTTP/1.1\r\nHost: " + tt.host + "\r\n\r\n")))
+		if err != nil {
+			continue // nor does net/http take it
+		}
+		w := httptest.NewRecorder()
+		redirect(443)(w, r)
+		if got := w.Header().Get("Location"); got != tt.want || (tt.want == "") != (w.Code == http.StatusBadRequest) {
+			t.Errorf("%s of %q: %d to %q, want %q", tt.target, tt.host, w.Code, got, tt.want)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ type allocation struct {
 }
 
 // permission lets packets pass between an allocation and an address until it ends. Times
-// are nanoseconds since 1970.
+// are nanoseconds since 1970; 0 when the allocation has ended.
 type permission struct{ until atomic.Int64 }
 
 // Path is the way between a client's allocation and one of the server's candidates. For the
@@ -86,6 +86,9 @@ func (p *Path) Send(packet []byte) {
 
 // permit installs or refreshes a permission. The caller holds mu.
 func (a *allocation) permit(addr netip.Addr, now time.Time) bool {
+	if a.over {
+		return false
+	}
 	p := a.permissions[addr]
 	if p == nil {
 		if len(a.permissions) >= maxPermissions {

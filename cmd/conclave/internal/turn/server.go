@@ -20,8 +20,8 @@ type Client interface {
 	RemoteAddr() netip.AddrPort
 }
 
-// Media is the forwarder. Its methods may be called from any goroutine, for one path not
-// after Gone.
+// Media is the forwarder. Its methods may be called from any goroutine. Gone is the last to be
+// called for a path, and may be called twice.
 type Media interface {
 	// Receive takes a packet that came by a path. The packet is valid during the call.
 	Receive(path *Path, packet []byte)
@@ -225,6 +225,9 @@ func (s *Server) relay(p *Path, packet []byte) {
 	s.count.packetsUp.Add(1)
 	s.count.bytesUp.Add(uint64(len(packet)))
 	s.cfg.Media.Receive(p, packet)
+	if p.permission.until.Load() == 0 {
+		s.cfg.Media.Gone(p) // again: it may have ended before the packet came there
+	}
 }
 
 // isPeer says whether a transport address is a candidate of this server.

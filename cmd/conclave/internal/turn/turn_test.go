@@ -497,6 +497,41 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
+// endsOnReceive ends the allocation while a packet is on its way to the forwarder, as the sweep
+// may.
+type endsOnReceive struct {
+	*fakeMedia
+	end func()
+}
+
+func (m endsOnReceive) Receive(p *Path, packet []byte) {
+	m.end()
+	m.fakeMedia.Receive(p, packet)
+}
+
+// TestGoneIsLast: the forwarder keeps no path of an allocation that has ended, and what is
+// under way does not bring one back.
+func TestGoneIsLast(t *testing.T) {
+	w := newWorld(t)
+	u := w.allocated("198.51.100.9:4000", "alice")
+	if _, code := u.ask(stun.MethodChannelBind, channel(0x4000), peer(public)); code != 0 {
+		t.Fatal(code)
+	}
+	a := w.server.allocation(u.fakeClient)
+	w.server.cfg.Media = endsOnReceive{w.media, func() { w.server.Gone(u.fakeClient) }}
+	w.server.Handle(u.fakeClient, appendChannelData(nil, 0x4000, []byte("late")))
+	if got, want := w.media.news(), "203.0.113.7:3478 gone, 203.0.113.7:3478 < late, 203.0.113.7:3478 gone"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if a.permit(public.Addr(), w.now) || a.bind(w.server, 0x4000, public, w.now) {
+		t.Error("an allocation that has ended gives a permission")
+	}
+	u.got = nil
+	if w.media.path.Send([]byte("x")); len(u.got) != 0 {
+		t.Error("an allocation that has ended relays")
+	}
+}
+
 func TestBinding(t *testing.T) {
 	w := newWorld(t)
 	u := w.user("198.51.100.9:4000", "nobody")
