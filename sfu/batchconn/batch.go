@@ -3,6 +3,7 @@ package batchconn
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 )
 
 // Limits of a batch.
@@ -18,11 +19,15 @@ const (
 	multiplier  = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 )
 
-// Target is a receiver, as the sockets of a node write its address. It is immutable.
+// Target is a receiver, as the sockets of a node write its address.
 type Target struct {
 	addr netip.AddrPort
 	hash uint64
 	name sockaddr
+	from source
+	// whole says that the system did not segment a message to it: its packets, or the
+	// route's, do not allow it. From then on they go one by one.
+	whole atomic.Bool
 }
 
 // AddrPort is the receiver's address.
@@ -118,7 +123,7 @@ func (b *Batch) Reserve(size int, to *Target) []byte {
 // place makes packet at part of a message.
 func (b *Batch) place(at int32, to *Target) {
 	var place *uint16
-	if b.socket.segments() {
+	if b.socket.segments() && !to.whole.Load() {
 		place = b.find(to)
 		if place != nil && *place != 0 && b.extend(&b.messages[*place-1], at) {
 			return

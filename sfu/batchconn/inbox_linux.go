@@ -15,14 +15,19 @@ type Inbox struct {
 	headers []mmsghdr
 	vectors []unix.Iovec
 	names   []unix.RawSockaddrInet6
+	infos   []infoControl
 }
 
 // NewInbox makes one for n packets, without buffers.
 func NewInbox(n int) *Inbox {
-	in := &Inbox{headers: make([]mmsghdr, n), vectors: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n)}
+	in := &Inbox{
+		headers: make([]mmsghdr, n), vectors: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n),
+		infos: make([]infoControl, n),
+	}
 	for i := range in.headers {
 		h := &in.headers[i].header
 		h.Name, h.Iov = (*byte)(unsafe.Pointer(&in.names[i])), &in.vectors[i]
+		h.Control = (*byte)(unsafe.Pointer(&in.infos[i]))
 		h.SetIovlen(1)
 	}
 	return in
@@ -50,6 +55,20 @@ func (in *Inbox) From(i int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), readPort(&four.Port))
 	}
 	return netip.AddrPortFrom(netip.AddrFrom16(six.Addr).Unmap(), readPort(&six.Port))
+}
+
+// To is our address that packet i was sent to, one of IPv4 as such. It is the zero Addr
+// for a socket that has one address only.
+func (in *Inbox) To(i int) netip.Addr {
+	h, info := &in.headers[i].header, &in.infos[i]
+	switch {
+	case int(h.Controllen) < unix.CmsgLen(0):
+	case int(h.Controllen) >= unix.CmsgLen(unix.SizeofInet4Pktinfo) && info.header.Level == unix.SOL_IP && info.header.Type == unix.IP_PKTINFO:
+		return netip.AddrFrom4((*unix.Inet4Pktinfo)(unsafe.Pointer(&info.data)).Spec_dst)
+	case int(h.Controllen) >= unix.CmsgLen(unix.SizeofInet6Pktinfo) && info.header.Level == unix.SOL_IPV6 && info.header.Type == unix.IPV6_PKTINFO:
+		return netip.AddrFrom16((*unix.Inet6Pktinfo)(unsafe.Pointer(&info.data)).Addr).Unmap()
+	}
+	return netip.Addr{}
 }
 
 func readPort(field *uint16) uint16 {
@@ -87,8 +106,13 @@ func (s *Socket) ReceiveMore(in *Inbox, after int, wait time.Duration) int {
 }
 
 func (s *Socket) receive(headers []mmsghdr, flags uintptr) (int, syscall.Errno) {
+	control := 0
+	if s.anywhere {
+		control = int(unsafe.Sizeof(infoControl{}))
+	}
 	for i := range headers {
 		headers[i].header.Namelen = unix.SizeofSockaddrInet6
+		headers[i].header.SetControllen(control)
 	}
 	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])),
 		uintptr(len(headers)), flags, 0, 0)

@@ -1,6 +1,7 @@
 package batchconn
 
 import (
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -19,11 +20,53 @@ type sender struct {
 	part     int32 // packet of message next that is sent by itself; none for the whole
 }
 
-// control is a control message (cmsg(3)) with the size of the segments.
+// control is a control message (cmsg(3)) with the size of the segments, and one with the
+// address that they are from.
 type control struct {
 	header unix.Cmsghdr
 	size   uint16
 	_      [6]byte
+	from   infoControl
+}
+
+// infoControl is a control message with one of our addresses (ip(7), IP_PKTINFO; RFC
+// 3542, Section 6).
+type infoControl struct {
+	header unix.Cmsghdr
+	data   [24]byte
+}
+
+// source says which of our addresses packets are from; size is 0 if the system chooses.
+type source struct {
+	info infoControl
+	size int // in bytes, with what aligns the next
+}
+
+// from makes the control message that has packets leave from one of our addresses, if the
+// socket has several.
+func (s *Socket) from(local netip.Addr) (c source) {
+	if !s.anywhere || !local.IsValid() || local.Is6() && local.IsLinkLocalUnicast() || !s.inet6 && !local.Is4() {
+		return c // a link-local one would need its interface
+	}
+	h := &c.info.header
+	if s.inet6 {
+		(*unix.Inet6Pktinfo)(unsafe.Pointer(&c.info.data)).Addr = local.As16()
+		h.Level, h.Type, c.size = unix.SOL_IPV6, unix.IPV6_PKTINFO, unix.CmsgSpace(unix.SizeofInet6Pktinfo)
+		h.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
+		return c
+	}
+	(*unix.Inet4Pktinfo)(unsafe.Pointer(&c.info.data)).Spec_dst = local.As4()
+	h.Level, h.Type, c.size = unix.SOL_IP, unix.IP_PKTINFO, unix.CmsgSpace(unix.SizeofInet4Pktinfo)
+	h.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+	return c
+}
+
+// put has a message leave from there.
+func (c *source) put(h *unix.Msghdr) {
+	if c.size > 0 {
+		h.Control = (*byte)(unsafe.Pointer(&c.info))
+		h.SetControllen(c.size)
+	}
 }
 
 func (t *sender) init() {
@@ -65,25 +108,36 @@ func (t *sender) prepare(b *Batch) {
 		}
 		h.Control = nil
 		h.SetControllen(0)
+		m.to.from.put(h)
 		if m.count > 1 {
-			t.controls[i].size = uint16(m.size)
-			h.Control = (*byte)(unsafe.Pointer(&t.controls[i]))
-			h.SetControllen(unix.CmsgSpace(2))
+			c := &t.controls[i]
+			c.size = uint16(m.size)
+			if m.to.from.size > 0 {
+				c.from = m.to.from.info
+			}
+			h.Control = (*byte)(unsafe.Pointer(c))
+			h.SetControllen(unix.CmsgSpace(2) + m.to.from.size)
 		}
 	}
 }
 
-// isSplittable says whether the message failed because it was to be segmented: the
-// device cannot, or not at this size. From then on nothing is.
+// isSplittable says whether the message failed because it was to be segmented. If the
+// device cannot, from then on nothing is. If this receiver's route takes no packets of
+// this size, which it may tell us itself (ICMP), nothing to it.
 func (t *sender) isSplittable(b *Batch, errno syscall.Errno) bool {
-	if b.messages[t.next].count == 1 {
+	m := &b.messages[t.next]
+	if m.count == 1 {
 		return false
 	}
-	if errno == unix.EINVAL || errno == unix.EIO {
+	switch errno {
+	case unix.EIO:
 		b.socket.segmentation.Store(false)
-		return true
+	case unix.EINVAL:
+		m.to.whole.Store(true)
+	default:
+		return false
 	}
-	return false
+	return true
 }
 
 // sendMore makes one call: for what is left of the batch, or the next packet of a
@@ -101,6 +155,7 @@ func (t *sender) sendMore(b *Batch) syscall.Errno {
 	h, whole := &t.single[0].header, &t.headers[t.next].header
 	*h = unix.Msghdr{Name: whole.Name, Namelen: whole.Namelen, Iov: &t.piece}
 	h.SetIovlen(1)
+	b.messages[t.next].to.from.put(h)
 	_, errno := b.socket.kernel.sendmmsg(b.socket.fd, t.single[:])
 	if errno == 0 {
 		t.skipPart(b)

@@ -16,13 +16,15 @@ import (
 // Socket is a UDP socket for packets in batches.
 type Socket struct {
 	// Immutable.
-	fd     int
-	inet6  bool // its family
-	local  netip.AddrPort
-	kernel kernel
+	fd    int
+	inet6 bool // its family
+	// anywhere says that packets to all our addresses come to it.
+	anywhere bool
+	local    netip.AddrPort
+	kernel   kernel
 
 	closed atomic.Bool
-	// segmentation is on until the kernel refuses it once.
+	// segmentation is on until a device refuses it once.
 	segmentation atomic.Bool
 	count        counters
 }
@@ -55,7 +57,7 @@ func Listen(address netip.AddrPort, n int) (sockets []*Socket, err error) {
 }
 
 func open(address netip.AddrPort, further bool) (*Socket, error) {
-	s := &Socket{fd: -1, inet6: !address.Addr().Is4(), kernel: system{}}
+	s := &Socket{fd: -1, inet6: !address.Addr().Is4(), anywhere: address.Addr().IsUnspecified(), kernel: system{}}
 	family := unix.AF_INET
 	if s.inet6 {
 		family = unix.AF_INET6
@@ -90,6 +92,9 @@ func (s *Socket) bind(address netip.AddrPort, further bool) error {
 			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, option, buffer)
 		}
 	}
+	if err := s.tellAddress(); err != nil {
+		return err
+	}
 	// Whoever shares the port has to say so before it binds; the first one says it when
 	// it has the port.
 	share := func() error { return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
@@ -107,6 +112,18 @@ func (s *Socket) bind(address netip.AddrPort, further bool) error {
 	}
 	s.local = addrPortOf(name)
 	return share()
+}
+
+// tellAddress has packets come with the address that they were sent to: who asked one of
+// our addresses takes no answer from another (RFC 8445, Section 7.2.5.2.1).
+func (s *Socket) tellAddress() error {
+	switch {
+	case !s.anywhere:
+		return nil
+	case s.inet6: // for IPv4 too
+		return unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	}
+	return unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }
 
 func sockaddrOf(a netip.AddrPort) unix.Sockaddr {
@@ -148,8 +165,12 @@ func (s *Socket) SetPatience(d time.Duration) error {
 }
 
 // Target makes a receiver. It is good for all sockets of one [Listen].
-func (s *Socket) Target(to netip.AddrPort) *Target {
-	t := &Target{addr: to, hash: hash(to)}
+func (s *Socket) Target(to netip.AddrPort) *Target { return s.TargetFrom(to, netip.Addr{}) }
+
+// TargetFrom makes a receiver of what leaves from one of our addresses, as [Inbox.To] gave
+// it. The system chooses one for the zero Addr.
+func (s *Socket) TargetFrom(to netip.AddrPort, local netip.Addr) *Target {
+	t := &Target{addr: to, hash: hash(to), from: s.from(local)}
 	if !s.inet6 {
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&t.name.raw))
 		four.Family, four.Addr = unix.AF_INET, to.Addr().Unmap().As4()

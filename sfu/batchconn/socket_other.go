@@ -21,6 +21,8 @@ type Socket struct {
 
 type sockaddr struct{}
 
+type source struct{}
+
 type sender struct{}
 
 func (sender) init() {}
@@ -66,6 +68,9 @@ func (s *Socket) SetPatience(d time.Duration) error {
 // Target makes a receiver.
 func (s *Socket) Target(to netip.AddrPort) *Target { return &Target{addr: to, hash: hash(to)} }
 
+// TargetFrom makes a receiver. The system chooses the address that packets leave from.
+func (s *Socket) TargetFrom(to netip.AddrPort, _ netip.Addr) *Target { return s.Target(to) }
+
 // CanReach says whether a target for the address can be made.
 func (s *Socket) CanReach(to netip.AddrPort) bool { return to.IsValid() }
 
@@ -90,6 +95,9 @@ func (in *Inbox) Size(int) (int, bool) { return in.size, in.size < len(in.buffer
 
 // From is where packet i came from, an address of IPv4 as such.
 func (in *Inbox) From(int) netip.AddrPort { return in.from }
+
+// To is not known.
+func (in *Inbox) To(int) netip.Addr { return netip.Addr{} }
 
 // Receive waits for a packet. It gives 0 when the socket's patience is over, and fails
 // with [ErrClosed] alone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -46,15 +47,21 @@ func openSockets(t testing.TB, address string, n int) []*Socket {
 
 func read(t testing.TB, socket *net.UDPConn) []byte {
 	t.Helper()
+	packet, _ := readFrom(t, socket)
+	return packet
+}
+
+func readFrom(t testing.TB, socket *net.UDPConn) ([]byte, netip.AddrPort) {
+	t.Helper()
 	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	var b [2048]byte
-	n, _, err := socket.ReadFromUDPAddrPort(b[:])
+	n, from, err := socket.ReadFromUDPAddrPort(b[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.Clone(b[:n])
+	return slices.Clone(b[:n]), netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }
 
 func portOf(socket *net.UDPConn, host string) netip.AddrPort {
@@ -134,6 +141,62 @@ func TestReceiving(t *testing.T) {
 				got = append(got, "")
 			}
 		}
+	}
+}
+
+// TestAnswersFromWhereAsked: what is sent to one of several addresses of a socket is
+// answered from there, packets alone or as one message.
+func TestAnswersFromWhereAsked(t *testing.T) {
+	for _, tt := range []struct{ name, local, client, asked string }{
+		{"IPv4", "0.0.0.0:0", "127.0.0.1", "127.0.0.2"},
+		{"IPv4 on a socket for both", "[::]:0", "127.0.0.1", "127.0.0.2"},
+		{"the address that is chosen anyway", "0.0.0.0:0", "127.0.0.1", "127.0.0.1"},
+		{"IPv6", "[::]:0", "::1", "::1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, network := openSockets(t, tt.local, 1)[0], "udp4"
+			if tt.client == "::1" {
+				network = "udp6"
+			}
+			client := listen(t, network, net.JoinHostPort(tt.client, "0"))
+			asked := netip.AddrPortFrom(netip.MustParseAddr(tt.asked), s.LocalAddr().Port())
+			in := NewInbox(2)
+			in.Set(0, make([]byte, 16))
+			in.Set(1, make([]byte, 16))
+			for range 2 { // the second time, too, the place of the address is filled
+				if _, err := client.WriteTo([]byte("?"), net.UDPAddrFromAddrPort(asked)); err != nil {
+					t.Skipf("no %s here: %v", asked, err)
+				}
+				if n, err := s.Receive(in); n != 1 || err != nil || in.From(0) != portOf(client, tt.client) {
+					t.Fatalf("%d packets, %v, from %s", n, err, in.From(0))
+				}
+			}
+			if runtime.GOOS != "linux" {
+				return
+			}
+			if in.To(0) != asked.Addr() {
+				t.Fatalf("sent to %s, want %s", in.To(0), asked.Addr())
+			}
+			b, to := NewBatch(s), s.TargetFrom(in.From(0), in.To(0))
+			for i := range 4 {
+				b.add(media(100-i/3, i), to)
+			}
+			b.Flush()
+			b.add(media(100, 4), to)
+			b.Flush()
+			to.whole.Store(true)
+			b.add(media(100, 5), to)
+			b.Flush()
+			sizes := []int{100, 100, 100, 99, 100, 100}
+			for i := range sizes {
+				if packet, from := readFrom(t, client); from != asked || !slices.Equal(packet, media(sizes[i], i)) {
+					t.Errorf("packet %d of %d bytes from %s, want %s", i, len(packet), from, asked)
+				}
+			}
+			if got := s.Stats(); got.Failed != 0 || got.Messages != 3 {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
 
@@ -224,13 +287,21 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkFanOut is a frame of six packets to fifty receivers, per packet sent.
+// BenchmarkFanOut is a frame of six packets to fifty receivers, per packet sent; from an
+// address that the system chooses, or is told.
 func BenchmarkFanOut(b *testing.B) {
-	s := openSockets(b, "127.0.0.1:0", 1)[0]
+	for _, local := range []string{"", "127.0.0.1"} {
+		b.Run("from="+local, func(b *testing.B) { benchmarkFanOut(b, local) })
+	}
+}
+
+func benchmarkFanOut(b *testing.B, local string) {
+	s := openSockets(b, "0.0.0.0:0", 1)[0]
+	from, _ := netip.ParseAddr(local) // the zero one of none
 	batch := NewBatch(s)
 	var to []*Target
 	for range 50 {
-		to = append(to, s.Target(portOf(listen(b, "udp4", "127.0.0.1:0"), "127.0.0.1")))
+		to = append(to, s.TargetFrom(portOf(listen(b, "udp4", "127.0.0.1:0"), "127.0.0.1"), from))
 	}
 	raw := media(1042, 0)
 	b.ResetTimer()
