@@ -206,6 +206,10 @@ func (c *connection) forgetWays() {
 		}
 		return w != used
 	})
+	// Another way of the peer's address may have been in its place.
+	if ways := c.node().ways; used != nil && ways.find(used.addr, used.path) == nil {
+		ways.put(used)
+	}
 }
 
 func (c *connection) remember(p plan) {
@@ -358,7 +362,7 @@ func (c *connection) shutIntake() {
 func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrPort, path Path) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.wayOf(addr, path)
+	w := c.wayOf(addr, e.local, path)
 	if c.closing || w == nil {
 		return
 	}
@@ -376,9 +380,9 @@ func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrP
 
 // wayOf gives the way that a check came by, which may be new; nil if the connection has
 // had too many. The caller holds mu.
-func (c *connection) wayOf(addr netip.AddrPort, path Path) *way {
+func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *way {
 	for _, w := range c.known {
-		if w.addr == addr && w.path == path {
+		if w.addr == addr && w.local == local && w.path == path {
 			return w
 		}
 	}
@@ -386,17 +390,17 @@ func (c *connection) wayOf(addr netip.AddrPort, path Path) *way {
 	if len(c.known) >= maxPeerAddresses || path == nil && !socket.CanReach(addr) {
 		return nil
 	}
-	w := &way{conn: c, addr: addr, path: path}
+	w := &way{conn: c, addr: addr, local: local, path: path}
 	if path == nil {
-		w.target = socket.Target(addr)
+		w.target = socket.TargetFrom(addr, local)
 	}
 	return w
 }
 
 // maxPeerAddresses is by how many ways a PeerConnection is checked between two restarts
-// of ICE. A browser has some, and a new one whenever its network changes; past that it
-// has to restart.
-const maxPeerAddresses = 16
+// of ICE: pairs of an address of the peer and one of ours. A browser has some, and a new
+// one whenever its network changes; past that it has to restart.
+const maxPeerAddresses = 32
 
 // learn takes over what an authentic check has shown: the way is the peer's, and media
 // goes by the one that was nominated last (RFC 8445, Section 8.3.1), before that by the
@@ -423,8 +427,8 @@ func (c *connection) learn(w *way, nominated bool) {
 // overtaken by a change, or comes by a spare way, changes nothing. It takes no lock for
 // the present way.
 func (c *connection) follow(w *way) {
-	if w == nil || w == c.way.Load() {
-		return
+	if now := c.way.Load(); w == nil || w == now || now != nil && w.addr == now.addr && w.path == now.path {
+		return // ways of one address of the peer, to several of ours, are told apart by checks alone
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
@@ -19,6 +20,9 @@ type egress struct {
 	batch *batchconn.Batch // nil once a shared one is closed
 	// loop is whose it is; nil for a shared one.
 	loop *loop
+	// local is our address that the packet at hand was sent to; the zero Addr if there is one
+	// only, or for a Path.
+	local netip.Addr
 	// now is the time of the packets that are being forwarded, by the node's clock.
 	now int64
 	// padding is by how many bytes packets of media grow, to be as large as the next.

@@ -1,6 +1,9 @@
 package sfu
 
 import (
+	"net"
+	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +108,53 @@ func TestEstimatesOfThoseHeard(t *testing.T) {
 	r.intake.Unlock()
 	if s := n.Stats(); len(s.Estimates) != 1 {
 		t.Errorf("estimates %v after feedback", s.Estimates)
+	}
+}
+
+// TestSeveralAddresses: a node on all addresses answers from the one that was checked, and
+// sends from the one that was nominated, whatever else the same peer checks.
+func TestSeveralAddresses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the address that was checked is not known")
+	}
+	n := startNode(t, func(c *Config) { c.Listen = netip.MustParseAddrPort("0.0.0.0:0") })
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	if err := peer.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	from := func() netip.Addr {
+		var b [1500]byte
+		_, addr, err := peer.ReadFromUDPAddrPort(b[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return addr.Addr()
+	}
+	for _, step := range []struct {
+		asked    string
+		nominate bool
+		media    string
+	}{{"127.0.0.2", true, "127.0.0.2"}, {"127.0.0.3", false, "127.0.0.2"}, {"127.0.0.3", true, "127.0.0.3"}, {"127.0.0.1", true, "127.0.0.1"}} {
+		asked := netip.MustParseAddr(step.asked)
+		check := r.checkFrom(t)
+		if step.nominate {
+			check = r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate})
+		}
+		if _, err := peer.WriteToUDPAddrPort(check, netip.AddrPortFrom(asked, n.Addr().Port())); err != nil {
+			t.Skipf("no %s here: %v", asked, err)
+		}
+		if got := from(); got != asked {
+			t.Errorf("the answer of %s is from %s", asked, got)
+		}
+		r.follow(n.ways.find(peer.LocalAddr().(*net.UDPAddr).AddrPort(), nil))
+		r.askKeyFrame(5)
+		if got := from(); got.String() != step.media {
+			t.Errorf("after a check of %s packets are from %s, want %s", asked, got, step.media)
+		}
 	}
 }

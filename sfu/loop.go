@@ -148,6 +148,7 @@ func (l *loop) take(i int) {
 		l.node.ended.drop(dropOversized)
 		return
 	}
+	l.egress.local = l.inbox.To(i)
 	if l.node.take(&l.egress, l.packets[i], size, l.inbox.From(i), nil) {
 		l.renew(i)
 	}

@@ -24,6 +24,7 @@ type Path interface {
 type way struct {
 	conn   *connection
 	addr   netip.AddrPort
+	local  netip.Addr        // ours that checks are sent to; the zero Addr if there is one only
 	target *batchconn.Target // nil for a Path
 	path   Path              // nil for UDP
 
