@@ -146,6 +146,13 @@ func (a *allocation) bind(s *Server, channel uint16, peer netip.AddrPort, now ti
 	return true
 }
 
+// sweep ends channels that have expired, so that their peers' packets come as Data indications.
+func (a *allocation) sweep(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unbindExpired(now)
+}
+
 // unbindExpired ends channels that were not refreshed. The caller holds mu.
 func (a *allocation) unbindExpired(now time.Time) {
 	for channel, p := range a.channels {

@@ -139,16 +139,21 @@ func (s *Server) Gone(c Client) {
 // Sweep ends what has expired. It is to be called every few seconds.
 func (s *Server) Sweep() {
 	now := s.now()
-	var late []*allocation
+	var late, others []*allocation
 	s.mu.RLock()
 	for _, a := range s.allocations {
-		if !a.expires.After(now) {
+		if a.expires.After(now) {
+			others = append(others, a)
+		} else {
 			late = append(late, a)
 		}
 	}
 	s.mu.RUnlock()
 	for _, a := range late {
 		s.end(a)
+	}
+	for _, a := range others {
+		a.sweep(now)
 	}
 }
 

@@ -497,6 +497,28 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
+// TestExpiredChannelIsNotSentBy: what still comes for a client that keeps the permission alone
+// is a Data indication (RFC 8656, Section 12.7).
+func TestExpiredChannelIsNotSentBy(t *testing.T) {
+	w := newWorld(t)
+	u := w.allocated("198.51.100.9:4000", "alice", seconds(time.Hour))
+	if _, code := u.ask(stun.MethodChannelBind, channel(0x4000), peer(public)); code != 0 {
+		t.Fatal(code)
+	}
+	w.server.Handle(u.fakeClient, appendChannelData(nil, 0x4000, []byte("x")))
+	for _, channel := range []bool{true, true, true, false, false} {
+		u.got = nil
+		if w.media.path.Send([]byte("answer")); len(u.got) != 1 || IsChannelData(u.got[0]) != channel {
+			t.Errorf("%s: %x, by channel: want %t", w.now, u.got, channel)
+		}
+		w.now = w.now.Add(4 * time.Minute)
+		if _, code := u.ask(stun.MethodCreatePermission, peer(public)); code != 0 {
+			t.Fatal(code)
+		}
+		w.server.Sweep()
+	}
+}
+
 // endsOnReceive ends the allocation while a packet is on its way to the forwarder, as the sweep
 // may.
 type endsOnReceive struct {
