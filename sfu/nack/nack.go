@@ -5,8 +5,11 @@
 //	ask = g.Due(ask[:0], now)          // now and then
 //
 // A gap is asked for as soon as Due is called after it was seen, then once a round trip,
-// and no more than [MaxAsks] times. The round trip is that of what comes when it was
-// asked for once.
+// no more than [MaxAsks] times and not after two seconds. The round trip is that of what
+// comes when it was asked for once.
+//
+// Where most of what is asked for does not come, the path is full, and more
+// retransmissions would keep it so: less is asked for at a time, the newest first.
 //
 // The package knows no socket, clock or lock. Times are nanoseconds.
 package nack
@@ -26,6 +29,16 @@ const (
 	firstRoundTrip = 100 * time.Millisecond // until one is known
 	minInterval    = 20 * time.Millisecond
 	maxInterval    = 500 * time.Millisecond
+	// maxAge is how long a packet is of use.
+	maxAge = 2 * time.Second
+
+	// What is asked for and open is bounded by a window, which each answer widens by
+	// widens, and what does not come narrows by its narrows-th part: where a fifth is lost at
+	// random each way 28 may be open, where nearly all is lost minWindow.
+	minWindow   = 2
+	firstWindow = 64
+	widens      = 2
+	narrows     = 8
 )
 
 // Generator is the state of one stream. The zero value is ready.
@@ -34,12 +47,15 @@ type Generator struct {
 	begun     bool
 	roundTrip int64 // smoothed; 0 if not known
 	missing   []lost
+	window    int // how many may be asked for and open; 0 before the first
 }
 
 type lost struct {
 	number int64
+	seen   int64 // when it was found missing
 	asked  int64 // when last
 	asks   int
+	failed int // of these, known to have brought nothing
 }
 
 // Received notes a packet, by its extended sequence number (RFC 3550, Appendix A.1).
@@ -48,7 +64,7 @@ func (g *Generator) Received(number, now int64) {
 	case !g.begun || ahead > maxGap || ahead < -maxGap:
 		g.begun, g.high, g.missing = true, number, g.missing[:0]
 	case ahead > 0:
-		g.skip(g.high+1, number)
+		g.skip(g.high+1, number, now)
 		g.high = number
 	default:
 		g.found(number, now)
@@ -56,12 +72,12 @@ func (g *Generator) Received(number, now int64) {
 }
 
 // skip adds what lies from first to before next.
-func (g *Generator) skip(first, next int64) {
+func (g *Generator) skip(first, next, now int64) {
 	for n := max(first, next-MaxMissing); n < next; n++ {
 		if len(g.missing) == MaxMissing {
 			g.drop(0)
 		}
-		g.missing = append(g.missing, lost{number: n})
+		g.missing = append(g.missing, lost{number: n, seen: now})
 	}
 }
 
@@ -71,6 +87,9 @@ func (g *Generator) found(number, now int64) {
 		if l := &g.missing[i]; l.number == number {
 			if l.asks == 1 {
 				g.measure(now - l.asked)
+			}
+			if l.asks > 0 {
+				g.widen(widens)
 			}
 			g.drop(i)
 			return
@@ -100,20 +119,58 @@ func (g *Generator) interval() int64 {
 // Waiting says whether anything is missing.
 func (g *Generator) Waiting() bool { return len(g.missing) > 0 }
 
+// widen changes the window, which is narrowed by less than 0.
+func (g *Generator) widen(by int) {
+	if g.window == 0 {
+		g.window = firstWindow
+	}
+	g.window = min(max(g.window+by, minWindow), MaxMissing)
+}
+
 // Due appends the sequence numbers that are to be asked for now, in order.
 func (g *Generator) Due(ask []uint16, now int64) []uint16 {
-	kept, interval := g.missing[:0], g.interval()
+	interval := g.interval()
+	g.expire(now, interval)
+	room := g.window
+	for i := range g.missing {
+		if g.missing[i].open(now, interval) {
+			room--
+		}
+	}
+	first := len(g.missing) // of the newest that there is room for
+	for n := 0; first > 0 && n < room; first-- {
+		if !g.missing[first-1].open(now, interval) {
+			n++
+		}
+	}
+	for i := first; i < len(g.missing); i++ {
+		l := &g.missing[i]
+		if l.open(now, interval) {
+			continue
+		}
+		l.asks++
+		l.asked = now
+		ask = append(ask, uint16(l.number))
+	}
+	return ask
+}
+
+// open says whether an answer may still come.
+func (l *lost) open(now, interval int64) bool { return l.asks > 0 && now-l.asked < interval }
+
+// expire narrows the window by what has not come, and gives up what is of no use any more.
+func (g *Generator) expire(now, interval int64) {
+	g.widen(0)
+	kept := g.missing[:0]
 	for _, l := range g.missing {
-		if l.asks == 0 || now-l.asked >= interval {
-			if l.asks == MaxAsks {
-				continue
-			}
-			l.asks++
-			l.asked = now
-			ask = append(ask, uint16(l.number))
+		if l.asks > l.failed && !l.open(now, interval) {
+			l.failed = l.asks
+			g.widen(-max(g.window/narrows, 1))
+		}
+		if l.asks == MaxAsks && l.failed == MaxAsks || now-l.seen >= int64(maxAge) {
+			continue
 		}
 		kept = append(kept, l)
 	}
 	g.missing = kept
-	return ask
 }

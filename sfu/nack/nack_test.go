@@ -2,6 +2,7 @@ package nack
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -51,12 +52,66 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestFullPath: where nothing comes of what is asked for, little is; where a third is lost
+// each way, as much as if nothing were.
+func TestFullPath(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		lost        float64 // of packets, requests and answers
+		least, most int     // asks in the last 5 of 10 s, in which 1500 packets are sent
+	}{
+		{"well", 0, 0, 0},
+		{"a fifth is lost", 0.2, 300 * 5 / 4, 300 * 2},
+		{"a third is lost", 0.33, 500 * 5 / 4, 500 * 3},
+		{"nothing comes", 0.9, 100, 1000}, // 7 % would, of 6000
+	} {
+		g, random := &Generator{}, rand.New(rand.NewPCG(1, 2))
+		arrivals := map[int64][]int64{}
+		asks := 0
+		for now := int64(0); now < 10_000*ms; now += 10 * ms {
+			n := now / (10 * ms) * 3
+			for i := range int64(3) {
+				if random.Float64() >= test.lost {
+					g.Received(n+i, now)
+				}
+			}
+			for _, n := range arrivals[now] {
+				g.Received(n, now)
+			}
+			for _, ask := range g.Due(nil, now) {
+				if now >= 5000*ms {
+					asks++
+				}
+				if random.Float64() >= 1-(1-test.lost)*(1-test.lost) {
+					arrivals[now+50*ms] = append(arrivals[now+50*ms], int64(ask))
+				}
+			}
+		}
+		if asks < test.least || asks > test.most {
+			t.Errorf("%s: %d asks, want %d to %d", test.name, asks, test.least, test.most)
+		}
+	}
+}
+
+// TestNotTooLate: what has been missing for two seconds is of no use any more.
+func TestNotTooLate(t *testing.T) {
+	g := &Generator{roundTrip: 400 * ms}
+	receive(g, 0, 1, 3)
+	for _, now := range []int64{0, 500 * ms, 1000 * ms, 1500 * ms} {
+		want(t, g, now, 2)
+	}
+	want(t, g, 2000*ms)
+	if g.Waiting() {
+		t.Error("something is missing")
+	}
+}
+
 // TestBounded: a large gap is asked for in its newest part; a jump not at all.
 func TestBounded(t *testing.T) {
 	g := &Generator{}
 	receive(g, 0, 1, 900)
 	got := g.Due(nil, 0)
-	if len(got) != MaxMissing || got[0] != 900-MaxMissing || got[MaxMissing-1] != 899 {
+	if len(got) != firstWindow || got[0] != 900-firstWindow || got[firstWindow-1] != 899 || len(g.missing) != MaxMissing {
 		t.Errorf("%d numbers from %v", len(got), got[:1])
 	}
 	for n := int64(902); n < 2000; n += 2 {
