@@ -102,6 +102,11 @@ func (c *Client) Stats() Stats { return c.count.snapshot() }
 // Mute stops a track, or lets it go on with a key frame, and tells the room.
 func (c *Client) Mute(source signal.Source, muted bool) { c.post(mute{source, muted}) }
 
+// NetworkChanged says that the network is another one: media looks for a way through it at
+// once, by a restart of ICE on the same PeerConnection. Without it the client does so two
+// seconds after its PeerConnection was disconnected.
+func (c *Client) NetworkChanged() { c.post(networkChanged{}) }
+
 // post hands an event to the loop. It reports false if the client has ended.
 func (c *Client) post(e event) bool {
 	select {

@@ -59,6 +59,7 @@ type (
 		source signal.Source
 		muted  bool
 	}
+	networkChanged struct{}
 )
 
 func (dialed) isEvent()     {}
@@ -66,6 +67,8 @@ func (fromServer) isEvent() {}
 func (lost) isEvent()       {}
 func (mediaState) isEvent() {}
 func (mute) isEvent()       {}
+
+func (networkChanged) isEvent() {}
 
 // loop is the goroutine that owns a participant's state. All fields are its own.
 type loop struct {
@@ -110,7 +113,8 @@ type loop struct {
 	mediaNumber uint32
 	mediaFails  int
 	mediaTimer  *time.Timer
-	offerID     uint32 // of the offer that waits for its answer
+	restart     *time.Timer // of ICE, unless it recovers
+	offerID     uint32      // of the offer that waits for its answer
 	connected   bool
 }
 
@@ -128,7 +132,7 @@ func newLoop(c *Client) (*loop, error) {
 		}
 		l.uplinks = append(l.uplinks, u)
 	}
-	for _, t := range []**time.Timer{&l.redial, &l.leaveTimer, &l.tick, &l.settle, &l.mediaTimer} {
+	for _, t := range []**time.Timer{&l.redial, &l.leaveTimer, &l.tick, &l.settle, &l.mediaTimer, &l.restart} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
@@ -172,6 +176,8 @@ func (l *loop) run() {
 			l.dial()
 		case <-l.mediaTimer.C:
 			l.mediaDue()
+		case <-l.restart.C:
+			l.restartMedia()
 		case <-l.leaveTimer.C:
 			l.finish(ErrClosed)
 		case <-l.stopping():
@@ -204,6 +210,8 @@ func (l *loop) handle(e event) {
 		l.mediaState(e)
 	case mute:
 		l.mute(e)
+	case networkChanged:
+		l.restartMedia()
 	}
 }
 

@@ -187,6 +187,8 @@ type media struct {
 	// Owned by the loop.
 	video, audio int           // slots
 	pending      *signal.Offer // not answered yet; nil if there is none
+	restart      bool          // the next offer is to restart ICE
+	restarting   bool          // the pending one does
 }
 
 // newMedia opens a PeerConnection. onState and onTrack are called from Pion's
@@ -267,7 +269,8 @@ func (m *media) addSlot(kind webrtc.RTPCodecType) error {
 // offer makes the pending offer, of all there is. It names no candidates: the
 // forwarder is ICE-lite and answers whoever checks.
 func (m *media) offer() error {
-	sdp, err := m.pc.CreateOffer(nil)
+	sdp, err := m.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: m.restart})
+	m.restart, m.restarting = false, m.restart
 	if err == nil {
 		err = m.pc.SetLocalDescription(sdp)
 	}
@@ -287,7 +290,7 @@ func (m *media) answer(sdp string) error {
 	if err != nil {
 		return fmt.Errorf("take the answer: %w", err)
 	}
-	m.pending = nil
+	m.pending, m.restarting = nil, false
 	for i, t := range m.tracks {
 		m.uplinks[i].labels.Store(labelsOf(t))
 	}

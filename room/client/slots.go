@@ -57,11 +57,33 @@ func (l *loop) grow(video, audio int) {
 		l.failMedia(err)
 		return
 	}
+	l.offer()
+}
+
+// offer makes an offer and sends it.
+func (l *loop) offer() {
 	if err := l.media.offer(); err != nil {
 		l.failMedia(err)
 		return
 	}
 	l.sendOffer()
+}
+
+// restartPause is how long ICE is disconnected before it restarts: it recovers from short
+// gaps by itself.
+const restartPause = 2 * time.Second
+
+// restartMedia offers new ICE credentials for the same PeerConnection; one offer at a time.
+// If that does not help, the PeerConnection fails and is replaced.
+func (l *loop) restartMedia() {
+	if l.media == nil || !l.connected || l.media.restart || l.media.restarting {
+		return
+	}
+	l.count.restarts.Add(1)
+	l.media.restart = true
+	if l.media.pending == nil {
+		l.offer()
+	} // else the answer goes on
 }
 
 // sendOffer sends the pending offer, also again: after a connection was lost nobody
@@ -76,6 +98,9 @@ func (l *loop) answer(re uint32, a *signal.Answer) {
 	if err := l.takeAnswer(a.SDP); err != nil {
 		l.failMedia(err)
 		return
+	}
+	if l.media.restart {
+		l.offer()
 	}
 	l.unsettle(settleTime) // the pool may have to grow again
 }
@@ -118,7 +143,10 @@ func (l *loop) mediaState(e mediaState) {
 	switch e.state {
 	case webrtc.PeerConnectionStateConnected:
 		l.connected, l.mediaFails = true, 0
+		l.restart.Stop()
 		l.checkJoined()
+	case webrtc.PeerConnectionStateDisconnected:
+		l.restart.Reset(restartPause)
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		l.failMedia(fmt.Errorf("media %s", e.state))
 	}
@@ -163,6 +191,7 @@ func (l *loop) closeMedia() {
 		return
 	}
 	l.media, l.connected, l.offerID = nil, false, 0
+	l.restart.Stop()
 	l.running.Go(func() { _ = m.pc.GracefulClose() })
 }
 

@@ -38,8 +38,8 @@ type Stats struct {
 	// Uplink is what the forwarder says of the path to it.
 	Uplink Uplink
 	// Resumed counts connections that were lost and resumed, Rejoined those that ended in
-	// joining anew, Connections the PeerConnections.
-	Resumed, Rejoined, Connections uint64
+	// joining anew, Connections the PeerConnections, Restarts those of their ICE.
+	Resumed, Rejoined, Connections, Restarts uint64
 }
 
 // Uplink is what transport-wide feedback says of what was sent.
@@ -67,6 +67,7 @@ type counters struct {
 	decodable, keyFramesWanted         atomic.Uint64
 	sent, unsent, keyFramesAsked       atomic.Uint64
 	resumed, rejoined, peerConnections atomic.Uint64
+	restarts                           atomic.Uint64
 	acknowledged, uplinkLost           atomic.Uint64
 	uplinkRate                         atomic.Uint64
 	uplinkDelay                        atomic.Int64
@@ -109,5 +110,6 @@ func (c *counters) snapshot() Stats {
 		Resumed:     c.resumed.Load(),
 		Rejoined:    c.rejoined.Load(),
 		Connections: c.peerConnections.Load(),
+		Restarts:    c.restarts.Load(),
 	}
 }
