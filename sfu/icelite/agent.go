@@ -56,6 +56,7 @@ type Verdict uint8
 const (
 	Ignored   Verdict = iota // not authentic, or not for this agent
 	Refused                  // authentic, but it is answered with an error
+	Repeated                 // was here before, and is answered once more
 	Checked                  // the peer is at the address
 	Nominated                // and wants media there (RFC 8445, Section 7.3.1.5)
 )
@@ -64,6 +65,7 @@ const (
 // for concurrent use.
 type Agent struct {
 	current, before generation
+	memory          memory
 }
 
 // generation is what holds between two restarts.
@@ -118,13 +120,18 @@ func (a *Agent) Answer(check *Check, from netip.AddrPort) (response []byte, verd
 	if !now.is(check) || !check.isAuthentic(password) {
 		return nil, Ignored, ""
 	}
+	known, elsewhere := a.memory.meet(check, from)
 	switch {
+	case elsewhere:
+		return nil, Ignored, ""
 	case check.unknowns > 0:
 		return check.failure(password, unknownAttribute, "Unknown Attribute"), Refused, ""
 	case check.controlled:
 		// An agent that does not check cannot control; the peer has to (RFC 8445,
 		// Section 6.1.1).
 		return check.failure(password, roleConflict, "Role Conflict"), Refused, ""
+	case known:
+		return check.success(password, from), Repeated, ""
 	}
 	if now == &a.current && a.before.local.Ufrag != "" {
 		retired, a.before = a.before.local.Ufrag, generation{}

@@ -198,3 +198,33 @@ func BenchmarkAnswer(b *testing.B) {
 		a.Answer(&check, four)
 	}
 }
+
+// TestReplay: a check that was here before moves nothing; its sender is answered again,
+// nobody else is. Errors are answered as often as they come.
+func TestReplay(t *testing.T) {
+	a := newAgent()
+	first := checkOf(t, ours, "peer", controlling(), nominating())
+	for _, step := range []struct {
+		from netip.AddrPort
+		want Verdict
+	}{{four, Nominated}, {four, Repeated}, {six, Ignored}, {netip.AddrPortFrom(four.Addr(), 5), Ignored}, {four, Repeated}} {
+		m, verdict, _ := answer(t, a, first, step.from, ours.Password)
+		if verdict != step.want || (m == nil) != (step.want == Ignored) {
+			t.Errorf("from %s: verdict %d, want %d", step.from, verdict, step.want)
+		}
+	}
+	conflict := checkOf(t, ours, "peer", stun.RawAttribute{Type: stun.AttrICEControlled, Value: make([]byte, 8)})
+	for range 2 {
+		if _, verdict, _ := answer(t, a, conflict, four, ours.Password); verdict != Refused {
+			t.Errorf("a conflict: verdict %d", verdict)
+		}
+	}
+	for range maxMarks - 2 {
+		if _, verdict, _ := answer(t, a, checkOf(t, ours, "peer", controlling()), six, ours.Password); verdict != Checked {
+			t.Fatalf("another check: verdict %d", verdict)
+		}
+	}
+	if _, verdict, _ := answer(t, a, first, six, ours.Password); verdict != Ignored || len(a.memory.marks) != maxMarks {
+		t.Errorf("verdict %d after %d other checks", verdict, maxMarks-1)
+	}
+}
