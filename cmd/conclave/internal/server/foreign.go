@@ -10,8 +10,16 @@ import (
 
 // received takes a packet to the media port that is no media: TURN, or an answer of a STUN
 // server. The media loop calls it, and is not to work for strangers: what does not fit
-// into the queue is dropped.
+// into the queue is dropped. What anybody can send fills no more than half of it: the rest is for
+// media of those who have an allocation.
 func (r *reach) received(packet []byte, from netip.AddrPort) {
+	if turn.IsChannelData(packet) {
+		if r.turn == nil || !r.turn.Has(mediaPortClient{r, from}) {
+			return
+		}
+	} else if len(r.inbound) >= maxWaiting/2 {
+		return
+	}
 	r.inbound.put(packet, from)
 }
 
