@@ -151,6 +151,7 @@ func (r *reach) start(node *sfu.Node) error {
 	}
 	r.refresh()
 	r.warnIfUnreachable()
+	r.warnIfNameless()
 	r.running.Go(func() { r.work(r.inbound, r.take) })
 	r.running.Go(func() { r.work(r.outbound, r.send) })
 	r.running.Go(r.tick)
@@ -271,6 +272,14 @@ func (r *reach) warnIfUnreachable() {
 	}
 	r.log.Warn("only private addresses are named for media: participants elsewhere will see nobody; give --node-ip with the public address, or --stun-server",
 		zap.Stringers("addresses", *r.peers.Load()))
+}
+
+// warnIfNameless tells who speaks HTTPS, and so is not only trying things out, that there is no
+// relay for want of a name.
+func (r *reach) warnIfNameless() {
+	if r.turn != nil && r.cfg.Host == "" && r.publicPort != 0 {
+		r.log.Warn("TURN is not announced: give --public-url with the name by which browsers reach this server, or --no-turn")
+	}
 }
 
 func isPrivate(a netip.Addr) bool {

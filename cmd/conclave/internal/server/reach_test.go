@@ -267,6 +267,25 @@ func TestCredentialsAreNotLogged(t *testing.T) {
 	}
 }
 
+// TestNamelessIsTold: a certificate from files says nothing of the name that TURN needs.
+func TestNamelessIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		want   int
+	}{
+		"no name":  {func(c *Config) { c.Reach.Host = "" }, 1},
+		"a name":   {func(*Config) {}, 0},
+		"no relay": {func(c *Config) { c.Reach.Host, c.Reach.TURN = "", false }, 0},
+		"no HTTPS": {func(c *Config) { c.Reach.Host, c.TLS = "", nil }, 0},
+	} {
+		core, logged := observer.New(zapcore.WarnLevel)
+		startReach(t, func(c *Config) { c.Log = zap.New(core); tt.change(c) })
+		if got := logged.FilterMessageSnippet("--public-url").Len(); got != tt.want {
+			t.Errorf("%s: told %d times", name, got)
+		}
+	}
+}
+
 // TestUnreachableIsTold: the commonest mistake, in a container, is a line of the log.
 func TestUnreachableIsTold(t *testing.T) {
 	for _, tt := range []struct {
