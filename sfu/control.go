@@ -199,7 +199,7 @@ func (c *connection) tick(e *egress, now int64) {
 // askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1).
 func (c *connection) askMissing(e *egress, now int64) {
 	for _, u := range c.uplinks {
-		if u.up == nil || !u.missing.Waiting() || u.format.rtx == 0 {
+		if u.up == nil || !u.missing.Waiting() || u.format.rtx == 0 || u.up.stalled() {
 			continue
 		}
 		for some := range slices.Chunk(u.missing.Due(nil, now), maxNACKs) {

@@ -102,6 +102,7 @@ func (r *room) reportDemand(t *Transport) {
 func (e *encoding) pause(paused bool, now int64) {
 	e.paused = paused
 	if !paused {
-		e.silent, e.dueBy = false, now+int64(resumeGrace)
+		e.silent, e.stalled, e.dueBy = false, false, now+int64(resumeGrace)
+		e.up.resumes()
 	}
 }

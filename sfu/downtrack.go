@@ -11,8 +11,10 @@ import (
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
 )
 
-// Limits of what a receiver may ask of a slot: on average, and at once.
+// Limits of what a receiver may ask of a slot: on average, and at once. A key frame has the
+// full price, of refreshInterval, where it costs refreshAudience viewers or more.
 const (
+	refreshAudience = 4
 	resendInterval  = 2 * time.Millisecond
 	resendBurst     = 256
 	refreshInterval = 2 * time.Second
@@ -86,6 +88,8 @@ type downTrack struct {
 	again              outgoing
 	againVia           *egress
 	resends, refreshes bucket
+	// losing says that the receiver has lost much lately, as it reports.
+	losing bool
 }
 
 // phase says how far a slot is with its source.

@@ -18,6 +18,8 @@ type encoding struct {
 	// paused may take to come.
 	paused bool
 	dueBy  int64
+	// stalled says that it has stopped unasked while others go on.
+	stalled bool
 	rateMeter
 }
 
@@ -54,7 +56,7 @@ const reversed = 2
 // highest. Those that are paused are there: they come if they are asked for. It is false
 // if the order is not known yet.
 func (p *publication) sorted() (list []*encoding, settled bool) {
-	list = slices.DeleteFunc(slices.Clone(p.layers), func(e *encoding) bool { return e.silent && !e.paused })
+	list = slices.DeleteFunc(slices.Clone(p.layers), func(e *encoding) bool { return (e.silent || e.stalled) && !e.paused })
 	if len(list) == 0 {
 		list = slices.Clone(p.layers)
 	}

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"slices"
+	"time"
 
 	"github.com/pion/rtcp"
 )
@@ -38,8 +39,9 @@ func (d *downTrack) feedback(packets []rtcp.Packet, now int64) {
 	for _, packet := range packets {
 		switch packet := packet.(type) {
 		case *rtcp.ReceiverReport:
-			if slices.ContainsFunc(packet.Reports, func(r rtcp.ReceptionReport) bool { return r.SSRC == d.ssrc }) {
+			if i := slices.IndexFunc(packet.Reports, func(r rtcp.ReceptionReport) bool { return r.SSRC == d.ssrc }); i >= 0 {
 				d.heard.Store(true)
+				d.losing = packet.Reports[i].FractionLost >= muchLost
 			}
 		case *rtcp.TransportLayerNack:
 			if f != nil && packet.MediaSSRC == d.ssrc {
@@ -57,14 +59,34 @@ func (d *downTrack) feedback(packets []rtcp.Packet, now int64) {
 	}
 }
 
-// refresh passes on a request for a key frame.
+// muchLost is the share of packets, in 256ths, from which on a receiver needs key frames
+// more often than others: one in twenty.
+const muchLost = 13
+
+// refresh passes on a request for a key frame. One that is due anyway costs nothing, and one
+// of an encoding that has stopped is of no use.
 func (d *downTrack) refresh(f *feed, now int64) {
 	f.up.counters.plisIn.Add(1)
-	if !d.refreshes.take(now) {
+	if f.up.keyFrameIsDue(now) || f.up.stalled() {
+		return
+	}
+	if !d.refreshes.spend(now, refreshPrice(len(*f.up.fanOut.Load()), d.losing)) {
 		f.up.counters.drop(dropPLIRate)
 		return
 	}
 	f.up.requestKeyFrame(now)
+}
+
+// refreshPrice is what a key frame costs who asks for it, as time until it may have the
+// next: more if more others have to take it too. Nobody gets more than one each
+// keyFrameInterval. Who has lost much pays half: for whoever lies about that, everybody
+// else takes one a second.
+func refreshPrice(viewers int, losing bool) time.Duration {
+	price := refreshInterval * time.Duration(min(max(viewers, 1), refreshAudience)) / refreshAudience
+	if losing {
+		return max(price/2, keyFrameInterval)
+	}
+	return price
 }
 
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {

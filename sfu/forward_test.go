@@ -360,7 +360,7 @@ func TestLatePackets(t *testing.T) {
 	w := &fakeWriter{}
 	d := newTestSlot(t, true, w)
 	s := &source{u: u, seq: 100, stamp: 5000}
-	late := s.packet(t, 101, true, true, []byte("late key frame"))
+	late := s.packet(t, 101, true, false, []byte("late frame"))
 	s.send(t, true, false, []byte("first"))
 	s.seq++
 	s.send(t, true, false, []byte("third"))
@@ -380,6 +380,115 @@ func TestLatePackets(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[0 2 1]" {
 		t.Errorf("numbers %v, want [0 2 1]", got)
+	}
+}
+
+// TestLateKeyFrame: a slot begins with a key frame whose beginning was lost and sent again,
+// with what has come since, in order; not if another came meanwhile, or too much.
+func TestLateKeyFrame(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		since   int  // packets until it comes
+		another bool // key frame among them, the last
+		want    int  // packets at once
+		asked   bool // whether the publisher's answer is still awaited
+	}{
+		{"soon", 5, false, 6, false},
+		{"too late", maxBehind, false, 0, true},
+		{"another since", 5, true, 1, false},
+	} {
+		u, _ := newTestUp(true)
+		w := &fakeWriter{}
+		d := newTestSlot(t, true, w)
+		s := &source{u: u, seq: 65530}
+		s.send(t, true, false, []byte("before"))
+		d.connect(u, s.now)
+		s.stamp += 3000
+		late := s.packet(t, s.seq, true, true, []byte("key frame"))
+		number := s.seq
+		s.seq++
+		for i := range test.since {
+			if i == test.since-1 && test.another {
+				s.send(t, true, true, []byte("another"))
+				continue
+			}
+			s.receive(t, s.seq, s.packet(t, s.seq, false, false, []byte("the rest")))
+			s.seq++
+		}
+		s.receive(t, number, late)
+		s.receive(t, number, late)
+		if len(w.packets) != test.want {
+			t.Errorf("%s: %d packets, want %d", test.name, len(w.packets), test.want)
+		}
+		checkContinuity(t, w.packets)
+		if got := u.keyFrameAwaited.Load(); got != test.asked {
+			t.Errorf("%s: awaited %t", test.name, got)
+		}
+	}
+}
+
+// TestKeyFrameRepeats: a request that brings nothing is repeated after twice the time that
+// the publisher takes, a few times.
+func TestKeyFrameRepeats(t *testing.T) {
+	u, asked := newTestUp(true)
+	s := &source{u: u}
+	at := func(ms int64) int64 { return ms * int64(time.Millisecond) }
+	u.requestKeyFrame(0)
+	for now := int64(0); now < 400; now += 50 {
+		u.flushKeyFrame(at(now))
+	}
+	if *asked != 1 {
+		t.Fatalf("asked %d times while it is not known how long the publisher takes", *asked)
+	}
+	s.now = at(150) - frameTime
+	s.send(t, true, true, []byte("the key frame"))
+	for _, test := range []struct {
+		at    int64
+		asked int
+	}{{1000, 2}, {1100, 2}, {1290, 2}, {1300, 3}, {1590, 3}, {1600, 4}, {1900, 5}, {2200, 5}, {9000, 5}} {
+		if test.at == 1000 {
+			u.requestKeyFrame(at(1000))
+		}
+		if u.flushKeyFrame(at(test.at)); *asked != test.asked {
+			t.Errorf("after %d ms: asked %d times, want %d", test.at, *asked, test.asked)
+		}
+	}
+	s.now = at(10_000)
+	s.send(t, true, true, []byte("the key frame"))
+	if u.flushKeyFrame(at(12_000)); *asked != 5 {
+		t.Error("asked although a key frame has come")
+	}
+}
+
+// TestRefreshPrices: how often a viewer gets a key frame that asks all the time, by how many
+// others have to take it, and whether it says that it loses much.
+func TestRefreshPrices(t *testing.T) {
+	for _, test := range []struct {
+		viewers int
+		lost    uint8
+		want    int // in 60 s, after the first 16 s of its credit are spent
+	}{{1, 0, 120}, {2, 0, 60}, {4, 0, 30}, {100, 0, 30}, {100, 12, 30}, {100, 13, 60}, {1, 255, 120}} {
+		u, asked := newTestUp(true)
+		var d *downTrack
+		for range test.viewers {
+			d = newTestSlot(t, true, &fakeWriter{discard: true})
+			d.connect(u, 0)
+		}
+		u.keyFrameAwaited.Store(false)
+		pli := &rtcp.PictureLossIndication{MediaSSRC: d.ssrc}
+		report := &rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: d.ssrc, FractionLost: test.lost}}}
+		before := 0
+		for now := int64(time.Second); now <= 121*int64(time.Second); now += int64(10 * time.Millisecond) {
+			if now == 61*int64(time.Second) {
+				before = *asked
+			}
+			d.feedback([]rtcp.Packet{report, pli}, now)
+			u.flushKeyFrame(now)
+			u.keyFrameAnswered(now)
+		}
+		if got := *asked - before; got < test.want-1 || got > test.want+1 {
+			t.Errorf("%d viewers, %d/256 lost: %d key frames a minute, want %d", test.viewers, test.lost, got, test.want)
+		}
 	}
 }
 

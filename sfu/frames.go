@@ -97,11 +97,13 @@ func (f *frameReader) isNewKey(stamp uint32) bool {
 	return !again
 }
 
+// keyFrameBegins notes a key frame, unless another has come since it was sent, or too much.
 func (u *upTrack) keyFrameBegins(p *packetcache.Packet, now int64) {
-	if !p.InOrder {
+	if !p.InOrder && (p.Number <= u.keyFrame.number.Load() || u.newest.Load()-p.Number >= maxBehind) {
+		p.KeyFrame = false
 		return
 	}
-	u.keyFrameWanted.Store(false)
+	u.keyFrameAnswered(now)
 	u.keyFrame.number.Store(p.Number)
 	u.keyFrame.at.Store(now)
 	if u.awaited.Load() {

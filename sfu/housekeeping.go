@@ -29,6 +29,8 @@ func (r *room) keepHouse() {
 			return
 		case <-r.keyFrames:
 			r.handOver()
+		case <-r.flows:
+			r.followFlow(r.node.now())
 		case <-r.thinned:
 			r.shareAnew()
 		case <-ticker.C:
@@ -80,7 +82,8 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.publications {
-		if p.measure(now) {
+		stalls := p.noteStalls(now)
+		if p.measure(now) || stalls {
 			r.touch(p.key)
 		}
 		for _, l := range p.layers {

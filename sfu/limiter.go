@@ -22,10 +22,13 @@ type bucket struct {
 }
 
 // take says whether one more event may happen now.
-func (b *bucket) take(now int64) bool {
-	b.full = max(b.full, now) + int64(b.interval)
+func (b *bucket) take(now int64) bool { return b.spend(now, b.interval) }
+
+// spend says whether an event of another price may: an event costs an interval.
+func (b *bucket) spend(now int64, price time.Duration) bool {
+	b.full = max(b.full, now) + int64(price)
 	if b.full-now > int64(b.burst)*int64(b.interval) {
-		b.full -= int64(b.interval)
+		b.full -= int64(price)
 		return false
 	}
 	return true

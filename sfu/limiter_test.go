@@ -35,6 +35,11 @@ func TestTogglingAsksLittle(t *testing.T) {
 	_, bob, asked := quietRoom(t)
 	key, slot := pubKey{"alice", Screen}, bob.connection.video[0]
 	up := bob.room.publications[key].layers[0].up
+	ask := up.askKeyFrame
+	up.askKeyFrame = func(ssrc uint32) { // a key frame comes
+		ask(ssrc)
+		up.keyFrameAnswered(up.keyFrameAt.Load())
+	}
 	const seconds = 40
 	second := int64(time.Second)
 	for now := second; now < (seconds+1)*second; now += second / 10 {

@@ -36,13 +36,13 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
 	return d.send(p, now)
 }
 
-// prepare begins with an in-order packet: with a key frame, or one that has just been,
-// for video.
+// prepare begins with an in-order packet: with a key frame, or one that has just been, for
+// video. The beginning of a key frame may come late: it was lost, and sent again.
 func (d *downTrack) prepare(u *upTrack, p *packetcache.Packet, now int64) bool {
 	switch {
-	case !p.InOrder:
+	case !p.InOrder && !(d.video && p.KeyFrame):
 		return false
-	case !d.video || p.KeyFrame:
+	case p.InOrder && !d.video, p.InOrder && p.KeyFrame:
 		d.start(p, now)
 		d.phase = live
 		return true

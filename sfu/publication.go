@@ -12,6 +12,8 @@ type publication struct {
 	key     pubKey
 	arrival int // orders the publications of a room
 	layers  []*encoding
+	// flow compares encodings of one connection; nil if there is but one.
+	flow *flow
 	// meter follows the loudness; for audio.
 	meter speaker.Meter
 	// list are the options, settled says whether their order is known, and stale that both
@@ -33,6 +35,7 @@ func (r *room) retire(l *encoding) bool {
 			d.disconnect()
 		}
 	}
+	l.up.unfollow()
 	r.node.ended.add(&l.up.counters)
 	return true
 }
@@ -86,6 +89,7 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 		return (l.connection != c || l.up.rid == u.rid) && r.retire(l)
 	})
+	p.follow(u, r.flowed)
 	u.wantedAt = r.node.now()
 	p.layers, p.stale = append(p.layers, newEncoding(u, c)), true
 	r.touch(key)

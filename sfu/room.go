@@ -16,6 +16,8 @@ type room struct {
 	done chan struct{}
 	// keyFrames wakes keepHouse when an awaited layer has one.
 	keyFrames chan struct{}
+	// flows wakes it when an encoding has stalled or is back.
+	flows chan struct{}
 	// thinned wakes it when the path of somebody has become thinner.
 	thinned chan struct{}
 
@@ -31,7 +33,7 @@ type room struct {
 
 func newRoom(n *Node, id string) *room {
 	r := &room{
-		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1), thinned: make(chan struct{}, 1),
+		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1), thinned: make(chan struct{}, 1), flows: make(chan struct{}, 1),
 		transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
 		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}

@@ -22,6 +22,14 @@ const cacheSize = 512
 // stream: a key frame costs every viewer.
 const keyFrameInterval = 500 * time.Millisecond
 
+// A request for a key frame is repeated if none has begun after twice the usual time,
+// within these bounds, and this often until somebody asks again.
+const (
+	minKeyFramePatience = 200 * time.Millisecond
+	maxKeyFramePatience = time.Second
+	maxKeyFrameRepeats  = 3
+)
+
 // A slot may begin with a key frame that is this old, and has been followed by so
 // many packets: what has come since is sent from the cache at once, which a
 // receiver's jitter buffer bears.
@@ -63,8 +71,15 @@ type upTrack struct {
 	// one is to be asked for when keyFrameInterval is over.
 	keyFrameAt     atomic.Int64
 	keyFrameWanted atomic.Bool
+	// keyFrameAwaited says that none has come since; keyFrameTime is how long the publisher
+	// takes, smoothed, in nanoseconds, 0 if not known; keyFrameRepeats are left.
+	keyFrameAwaited atomic.Bool
+	keyFrameTime    atomic.Int64
+	keyFrameRepeats atomic.Int32
 	// keyFrame is the latest in-order key frame: its first packet, and when that came.
 	keyFrame struct{ number, at atomic.Int64 }
+	// pulse compares an encoding with the others of its source; nil if there are none.
+	pulse atomic.Pointer[pulse]
 	// trailing says that a slot may be behind.
 	trailing atomic.Bool
 	// newest is the highest number in the cache.
@@ -114,6 +129,9 @@ func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
 		return false
 	}
 	u.counters.bytesIn.Add(uint64(len(p.Payload)))
+	if pulse := u.pulse.Load(); pulse != nil && p.InOrder {
+		pulse.beat(p.Timestamp, now)
+	}
 	if u.cache != nil {
 		kept = u.cache.Put(p)
 		if p.InOrder {
@@ -246,18 +264,53 @@ func (u *upTrack) requestKeyFrame(now int64) {
 		return
 	}
 	u.keyFrameWanted.Store(true)
+	u.keyFrameRepeats.Store(maxKeyFrameRepeats)
 	u.flushKeyFrame(now)
 }
 
-// flushKeyFrame sends the request that waits, if there is one and its time has come.
+// flushKeyFrame sends the request that waits, if there is one and its time has come, and
+// repeats one that was not answered: it was lost, or all that came of the key frame.
 func (u *upTrack) flushKeyFrame(now int64) {
 	last := u.keyFrameAt.Load()
-	if !u.keyFrameWanted.Load() || now-last < int64(keyFrameInterval) || !u.keyFrameAt.CompareAndSwap(last, now) {
+	repeat := u.keyFrameAwaited.Load() && !u.stalled() && now-last >= int64(u.keyFramePatience()) && u.keyFrameRepeats.Load() > 0
+	due := u.keyFrameWanted.Load() && now-last >= int64(keyFrameInterval)
+	if !repeat && !due || !u.keyFrameAt.CompareAndSwap(last, now) {
 		return
 	}
+	if !due {
+		u.keyFrameRepeats.Add(-1)
+	}
 	u.keyFrameWanted.Store(false)
+	u.keyFrameAwaited.Store(true)
 	u.counters.plisOut.Add(1)
 	u.askKeyFrame(u.ssrc)
+}
+
+// keyFramePatience is how long after a request a key frame may begin: twice what it takes.
+func (u *upTrack) keyFramePatience() time.Duration {
+	took := time.Duration(u.keyFrameTime.Load())
+	if took == 0 {
+		return keyFrameInterval
+	}
+	return min(max(2*took, minKeyFramePatience), maxKeyFramePatience)
+}
+
+// keyFrameIsDue says whether one was asked for that may yet come.
+func (u *upTrack) keyFrameIsDue(now int64) bool {
+	return u.keyFrameWanted.Load() || u.keyFrameAwaited.Load() && now-u.keyFrameAt.Load() < int64(u.keyFramePatience())
+}
+
+// keyFrameAnswered notes that one has begun.
+func (u *upTrack) keyFrameAnswered(now int64) {
+	u.keyFrameWanted.Store(false)
+	if !u.keyFrameAwaited.Swap(false) {
+		return
+	}
+	took, before := now-u.keyFrameAt.Load(), u.keyFrameTime.Load()
+	if before == 0 {
+		before = took
+	}
+	u.keyFrameTime.Store(max(before+(took-before)/4, 1))
 }
 
 // senderReport takes a sender report (RFC 3550, Section 6.4.1) of the stream: the
