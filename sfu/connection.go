@@ -268,9 +268,15 @@ func (c *connection) newSlot(s *section) *downTrack {
 		rtxSSRC = c.freshSSRC(ssrc)
 	}
 	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency, bucket: &c.bucket}
+	d.numbers.Begin(firstNumber())
 	d.bind(newSlotWriter(c, s, ssrc, rtxSSRC), ssrc, rtxSSRC, s.types())
 	return d
 }
+
+// firstNumber is that of a slot's first packet, random, and far from where 16 bits wrap: a
+// receiver that misses packets around the first wrap before it has had any takes the
+// roll-over counter for 0, and opens nothing (RFC 3711, Section 3.3.1).
+func firstNumber() int64 { return 1<<16 + 1<<10 + int64(randomSSRC()>>18) }
 
 func (c *connection) freshSSRC(but uint32) uint32 {
 	for {

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/stun/v4"
 
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
 // TestSentOnce: a packet that a slot got from the cache, while its source was about to
@@ -155,6 +156,30 @@ func TestSeveralAddresses(t *testing.T) {
 		r.askKeyFrame(5)
 		if got := from(); got.String() != step.media {
 			t.Errorf("after a check of %s packets are from %s, want %s", asked, got, step.media)
+		}
+	}
+}
+
+// TestFirstNumbers: a slot's numbers begin where no wrap is near, whatever its source's are:
+// who misses the first packets opens the next.
+func TestFirstNumbers(t *testing.T) {
+	n := startNode(t, nil)
+	from := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+	from.send(from.packet(70, 96, 65534, keyFrame))
+	to := newRig(t, n, "bob", nil, rigSection("video", "v", "recvonly"))
+	path := &fakePath{}
+	to.way.Store(&way{conn: to.connection, path: path})
+	for _, d := range to.slots {
+		d.connect(from.uplinks[70].up, n.now())
+	}
+	for seq := range uint16(6) {
+		from.send(from.packet(70, 96, 65535+seq, "\x10x"))
+	}
+	in := to.cipher.Stream()
+	for i, raw := range path.sent[5:] {
+		header, _ := srtp.HeaderSize(raw)
+		if _, err := in.Open(raw, header); err != nil {
+			t.Errorf("packet %d: %v", i+5, err)
 		}
 	}
 }

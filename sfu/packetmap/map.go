@@ -36,10 +36,14 @@ type span struct {
 	tag     atomic.Uint64
 }
 
+// Begin says which number goes out first. Without it that is the first one that comes in.
+// Nothing else may have been called.
+func (m *Map) Begin(out int64) { m.high.Store(out - 1) }
+
 // Start makes a new source the one that is forwarded, from number in on. The tag
 // comes back from Lookup. Packets of the source before are no longer forwarded.
 func (m *Map) Start(in int64, tag uint64) {
-	if m.count.Load() == 0 {
+	if m.count.Load() == 0 && m.high.Load() == 0 {
 		m.high.Store(in - 1)
 	}
 	m.highIn = in - 1

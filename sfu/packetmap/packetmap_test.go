@@ -335,3 +335,20 @@ func BenchmarkLookup(b *testing.B) {
 		m.Lookup(400)
 	}
 }
+
+func TestBegin(t *testing.T) {
+	var m Map
+	m.Begin(70000)
+	m.Start(131070, 1)
+	for i := range int64(4) {
+		if out, ok := m.Forward(131070 + i); !ok || out != 70000+i {
+			t.Errorf("packet %d goes out as %d, %t", i, out, ok)
+		}
+	}
+	if out, ok := m.Forward(131069); ok {
+		t.Errorf("a packet from before goes out as %d", out)
+	}
+	if in, tag, ok := m.Lookup(uint16(70002 & 0xffff)); !ok || in != 131072 || tag != 1 {
+		t.Errorf("Lookup: %d, %d, %t", in, tag, ok)
+	}
+}
