@@ -140,6 +140,10 @@ func randomSSRC() uint32 {
 	}
 }
 
+// maxMIDs is how many sections a PeerConnection has in its life. A place in the offer that
+// is used again has another mid, and what was there before is kept.
+const maxMIDs = 4 * maxSections
+
 // mayBecome says whether a renegotiation keeps what its sections were: a mid that
 // carries another source, or turns around, is refused, and so is another certificate.
 func (c *connection) mayBecome(p plan) error {
@@ -148,14 +152,21 @@ func (c *connection) mayBecome(p plan) error {
 	if !c.remote.sameIdentity(p.remote) {
 		return errors.New("the fingerprints have changed")
 	}
+	known := len(c.sections)
 	for _, s := range p.sections {
 		was, ok := c.sections[s.mid]
+		if !ok {
+			known++
+		}
 		if !ok || s.direction == inactive || was.direction == inactive {
 			continue
 		}
 		if was.direction != s.direction || was.kind != s.kind || was.source != s.source {
 			return fmt.Errorf("mid %q was something else", s.mid)
 		}
+	}
+	if known > maxMIDs {
+		return fmt.Errorf("%d mids since it began, at most %d", known, maxMIDs)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package sfu
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -181,5 +183,21 @@ func TestFirstNumbers(t *testing.T) {
 		if _, err := in.Open(raw, header); err != nil {
 			t.Errorf("packet %d: %v", i+5, err)
 		}
+	}
+}
+
+// TestMIDsAreBounded: an endless row of offers, each with other mids, ends.
+func TestMIDsAreBounded(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "first", "recvonly"))
+	var err error
+	for i := 0; err == nil && i <= maxMIDs; i++ {
+		_, err = r.transport.Answer(t.Context(), Offer{1, testSDP(rigSection("audio", fmt.Sprint(i), "recvonly")), nil})
+	}
+	if !errors.Is(err, ErrBadOffer) || len(r.slots) != maxMIDs {
+		t.Errorf("%d slots, %v", len(r.slots), err)
+	}
+	if _, err := r.transport.Answer(t.Context(), Offer{1, testSDP(rigSection("audio", "0", "recvonly")), nil}); err != nil {
+		t.Errorf("a mid that is known: %v", err)
 	}
 }
