@@ -388,6 +388,9 @@ func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrP
 		c.node().ways.unname(retired)
 	}
 	if verdict == icelite.Checked || verdict == icelite.Nominated {
+		if !c.mayHave(w) {
+			return
+		}
 		c.learn(w, verdict == icelite.Nominated)
 	}
 	if response != nil {
@@ -419,6 +422,17 @@ func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *wa
 // one whenever its network changes; past that it has to restart.
 const maxPeerAddresses = 32
 
+// heldFor is how long a way is its connection's after a check. Agents check every 2 to 6
+// seconds.
+const heldFor = 10 * time.Second
+
+// mayHave says whether nobody else is checked by a way: a participant who forges
+// another one's address would take what comes from there, by checks of his own.
+func (c *connection) mayHave(w *way) bool {
+	held := c.node().ways.find(w.addr, w.path)
+	return held == nil || held.conn.transport == c.transport || c.node().now()-held.checkedAt.Load() > int64(heldFor)
+}
+
 // learn takes over what an authentic check has shown: the way is the peer's, and media
 // goes by the one that was nominated last (RFC 8445, Section 8.3.1), before that by the
 // first. The caller holds mu.
@@ -430,8 +444,9 @@ func (c *connection) learn(w *way, nominated bool) {
 	if ways.find(w.addr, w.path) != w {
 		ways.put(w)
 	}
-	w.checkedAt = c.node().now()
-	c.checkedAt.Store(w.checkedAt)
+	now := c.node().now()
+	w.checkedAt.Store(now)
+	c.checkedAt.Store(now)
 	if nominated || !c.settled && c.way.Load() == nil {
 		c.way.Store(w)
 	}
@@ -449,7 +464,7 @@ func (c *connection) follow(w *way) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.way.Load(); slices.Contains(c.known, w) && (now == nil || w.checkedAt > now.checkedAt) {
+	if now := c.way.Load(); slices.Contains(c.known, w) && (now == nil || w.checkedAt.Load() > now.checkedAt.Load()) {
 		c.way.Store(w)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/sfu/icelite"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
@@ -200,4 +201,35 @@ func TestMIDsAreBounded(t *testing.T) {
 	if _, err := r.transport.Answer(t.Context(), Offer{1, testSDP(rigSection("audio", "0", "recvonly")), nil}); err != nil {
 		t.Errorf("a mid that is known: %v", err)
 	}
+}
+
+// TestForgedAddress: a participant who checks from another one's address gets neither an
+// answer nor the address, until the other one is silent.
+func TestForgedAddress(t *testing.T) {
+	n := startNode(t, nil)
+	owner := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	thief := newRig(t, n, "mallory", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	from := netip.MustParseAddrPort("127.0.0.1:9")
+	check := func(r *rig, answered bool) {
+		t.Helper()
+		c, ok := icelite.Parse(r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		if !ok {
+			t.Fatal("no check")
+		}
+		before := r.egress.batch.Len()
+		if r.takeCheck(r.egress, &c, from, nil); r.egress.batch.Len() > before != answered {
+			t.Errorf("answered: %t, want %t", !answered, answered)
+		}
+		if holds := n.ways.find(from, nil).conn == r.connection; holds != answered {
+			t.Errorf("the address is its own: %t, want %t", holds, answered)
+		}
+	}
+	check(owner, true)
+	check(thief, false)
+	if thief.way.Load() != nil {
+		t.Error("the thief sends there")
+	}
+	check(owner, true)
+	owner.way.Load().checkedAt.Add(-int64(heldFor) - 1)
+	check(thief, true)
 }

@@ -3,6 +3,7 @@ package sfu
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
 )
@@ -28,7 +29,7 @@ type way struct {
 	target *batchconn.Target // nil for a Path
 	path   Path              // nil for UDP
 
-	checkedAt int64 // Guarded by conn.mu.
+	checkedAt atomic.Int64
 }
 
 // directory finds the connection of a packet.

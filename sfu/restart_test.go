@@ -163,10 +163,12 @@ func TestFollow(t *testing.T) {
 	c := newConnection(&Transport{room: &room{node: n}}, 1)
 	defer c.home.remove(c)
 	old, next := &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.1:1")}, &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.2:2")}
-	stranger := &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.3:3"), checkedAt: 1 << 62}
+	stranger := &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.3:3")}
+	stranger.checkedAt.Store(1 << 62)
 	c.learn(old, true)
 	c.learn(next, false)
-	old.checkedAt, next.checkedAt = 1, 2
+	old.checkedAt.Store(1)
+	next.checkedAt.Store(2)
 	for _, step := range []struct{ came, want *way }{{nil, old}, {stranger, old}, {old, old}, {next, next}, {old, next}} {
 		if c.follow(step.came); c.way.Load() != step.want {
 			t.Errorf("media goes to %s, want %s", c.way.Load().addr, step.want.addr)
