@@ -223,7 +223,12 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 		u.reception.Received(number, binary.BigEndian.Uint32(plain[4:]), e.now)
 	}
 	u.up.via = e
-	return u.up.receive(p, size, e.now)
+	before := u.up.keyFrame.number.Load()
+	kept = u.up.receive(p, size, e.now)
+	if u.up.keyFrame.number.Load() != before {
+		u.missing.KeyFrame(number)
+	}
+	return kept
 }
 
 // restore makes the original of a retransmission, in place, and gives its size (RFC

@@ -14,7 +14,10 @@
 // The package knows no socket, clock or lock. Times are nanoseconds.
 package nack
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Limits.
 const (
@@ -34,8 +37,10 @@ const (
 
 	// What is asked for and open is bounded by a window, which each answer widens by
 	// widens, and what does not come narrows by its narrows-th part: where a fifth is lost at
-	// random each way 28 may be open, where nearly all is lost minWindow.
+	// random each way 28 may be open, where nearly all is lost minWindow. Up to thinWindow
+	// there is only room for what a picture needs.
 	minWindow   = 2
+	thinWindow  = 16
 	firstWindow = 64
 	widens      = 2
 	narrows     = 8
@@ -48,6 +53,7 @@ type Generator struct {
 	roundTrip int64 // smoothed; 0 if not known
 	missing   []lost
 	window    int // how many may be asked for and open; 0 before the first
+	key       int64
 }
 
 type lost struct {
@@ -62,7 +68,7 @@ type lost struct {
 func (g *Generator) Received(number, now int64) {
 	switch ahead := number - g.high; {
 	case !g.begun || ahead > maxGap || ahead < -maxGap:
-		g.begun, g.high, g.missing = true, number, g.missing[:0]
+		g.begun, g.high, g.missing, g.key = true, number, g.missing[:0], math.MinInt64
 	case ahead > 0:
 		g.skip(g.high+1, number, now)
 		g.high = number
@@ -119,6 +125,16 @@ func (g *Generator) interval() int64 {
 // Waiting says whether anything is missing.
 func (g *Generator) Waiting() bool { return len(g.missing) > 0 }
 
+// KeyFrame notes that a key frame begins with a packet that was received: where there is
+// little room, what was missing before is not asked for any more.
+func (g *Generator) KeyFrame(number int64) { g.key = max(g.key, number) }
+
+// useless says whether what is missing would come too late, or before a key frame for which
+// there is hardly room.
+func (g *Generator) useless(l lost, now int64) bool {
+	return now-l.seen >= int64(maxAge) || l.number < g.key && g.window <= thinWindow
+}
+
 // widen changes the window, which is narrowed by less than 0.
 func (g *Generator) widen(by int) {
 	if g.window == 0 {
@@ -167,7 +183,7 @@ func (g *Generator) expire(now, interval int64) {
 			l.failed = l.asks
 			g.widen(-max(g.window/narrows, 1))
 		}
-		if l.asks == MaxAsks && l.failed == MaxAsks || now-l.seen >= int64(maxAge) {
+		if l.failed == MaxAsks || g.useless(l, now) {
 			continue
 		}
 		kept = append(kept, l)

@@ -93,6 +93,21 @@ func TestFullPath(t *testing.T) {
 	}
 }
 
+// TestKeyFrame: what is missing before a key frame is asked for where there is room, and
+// not where there is little.
+func TestKeyFrame(t *testing.T) {
+	for _, test := range []struct {
+		window int
+		want   []uint16
+	}{{thinWindow + 1, []uint16{2, 5}}, {thinWindow, []uint16{5}}} {
+		g := &Generator{window: test.window}
+		receive(g, 0, 1, 3, 4)
+		g.KeyFrame(4)
+		receive(g, 0, 6)
+		want(t, g, 0, test.want...)
+	}
+}
+
 // TestNotTooLate: what has been missing for two seconds is of no use any more.
 func TestNotTooLate(t *testing.T) {
 	g := &Generator{roundTrip: 400 * ms}
