@@ -233,3 +233,17 @@ func TestForgedAddress(t *testing.T) {
 	owner.way.Load().checkedAt.Add(-int64(heldFor) - 1)
 	check(thief, true)
 }
+
+// TestRestoredCodec: a retransmission is of the codec that its payload type says, whatever
+// that of the first one was.
+func TestRestoredCodec(t *testing.T) {
+	u := &uplink{section: &section{payloads: []payload{{payloadType: 96, rtx: 97}, {payloadType: 98, rtx: 99}}}}
+	for sent, want := range map[byte]byte{97: 96, 0x80 | 99: 0x80 | 98, 96: 0, 100: 0} {
+		plain := append(make([]byte, 12), "\x12\x34payload"...)
+		plain[0], plain[1] = 0x80, sent
+		size := u.restore(plain, 12)
+		if want == 0 != (size == 0) || want != 0 && (plain[1] != want || string(plain[2:4]) != "\x12\x34" || string(plain[12:size]) != "payload") {
+			t.Errorf("payload type %d becomes %d, %q", sent, plain[1], plain[:size])
+		}
+	}
+}

@@ -238,10 +238,14 @@ func (u *uplink) restore(plain []byte, header int) int {
 	if !ok || len(payload) <= 2 {
 		return 0
 	}
+	format, repair, ok := u.section.payloadOf(plain[1] & 0x7f) // the codec may have changed
+	if !ok || !repair {
+		return 0
+	}
 	copy(plain[2:4], payload[:2])
 	copy(plain[header:], payload[2:])
 	plain[0] &^= 0x20
-	plain[1] = plain[1]&0x80 | u.format.payloadType
+	plain[1] = plain[1]&0x80 | format.payloadType
 	return header + len(payload) - 2
 }
 
