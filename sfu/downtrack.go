@@ -213,6 +213,7 @@ func (d *downTrack) start(p *packetcache.Packet, now int64) {
 	d.frames = frames
 	d.numbers.Start(p.Number, uint64(newTag(d.feed.Load().generation, frames, d.offset)))
 	d.sent.Store(true)
+	d.overflowed.Store(false)
 }
 
 func (d *downTrack) step(elapsed time.Duration) uint32 {

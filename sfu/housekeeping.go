@@ -138,8 +138,8 @@ func (p *publication) measure(now int64) (changed bool) {
 // source, if the receiver, who may not have known the slot yet, is not heard, or if a
 // layer that is wanted comes with one only.
 func (d *downTrack) repeatRequest(now int64) {
-	if d.overflowed.Load() && d.up != nil && d.ask(d.up, now) {
-		d.overflowed.Store(false)
+	if u := d.up; u != nil && d.overflowed.Load() && !u.keyFrameIsDue(now) && now-d.askedAt >= int64(u.keyFramePatience()) {
+		d.ask(u, now) // and again, until the slot has begun anew
 	}
 	if d.next == nil && d.up != nil && d.layers.blocked.Load() && now-d.askedAt >= int64(askInterval) {
 		d.ask(d.up, now)

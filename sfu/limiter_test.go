@@ -58,6 +58,47 @@ func TestTogglingAsksLittle(t *testing.T) {
 	}
 }
 
+// TestOverflowedAsksOn: a slot that gave up what waited for its path asks for key frames until
+// one has come, since its receiver, who gets nothing, sees nothing that is missing.
+func TestOverflowedAsksOn(t *testing.T) {
+	u, asked := newTestUp(true)
+	d := newTestSlot(t, true, &fakeWriter{})
+	s := &source{u: u}
+	d.connect(u, 0)
+	s.send(t, true, true, []byte("key frame"))
+	for range 30 {
+		s.send(t, true, false, []byte("a frame"))
+	}
+	d.heard.Store(true)
+	d.overflow(u)
+	const minute = int64(time.Minute)
+	before := *asked
+	for s.now < minute {
+		d.repeatRequest(s.now)
+		u.flushKeyFrame(s.now)
+		s.send(t, true, false, []byte("no key frame"))
+		if s.now > minute/2 && before >= 0 {
+			if *asked-before < 30 {
+				t.Errorf("asked %d times in half a minute", *asked-before)
+			}
+			before = -1
+			s.send(t, true, true, []byte("key frame"))
+		}
+	}
+	if d.phase != live || d.overflowed.Load() {
+		t.Fatal("the slot has not begun anew")
+	}
+	before = *asked
+	for range 100 {
+		s.now += int64(loudnessInterval)
+		d.repeatRequest(s.now)
+		u.flushKeyFrame(s.now)
+	}
+	if *asked != before {
+		t.Error("it asks although it has begun")
+	}
+}
+
 // TestAsksAreForgotten: what a viewer asked for long ago is not kept.
 func TestAsksAreForgotten(t *testing.T) {
 	_, bob, _ := quietRoom(t)
