@@ -326,7 +326,6 @@ func (c *connection) fail(cause error) {
 	t.room.node.log.Debug("media down", zap.String("room", t.room.id),
 		zap.String("participant", t.participant), zap.Uint32("connection", c.number), zap.Error(cause))
 	t.events.isDown(c.number, fmt.Errorf("connection %d: %w: %w", c.number, ErrMediaFailed, cause))
-	c.closeLater()
 }
 
 // failLater is fail for those who hold locks.

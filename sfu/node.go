@@ -40,7 +40,7 @@ type Node struct {
 	negotiating chan struct{}
 
 	// background are the goroutines that end PeerConnections.
-	background sync.WaitGroup
+	background tasks
 	// forwarding are the media loops.
 	forwarding sync.WaitGroup
 	// feedbacks counts the reports of receivers on what arrives, probes the packets that

@@ -188,7 +188,8 @@ func (r *room) isReady(c *connection) bool {
 	return c.ready
 }
 
-// endConnection ends c with all that it published. It is false if it has ended
+// endConnection ends c with all that it published, and closes it: under the lock, so
+// that who closes the node waits for that. It is false if it has ended
 // already.
 func (r *room) endConnection(c *connection) bool {
 	r.mu.Lock()
@@ -196,6 +197,7 @@ func (r *room) endConnection(c *connection) bool {
 	if !r.end(c) {
 		return false
 	}
+	c.closeLater()
 	if t := c.transport; t.connection == c {
 		t.connection = nil
 		r.withdraw(t)

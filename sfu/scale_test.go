@@ -46,7 +46,7 @@ func (c *crowd) join(t testing.TB) *member {
 	}
 	t.Cleanup(transport.events.close)
 	m := &member{Transport: transport}
-	connection := &connection{transport: transport}
+	connection := &connection{transport: transport, closing: true} // there is nothing to tear down
 	for range voices {
 		connection.audio = append(connection.audio, newTestSlot(t, false, &fakeWriter{discard: true}))
 	}
