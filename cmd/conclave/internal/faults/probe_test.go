@@ -289,8 +289,8 @@ func (p *probe) connect(ctx context.Context) error {
 	if err := p.shakeHands(ctx); err != nil {
 		return err
 	}
-	check := p.checkWith(p.server.password)
-	p.tasks.Go(func() { l.keepConsent(check) })
+	password := p.server.password
+	p.tasks.Go(func() { l.keepConsent(func() []byte { return p.checkWith(password) }) })
 	return nil
 }
 
@@ -374,13 +374,13 @@ func (p *probe) checkWith(password string) []byte {
 }
 
 // keepConsent checks as a browser does.
-func (l *line) keepConsent(check []byte) {
+func (l *line) keepConsent(check func() []byte) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			_, _ = l.conn.Write(check)
+			_, _ = l.conn.Write(check()) // each has a transaction of its own
 		case <-l.stop:
 			return
 		}
