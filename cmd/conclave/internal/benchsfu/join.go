@@ -4,17 +4,9 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/big"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +15,7 @@ import (
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/selfsigned"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
@@ -45,27 +38,6 @@ type role struct {
 	wants    []signal.Want
 }
 
-// certificate is that of all clients: making one is not what is measured.
-var certificate = sync.OnceValues(func() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
-})
-
-// fingerprint is a certificate's SHA-256 as SDP writes it (RFC 8122, Section 5).
-func fingerprint(c tls.Certificate) string {
-	sum := sha256.Sum256(c.Certificate[0])
-	pairs := make([]string, len(sum))
-	for i, b := range sum {
-		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
-	}
-	return strings.Join(pairs, ":")
-}
-
 // join takes a participant through the room's signalling, ICE and DTLS.
 func join(ctx context.Context, r *reader, url string, as role) (*participant, error) {
 	p := &participant{own: credentials{rand.Text()[:8], rand.Text()}}
@@ -83,7 +55,7 @@ func join(ctx context.Context, r *reader, url string, as role) (*participant, er
 
 // signal says hello, offers and views, and gives the answer's SDP.
 func (p *participant) signal(ctx context.Context, url string, as role) (string, error) {
-	cert, err := certificate()
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +65,7 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 	}
 	p.ws = ws
 	ws.SetReadLimit(-1)
-	offer := &signal.Offer{Connection: 1, SDP: offerSDP(as.sections, p.own, fingerprint(cert)), Tracks: as.tracks}
+	offer := &signal.Offer{Connection: 1, SDP: offerSDP(as.sections, p.own, selfsigned.Fingerprint(cert)), Tracks: as.tracks}
 	for i, body := range []signal.ClientBody{&signal.Hello{PID: as.pid}, &signal.View{Wants: as.wants}, offer} {
 		raw, err := signal.EncodeClient(uint32(i+1), body)
 		if err == nil {
@@ -184,7 +156,7 @@ func (p *participant) bind() error {
 
 // shakeHands gives the keys of SRTP (RFC 5764, Section 4.2).
 func (p *participant) shakeHands(ctx context.Context) (keys, error) {
-	cert, err := certificate()
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return keys{}, err
 	}

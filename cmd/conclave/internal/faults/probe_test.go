@@ -3,18 +3,11 @@ package faults
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
@@ -30,6 +23,7 @@ import (
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/selfsigned"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
@@ -85,27 +79,6 @@ type line struct {
 	stuns, dtlses chan []byte
 	stop          chan struct{}
 	dtls          *dtls.Conn // of the goroutine that connects
-}
-
-// certificate is that of all probes.
-var certificate = sync.OnceValues(func() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
-})
-
-// fingerprint is a certificate's SHA-256 as SDP writes it (RFC 8122, Section 5).
-func fingerprint(c tls.Certificate) string {
-	sum := sha256.Sum256(c.Certificate[0])
-	pairs := make([]string, len(sum))
-	for i, b := range sum {
-		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
-	}
-	return strings.Join(pairs, ":")
 }
 
 // join takes a probe through signalling, ICE and DTLS; it leaves with the test, or
@@ -199,14 +172,14 @@ func (p *probe) signal(ctx context.Context) error {
 // offer offers what its role says, as the PeerConnection of a number, and takes the
 // answer.
 func (p *probe) offer(ctx context.Context) error {
-	cert, err := certificate()
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return err
 	}
 	p.role.connection = max(p.role.connection, 1)
 	sections, tracks := p.sections()
 	err = p.say(ctx, 2, &signal.Offer{
-		Connection: p.role.connection, SDP: offerOf(sections, p.own, fingerprint(cert)), Tracks: tracks,
+		Connection: p.role.connection, SDP: offerOf(sections, p.own, selfsigned.Fingerprint(cert)), Tracks: tracks,
 	})
 	if err != nil {
 		return err
@@ -389,7 +362,7 @@ func (l *line) keepConsent(check func() []byte) {
 
 // shakeHands makes the contexts of SRTP (RFC 5764, Section 4.2).
 func (p *probe) shakeHands(ctx context.Context) error {
-	cert, err := certificate()
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return err
 	}
