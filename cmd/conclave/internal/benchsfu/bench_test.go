@@ -135,29 +135,13 @@ func TestGCMIsSRTP(t *testing.T) {
 	}
 }
 
-func TestReadAnswer(t *testing.T) {
-	const answer = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" +
-		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\n" +
-		"a=candidate:1 1 udp 2 ::1 7000 typ host\r\na=candidate:2 1 udp 1 127.0.0.1 7001 typ host\r\n"
-	got, err := readAnswer(answer)
-	want := remote{credentials{"u", "p"}, netip.MustParseAddrPort("127.0.0.1:7001")}
-	if err != nil || got != want {
-		t.Errorf("readAnswer = %v, %v, want %v", got, err, want)
-	}
-	for _, broken := range []string{"", "v=0", strings.Replace(answer, "127.0.0.1", "::2", 1), strings.Replace(answer, "ice-pwd", "pwd", 1)} {
-		if _, err := readAnswer(broken); err == nil {
-			t.Errorf("readAnswer(%q) succeeded", broken)
-		}
-	}
-}
-
 // TestWorkloads: everybody has a slot for each stream of each other sender.
 func TestWorkloads(t *testing.T) {
 	for _, w := range workloads {
 		slots := 0
 		for i := range w.participants() {
 			for _, s := range w.role(i).sections {
-				if s.ssrc == 0 {
+				if s.SSRC == 0 {
 					slots++
 				}
 			}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/selfsigned"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
@@ -25,22 +25,22 @@ type participant struct {
 	ws      *websocket.Conn
 	dtls    *dtls.Conn
 	packets *packetConn
-	remote  remote
-	own     credentials
+	remote  offer.Answer
+	own     offer.Credentials
 	reading sync.WaitGroup
 }
 
 // role says what a participant offers and wants.
 type role struct {
 	pid      signal.PID
-	sections []mediaSection
+	sections []offer.Section
 	tracks   []signal.OfferTrack
 	wants    []signal.Want
 }
 
 // join takes a participant through the room's signalling, ICE and DTLS.
 func join(ctx context.Context, r *reader, url string, as role) (*participant, error) {
-	p := &participant{own: credentials{rand.Text()[:8], rand.Text()}}
+	p := &participant{own: offer.NewCredentials()}
 	started := time.Now()
 	answer, err := p.signal(ctx, url, as)
 	if err == nil {
@@ -65,8 +65,12 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 	}
 	p.ws = ws
 	ws.SetReadLimit(-1)
-	offer := &signal.Offer{Connection: 1, SDP: offerSDP(as.sections, p.own, selfsigned.Fingerprint(cert)), Tracks: as.tracks}
-	for i, body := range []signal.ClientBody{&signal.Hello{PID: as.pid}, &signal.View{Wants: as.wants}, offer} {
+	ours := offer.Offer{Own: p.own, Fingerprint: selfsigned.Fingerprint(cert), Sections: as.sections}
+	bodies := []signal.ClientBody{
+		&signal.Hello{PID: as.pid}, &signal.View{Wants: as.wants},
+		&signal.Offer{Connection: 1, SDP: ours.SDP(), Tracks: as.tracks},
+	}
+	for i, body := range bodies {
 		raw, err := signal.EncodeClient(uint32(i+1), body)
 		if err == nil {
 			err = ws.Write(ctx, websocket.MessageText, raw)
@@ -100,10 +104,10 @@ func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
 // connect checks the server's candidate and shakes hands.
 func (p *participant) connect(ctx context.Context, r *reader, answer string, started time.Time) error {
 	var err error
-	if p.remote, err = readAnswer(answer); err != nil {
+	if p.remote, err = offer.ReadAnswer(answer); err != nil {
 		return err
 	}
-	if p.client, err = newClient(r, p.remote.address, started); err != nil {
+	if p.client, err = newClient(r, p.remote.Address, started); err != nil {
 		return err
 	}
 	if err := p.check(ctx); err != nil {
@@ -142,11 +146,11 @@ func (p *participant) check(ctx context.Context) error {
 func (p *participant) bind() error {
 	request, err := stun.Build(
 		stun.TransactionID, stun.BindingRequest,
-		stun.NewUsername(p.remote.ufrag+":"+p.own.ufrag),
+		stun.NewUsername(p.remote.Ufrag+":"+p.own.Ufrag),
 		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x6e, 0, 0x1e, 0xff}},
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}},
 		stun.RawAttribute{Type: stun.AttrUseCandidate},
-		stun.NewShortTermIntegrity(p.remote.password), stun.Fingerprint,
+		stun.NewShortTermIntegrity(p.remote.Password), stun.Fingerprint,
 	)
 	if err == nil {
 		_, err = p.conn.Write(request.Raw)

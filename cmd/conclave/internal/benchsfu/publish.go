@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // What a publisher sends: video of 1.5 Mbit/s at 30 frames a second, audio of 50
@@ -36,20 +38,20 @@ type publication struct {
 	plain     []byte
 }
 
-func newPublication(c *client, s mediaSection, mid int, transport *uint16, seed uint64) *publication {
+func newPublication(c *client, s offer.Section, mid int, transport *uint16, seed uint64) *publication {
 	p := &publication{
-		client: c, audio: s.audio, transport: transport,
-		random: rand.New(rand.NewPCG(seed, uint64(s.ssrc))), plain: make([]byte, maxDatagram),
+		client: c, audio: s.Audio, transport: transport,
+		random: rand.New(rand.NewPCG(seed, uint64(s.SSRC))), plain: make([]byte, maxDatagram),
 	}
 	p.header = rtp.Header{
-		Version: 2, SSRC: s.ssrc, PayloadType: payloadVP8,
+		Version: 2, SSRC: s.SSRC, PayloadType: offer.VP8,
 		SequenceNumber: uint16(p.random.Uint32()), Timestamp: p.random.Uint32(),
 	}
-	_ = p.header.SetExtension(extensionMID, []byte(strconv.Itoa(mid)))
-	_ = p.header.SetExtension(extensionTWCC, []byte{0, 0})
-	if s.audio {
-		p.header.PayloadType = payloadOpus
-		_ = p.header.SetExtension(extensionVoll, []byte{30})
+	_ = p.header.SetExtension(offer.MID, []byte(strconv.Itoa(mid)))
+	_ = p.header.SetExtension(offer.TransportCC, []byte{0, 0})
+	if s.Audio {
+		p.header.PayloadType = offer.Opus
+		_ = p.header.SetExtension(offer.Level, []byte{30})
 	}
 	return p
 }
@@ -106,7 +108,7 @@ func (p *publication) seal(size int, first, last, keyFrame bool, sent int64) {
 	h.SequenceNumber++
 	h.Marker = last && !p.audio
 	*p.transport++
-	binary.BigEndian.PutUint16(h.GetExtension(extensionTWCC), *p.transport)
+	binary.BigEndian.PutUint16(h.GetExtension(offer.TransportCC), *p.transport)
 	n, err := h.MarshalTo(p.plain)
 	if err != nil {
 		return

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // sampleEvery is how many packets of a stream come to one that is opened.
@@ -139,7 +141,7 @@ func (r *reader) media(c *client, packet []byte, arrived int64) {
 	ssrc := binary.BigEndian.Uint32(packet[8:])
 	s := c.streams[ssrc]
 	if s == nil {
-		s = &stream{audio: packet[1]&0x7f == payloadOpus}
+		s = &stream{audio: packet[1]&0x7f == offer.Opus}
 		c.streams[ssrc] = s
 		c.began(s.audio)
 	}

@@ -279,7 +279,7 @@ func (m *meeting) received(ctx context.Context, c *client) error {
 func (m *meeting) publish(ctx context.Context, c *client, i int) {
 	transport := new(uint16)
 	for mid, section := range m.role(i).sections {
-		if section.ssrc == 0 {
+		if section.SSRC == 0 {
 			continue
 		}
 		p := newPublication(c, section, mid, transport, m.seed)
@@ -409,16 +409,16 @@ func (m *meeting) floorClients(address netip.AddrPort) (clients []*client, plan 
 	}
 	for i := range m.senders {
 		for _, section := range m.role(i).sections {
-			if section.ssrc == 0 {
+			if section.SSRC == 0 {
 				continue
 			}
-			source := floorSource{SSRC: section.ssrc, Key: all[i].SendKey, Salt: all[i].SendSalt}
+			source := floorSource{SSRC: section.SSRC, Key: all[i].SendKey, Salt: all[i].SendSalt}
 			for to, c := range clients {
 				if to == i {
 					continue
 				}
 				source.To = append(source.To, floorTarget{
-					Address: c.conn.LocalAddr().(addrPorter).AddrPort(), SSRC: section.ssrc,
+					Address: c.conn.LocalAddr().(addrPorter).AddrPort(), SSRC: section.SSRC,
 					Key: all[to].ReceiveKey, Salt: all[to].ReceiveSalt,
 				})
 			}

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
@@ -62,7 +63,7 @@ func (w workload) role(i int) role {
 		if ssrc != 0 {
 			r.tracks = append(r.tracks, signal.OfferTrack{MID: fmt.Sprint(len(r.sections)), Source: source})
 		}
-		r.sections = append(r.sections, mediaSection{audio, ssrc})
+		r.sections = append(r.sections, offer.Section{Audio: audio, Sends: ssrc != 0, SSRC: ssrc})
 	}
 	if i < w.senders {
 		add(true, ssrcOf(i, true), signal.SourceMic)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // A frame is known by its bytes: behind the one byte of the VP8 payload descriptor that
@@ -62,7 +64,7 @@ type camera struct {
 
 // film begins to send the video of a probe, at a sequence number and a timestamp.
 func (p *probe) film(seq uint16, stamp uint32) *camera {
-	return p.filmAs(p.videoSSRC(0), seq, stamp, map[uint8][]byte{extensionMID: []byte(p.videoMID())})
+	return p.filmAs(p.videoSSRC(0), seq, stamp, map[uint8][]byte{offer.MID: []byte(p.videoMID())})
 }
 
 func (p *probe) filmAs(ssrc uint32, seq uint16, stamp uint32, labels map[uint8][]byte) *camera {
@@ -122,7 +124,7 @@ func (c *camera) shoot() {
 }
 
 func (c *camera) header(marker bool) rtp.Header {
-	h := rtp.Header{Version: 2, PayloadType: payloadVP8, SSRC: c.ssrc, SequenceNumber: c.seq, Timestamp: c.stamp, Marker: marker}
+	h := rtp.Header{Version: 2, PayloadType: offer.VP8, SSRC: c.ssrc, SequenceNumber: c.seq, Timestamp: c.stamp, Marker: marker}
 	for id, value := range c.labels {
 		_ = h.SetExtension(id, value)
 	}
@@ -182,7 +184,7 @@ func (e *eyes) see(raw []byte) {
 		e.wrong.Add(1)
 		return
 	}
-	if p.PayloadType != payloadVP8 || len(p.Payload) == 0 {
+	if p.PayloadType != offer.VP8 || len(p.Payload) == 0 {
 		return // a retransmission, a probe or sound
 	}
 	b := p.Payload

@@ -10,6 +10,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/stun/v4"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // noiseTime is how long `make faults` sends noise to the port; tests send so much that
@@ -112,7 +114,7 @@ func badDTLS(random *rand.Rand) []byte {
 func badRTP(random *rand.Rand, ssrc uint32) []byte {
 	packet := noise(random, 12+random.IntN(1200))
 	packet[0] = 0x80 | byte(random.IntN(64))
-	packet[1] = []byte{payloadVP8, payloadRTX, payloadOpus, 0x80 | payloadVP8, byte(random.Uint32())}[random.IntN(5)]
+	packet[1] = []byte{offer.VP8, offer.RTX, offer.Opus, 0x80 | offer.VP8, byte(random.Uint32())}[random.IntN(5)]
 	if random.IntN(2) == 0 {
 		binary.BigEndian.PutUint32(packet[8:], ssrc)
 	}
@@ -181,13 +183,13 @@ func (p *probe) malformed(random *rand.Rand, video uint32) {
 	case 4: // a packet to the end of a datagram
 		p.sendRTP(badRTP(random, p.ssrc), 12)
 	case 5: // a stream that nobody offered, as they begin
-		h := rtp.Header{Version: 2, PayloadType: payloadVP8, SSRC: random.Uint32(), SequenceNumber: uint16(random.Uint32())}
+		h := rtp.Header{Version: 2, PayloadType: offer.VP8, SSRC: random.Uint32(), SequenceNumber: uint16(random.Uint32())}
 		raw, _ := h.Marshal()
 		p.sendRTP(append(raw, 0x10, 0, 1, 2, 3), len(raw))
 	case 6: // under the mid of a slot, or of nobody
-		h := rtp.Header{Version: 2, PayloadType: payloadVP8, SSRC: random.Uint32()}
-		_ = h.SetExtension(extensionMID, []byte{'0' + byte(random.IntN(12))})
-		_ = h.SetExtension(extensionRID, bytes.Repeat([]byte{'x'}, 1+random.IntN(16)))
+		h := rtp.Header{Version: 2, PayloadType: offer.VP8, SSRC: random.Uint32()}
+		_ = h.SetExtension(offer.MID, []byte{'0' + byte(random.IntN(12))})
+		_ = h.SetExtension(offer.RID, bytes.Repeat([]byte{'x'}, 1+random.IntN(16)))
 		raw, _ := h.Marshal()
 		p.sendRTP(append(raw, 0x10, 0), len(raw))
 	default:
@@ -200,7 +202,7 @@ func (p *probe) malformed(random *rand.Rand, video uint32) {
 // extension, padding longer than the payload. It gives how many bytes a receiver may
 // take for the header.
 func badHeader(random *rand.Rand, ssrc uint32) (packet []byte, header int) {
-	h := rtp.Header{Version: 2, PayloadType: payloadVP8, SSRC: ssrc, SequenceNumber: uint16(random.Uint32()), Timestamp: random.Uint32()}
+	h := rtp.Header{Version: 2, PayloadType: offer.VP8, SSRC: ssrc, SequenceNumber: uint16(random.Uint32()), Timestamp: random.Uint32()}
 	raw, _ := h.Marshal()
 	switch random.IntN(6) {
 	case 0:
@@ -210,10 +212,10 @@ func badHeader(random *rand.Rand, ssrc uint32) (packet []byte, header int) {
 		raw = append(raw, 0xbe, 0xde, 0xff, 0xff, 1, 2, 3, 4)
 	case 2:
 		raw[0] |= 0x10
-		raw = append(raw, 0xbe, 0xde, 0, 2, extensionMID<<4|15, '0', 0xf0, 0x2f, 1, 1, 1, 1)
+		raw = append(raw, 0xbe, 0xde, 0, 2, offer.MID<<4|15, '0', 0xf0, 0x2f, 1, 1, 1, 1)
 	case 3:
 		raw[0] |= 0x10
-		raw = append(raw, 0x10, 0, 0, 1, extensionMID, 200, 0, 0)
+		raw = append(raw, 0x10, 0, 0, 1, offer.MID, 200, 0, 0)
 	case 4:
 		raw[0] |= 0x20
 		return append(raw, 0x10, 0, 0, 255), len(raw)
@@ -294,7 +296,7 @@ func TestSpoofedChecks(t *testing.T) {
 	thief := s.stranger()
 	heard := listenAt(t, thief)
 	for range 500 {
-		_, _ = thief.Write(viewer.checkWith(sender.server.password))
+		_, _ = thief.Write(viewer.checkWith(sender.server.Password))
 		_, _ = thief.Write(viewer.checkWith(""))
 	}
 	viewer.awaitFrames(sender, 30)
@@ -304,7 +306,7 @@ func TestSpoofedChecks(t *testing.T) {
 	if n := heard.success.Load(); n != 0 {
 		t.Errorf("%d checks without the password were answered with success", n)
 	}
-	_, _ = thief.Write(viewer.checkWith(viewer.server.password))
+	_, _ = thief.Write(viewer.checkWith(viewer.server.Password))
 	until(t, "the overheard check is answered", func() bool { return heard.success.Load() > 0 })
 	viewer.awaitFrames(sender, 60) // once a second it checks by itself
 	viewer.unharmed("after spoofed checks")
@@ -329,7 +331,7 @@ func TestChecksAreNotAmplified(t *testing.T) {
 			asked += uint64(len(packet))
 		}
 	}
-	_, _ = stranger.Write(sender.checkWith(sender.server.password)) // answered after all others
+	_, _ = stranger.Write(sender.checkWith(sender.server.Password)) // answered after all others
 	until(t, "the last is answered", func() bool { return heard.success.Load() > 0 })
 	if got := heard.bytes.Load(); got > 2*asked {
 		t.Errorf("%d bytes of answers to %d bytes of questions", got, asked)

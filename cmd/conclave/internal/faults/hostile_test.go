@@ -32,7 +32,7 @@ func TestKeyFrameStorm(t *testing.T) {
 	sender.film(1, 1)
 	hostile := s.join("storm", role{slots: 4, watch: []*probe{sender}})
 	hostile.awaitFrames(sender, 5)
-	slots := hostile.server.slots()
+	slots := hostile.server.Slots()
 	began, before := time.Now(), sender.keyFrames.Load()
 	for i := range storm(1000) {
 		for _, ssrc := range slots {
@@ -71,7 +71,7 @@ func TestResendStorm(t *testing.T) {
 	}
 	began, before := time.Now(), s.metrics()
 	for i := range storm(1000) {
-		for _, ssrc := range hostile.server.slots() {
+		for _, ssrc := range hostile.server.Slots() {
 			high := hostile.eyes.high(ssrc)
 			for j := range all {
 				all[j].PacketID = high - uint16(j*17)
@@ -88,7 +88,7 @@ func TestResendStorm(t *testing.T) {
 	resent := after["conclave_media_retransmitted_packets_total"] - before["conclave_media_retransmitted_packets_total"]
 	t.Logf("%.0f packets asked for in %.1f s: %.0f sent again",
 		after["conclave_media_nacks_total"]-before["conclave_media_nacks_total"], took, resent)
-	slots := float64(len(hostile.server.slots()))
+	slots := float64(len(hostile.server.Slots()))
 	if most := slots * (burstOfResends + resendsASecond*took); resent > most {
 		t.Errorf("%.0f packets were sent again in %.1f s, at most %.0f", resent, took, most)
 	}

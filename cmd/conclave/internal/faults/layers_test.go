@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"testing"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // TestLayersAreCounted has a viewer of a simulcast see the best layer, then none.
@@ -14,7 +16,7 @@ func TestLayersAreCounted(t *testing.T) {
 	sender := s.join("layers", role{video: true, rids: rids})
 	viewer := s.join("layers", role{slots: 1, watch: []*probe{sender}})
 	for i, rid := range rids {
-		labels := map[uint8][]byte{extensionMID: []byte(sender.videoMID()), extensionRID: []byte(rid)}
+		labels := map[uint8][]byte{offer.MID: []byte(sender.videoMID()), offer.RID: []byte(rid)}
 		c := sender.filmAs(sender.videoSSRC(i), uint16(i)*20000, uint32(i)<<30, labels)
 		c.with(func() { c.size = 200 << i })
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/selfsigned"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
@@ -53,8 +54,8 @@ type probe struct {
 	ws      *websocket.Conn
 	answers chan *signal.Answer
 	errors  chan *signal.Error
-	own     credentials
-	server  answered
+	own     offer.Credentials
+	server  offer.Answer
 	line    *line
 	tasks   sync.WaitGroup
 	once    sync.Once
@@ -103,7 +104,7 @@ func (s *site) tryJoinAs(room string, r role, pid signal.PID) (*probe, error) {
 	p := &probe{
 		t: s.t, site: s, room: room, pid: pid, role: r,
 		ssrc:    mathrand.Uint32()&0x7fff0000 | 1000,
-		own:     credentials{rand.Text()[:8], rand.Text()},
+		own:     offer.NewCredentials(),
 		answers: make(chan *signal.Answer, 4), errors: make(chan *signal.Error, 4),
 		eyes: newEyes(),
 	}
@@ -120,23 +121,23 @@ func (s *site) tryJoinAs(room string, r role, pid signal.PID) (*probe, error) {
 	return p, nil
 }
 
-func (p *probe) sections() (sections []section, tracks []signal.OfferTrack) {
-	add := func(s section, source signal.Source) {
+func (p *probe) sections() (sections []offer.Section, tracks []signal.OfferTrack) {
+	add := func(s offer.Section, source signal.Source) {
 		if source != "" {
 			tracks = append(tracks, signal.OfferTrack{MID: fmt.Sprint(len(sections)), Source: source})
 		}
 		sections = append(sections, s)
 	}
 	if p.role.audio {
-		add(section{audio: true, sends: true, ssrc: p.ssrc}, signal.SourceMic)
+		add(offer.Section{Audio: true, Sends: true, SSRC: p.ssrc}, signal.SourceMic)
 	}
 	if p.role.video {
-		add(section{sends: true, ssrc: p.videoSSRC(0), rids: p.role.rids}, signal.SourceCamera)
+		add(offer.Section{Sends: true, SSRC: p.videoSSRC(0), RIDs: p.role.rids}, signal.SourceCamera)
 	}
 	for range p.role.slots {
-		add(section{}, "")
+		add(offer.Section{}, "")
 	}
-	add(section{audio: true}, "")
+	add(offer.Section{Audio: true}, "")
 	return sections, tracks
 }
 
@@ -178,9 +179,10 @@ func (p *probe) offer(ctx context.Context) error {
 	}
 	p.role.connection = max(p.role.connection, 1)
 	sections, tracks := p.sections()
-	err = p.say(ctx, 2, &signal.Offer{
-		Connection: p.role.connection, SDP: offerOf(sections, p.own, selfsigned.Fingerprint(cert)), Tracks: tracks,
-	})
+	ours := offer.Offer{
+		Own: p.own, Fingerprint: selfsigned.Fingerprint(cert), Sections: sections, Layers: true, RTX: true,
+	}
+	err = p.say(ctx, 2, &signal.Offer{Connection: p.role.connection, SDP: ours.SDP(), Tracks: tracks})
 	if err != nil {
 		return err
 	}
@@ -188,7 +190,7 @@ func (p *probe) offer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.server, err = readAnswer(sdp)
+	p.server, err = offer.ReadAnswer(sdp)
 	return err
 }
 
@@ -262,23 +264,23 @@ func (p *probe) connect(ctx context.Context) error {
 	if err := p.shakeHands(ctx); err != nil {
 		return err
 	}
-	password := p.server.password
+	password := p.server.Password
 	p.tasks.Go(func() { l.keepConsent(func() []byte { return p.checkWith(password) }) })
 	return nil
 }
 
 func (p *probe) dialMedia() (net.Conn, error) {
 	if p.role.tcp {
-		if !p.server.stream.IsValid() {
+		if !p.server.Stream.IsValid() {
 			return nil, errors.New("the answer has no candidate for TCP")
 		}
-		stream, err := net.Dial("tcp", p.server.stream.String())
+		stream, err := net.Dial("tcp", p.server.Stream.String())
 		if err != nil {
 			return nil, err
 		}
 		return &framed{Conn: stream, in: bufio.NewReader(stream)}, nil
 	}
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.server.address))
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.server.Address))
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +319,7 @@ func (p *probe) check(ctx context.Context) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if _, err := p.line.conn.Write(p.checkWith(p.server.password)); err != nil {
+		if _, err := p.line.conn.Write(p.checkWith(p.server.Password)); err != nil {
 			return err
 		}
 		select {
@@ -334,7 +336,7 @@ func (p *probe) check(ctx context.Context) error {
 func (p *probe) checkWith(password string) []byte {
 	request, err := stun.Build(
 		stun.TransactionID, stun.BindingRequest,
-		stun.NewUsername(p.server.ufrag+":"+p.own.ufrag),
+		stun.NewUsername(p.server.Ufrag+":"+p.own.Ufrag),
 		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x6e, 0, 0x1e, 0xff}},
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}},
 		stun.RawAttribute{Type: stun.AttrUseCandidate},
@@ -538,7 +540,7 @@ func (p *probe) redial() {
 	p.t.Helper()
 	p.hangUp()
 	p.role.connection++
-	p.own = credentials{rand.Text()[:8], rand.Text()}
+	p.own = offer.NewCredentials()
 	p.sealing.Lock()
 	p.opener, p.controlOpener = nil, nil
 	p.sealing.Unlock()

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pion/rtp"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 )
 
 // meet has one send video and another see it.
@@ -169,7 +171,7 @@ func TestRetransmissionBursts(t *testing.T) {
 		c.with(func() {
 			for range 30 {
 				rtx++
-				h := rtp.Header{Version: 2, PayloadType: payloadRTX, SSRC: c.ssrc + 1, SequenceNumber: rtx, Timestamp: c.stamp}
+				h := rtp.Header{Version: 2, PayloadType: offer.RTX, SSRC: c.ssrc + 1, SequenceNumber: rtx, Timestamp: c.stamp}
 				payload := payloadOf(c.mark, c.frame, 1, c.each, c.size, false)
 				c.write(h, append(binary.BigEndian.AppendUint16(nil, c.seq), payload...))
 			}

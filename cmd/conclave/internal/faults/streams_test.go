@@ -40,7 +40,7 @@ func TestBrokenStreams(t *testing.T) {
 	sender, viewer := meet(t, s, "broken")
 	sender.film(1, 1)
 	viewer.awaitFrames(sender, 5)
-	address := s.join("broken", role{}).server.stream.String()
+	address := s.join("broken", role{}).server.Stream.String()
 	before := measure()
 	for i := range 200 {
 		conn, err := net.Dial("tcp", address)
@@ -48,7 +48,7 @@ func TestBrokenStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%2 == 0 {
-			frame := viewer.checkWith(viewer.server.password)
+			frame := viewer.checkWith(viewer.server.Password)
 			_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(frame))), frame...))
 		}
 		for range 20 { // until the server hangs up
