@@ -1,8 +1,10 @@
 package server
 
 import (
+	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/icetcp"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/turn"
@@ -14,7 +16,7 @@ import (
 // media of those who have an allocation.
 func (r *reach) received(packet []byte, from netip.AddrPort) {
 	if turn.IsChannelData(packet) {
-		if r.turn == nil || !r.turn.Has(mediaPortClient{r, from}) {
+		if !r.mediaTURN.Has(from) {
 			return
 		}
 	} else if len(r.inbound) >= maxWaiting/2 {
@@ -23,7 +25,7 @@ func (r *reach) received(packet []byte, from netip.AddrPort) {
 	r.inbound.put(packet, from)
 }
 
-// foreign is a packet at the media port that is no media, with whom it is from or for.
+// foreign is a packet at the media port that is no media, with whom it is from.
 type foreign struct {
 	packet *[maxForeign]byte
 	size   int
@@ -49,48 +51,67 @@ func (q foreignQueue) put(packet []byte, other netip.AddrPort) {
 	}
 }
 
-// work does something with each packet of a queue until the end.
-func (r *reach) work(q foreignQueue, do func(packet []byte, other netip.AddrPort)) {
-	for {
-		select {
-		case f := <-q:
-			do(f.packet[:f.size], f.other)
-			foreignBuffers.Put(f.packet)
-		case <-r.ended.Done():
+// serveForeign begins to take what comes to the media port and is no media.
+func (r *reach) serveForeign() error {
+	if r.turn == nil {
+		r.running.Go(r.readForeign)
+		return nil
+	}
+	sockets := []*turn.Socket{r.mediaTURN}
+	if r.udp != nil {
+		sockets = append(sockets, turn.NewSocket(r.udp))
+	}
+	return r.turn.Start(sockets...)
+}
+
+// readForeign reads for the finder alone, until the end.
+func (r *reach) readForeign() {
+	for nothing := [maxForeign]byte{}; ; {
+		if _, _, err := (mediaPort{r}).ReadFrom(nothing[:]); err != nil {
 			return
 		}
 	}
 }
 
-// take gives what came to whom it may be for.
-func (r *reach) take(packet []byte, from netip.AddrPort) {
-	if r.finder != nil {
-		r.finder.Receive(packet, from)
+// mediaPort is the media port as a socket of what is no media. It implements [net.PacketConn].
+type mediaPort struct{ *reach }
+
+// ReadFrom waits for a packet. What answers the finder is nobody else's, and TURN drops it.
+func (m mediaPort) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case f := <-m.inbound:
+		defer foreignBuffers.Put(f.packet)
+		if m.finder != nil {
+			m.finder.Receive(f.packet[:f.size], f.other)
+		}
+		return copy(b, f.packet[:f.size]), net.UDPAddrFromAddrPort(f.other), nil
+	case <-m.ended.Done():
+		return 0, nil, net.ErrClosed
 	}
-	if r.turn != nil {
-		r.turn.Handle(mediaPortClient{r, from}, packet)
-	}
 }
 
-// send sends by the media port.
-func (r *reach) send(packet []byte, to netip.AddrPort) {
-	_ = r.node.WriteForeign(packet, to) // as lost as any packet
+// WriteTo sends by the media port.
+func (m mediaPort) WriteTo(packet []byte, to net.Addr) (int, error) {
+	return len(packet), m.node.WriteForeign(packet, to.(*net.UDPAddr).AddrPort())
 }
 
-// mediaPortClient is a TURN client that has come to the media port.
-type mediaPortClient struct {
-	reach *reach
-	addr  netip.AddrPort
+// LocalAddr is that of the media port.
+func (m mediaPort) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(m.node.Addr()) }
+
+// Close ends ReadFrom. The port itself is the node's.
+func (m mediaPort) Close() error {
+	m.end()
+	return nil
 }
 
-// Send implements [turn.Client]. The node calls it, by the path of an allocation, while it
-// writes: the message waits until it has done that.
-func (c mediaPortClient) Send(message []byte) { c.reach.outbound.put(message, c.addr) }
+// SetDeadline does nothing: nobody asks for one.
+func (mediaPort) SetDeadline(time.Time) error { return nil }
 
-// RemoteAddr implements [turn.Client].
-func (c mediaPortClient) RemoteAddr() netip.AddrPort {
-	return netip.AddrPortFrom(c.addr.Addr().Unmap(), c.addr.Port())
-}
+// SetReadDeadline does nothing.
+func (mediaPort) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (mediaPort) SetWriteDeadline(time.Time) error { return nil }
 
 // relayMedia is the node as TURN's allocations see it.
 type relayMedia struct{ *reach }

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/pion/stun/v4"
+	pion "github.com/pion/turn/v5"
 	"go.uber.org/zap"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/port"
@@ -16,9 +18,9 @@ import (
 // like relayed media, takes no place from those who relay.
 func TestStrangersLeaveRoomForRelayedMedia(t *testing.T) {
 	r := newReach(Reach{TURN: true}, port.NewLimiter(port.Limits{}), zap.NewNop())
-	r.peers.Store(&[]netip.AddrPort{netip.MustParseAddrPort("203.0.113.7:3478")})
-	known, stranger := netip.MustParseAddrPort("198.51.100.9:4000"), netip.MustParseAddrPort("198.51.100.10:4000")
-	allocateAt(t, r, known)
+	s := startReach(t, nil)
+	known, stranger := allocateAt(t, s), netip.MustParseAddrPort("198.51.100.10:4000")
+	r.mediaTURN = s.reach.mediaTURN // whose clients they are; what r has taken in nobody reads
 
 	media := []byte{0x40, 0, 0, 4, 1, 2, 3, 4}
 	binding := stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw
@@ -42,27 +44,28 @@ func TestStrangersLeaveRoomForRelayedMedia(t *testing.T) {
 	}
 }
 
-// allocateAt makes an allocation for a client at the media port.
-func allocateAt(t *testing.T, r *reach, from netip.AddrPort) {
+// allocateAt makes an allocation at a server's media port, and gives whose it is.
+func allocateAt(t *testing.T, s *Server) netip.AddrPort {
 	t.Helper()
-	ask := func(more ...stun.Setter) *stun.Message {
-		m := stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
-			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}}, more...)...)
-		r.turn.Handle(mediaPortClient{r, from}, m.Raw)
-		f := <-r.outbound
-		answer := &stun.Message{Raw: f.packet[:f.size]}
-		if err := answer.Decode(); err != nil {
-			t.Fatal(err)
-		}
-		return answer
-	}
-	nonce, err := ask().Get(stun.AttrNonce)
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := r.credentials.For("alice", time.Now())
-	if m := ask(stun.NewUsername(c.Username), stun.NewRealm(turn.Realm), stun.NewNonce(string(nonce)),
-		stun.NewLongTermIntegrity(c.Username, turn.Realm, c.Password)); m.Type.Class != stun.ClassSuccessResponse {
-		t.Fatal(m)
+	c := s.reach.credentials.For("alice", time.Now())
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), s.MediaAddr().Port()).String()
+	client, err := pion.NewClient(&pion.ClientConfig{STUNServerAddr: at, TURNServerAddr: at, Conn: conn, Username: c.Username, Password: c.Password, Realm: turn.Realm})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		client.Close()
+		conn.Close()
+	})
+	if err := client.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }

@@ -41,12 +41,9 @@ type Reach struct {
 }
 
 const (
-	// sweepInterval is how long what has expired may stay.
-	sweepInterval = 5 * time.Second
 	// refreshInterval is for how long a change of the machine's addresses goes unnoticed.
 	refreshInterval = 30 * time.Second
-	// maxWaiting is how many packets wait that came to the media port and are no media, and
-	// as many to be sent.
+	// maxWaiting is how many packets wait that came to the media port and are no media.
 	maxWaiting = 512
 	// maxForeign is the largest of them, in bytes: relayed media with TURN's header.
 	maxForeign = 1600
@@ -61,6 +58,7 @@ type reach struct {
 	node        *sfu.Node
 	credentials *turn.Credentials
 	turn        *turn.Server      // nil: none
+	mediaTURN   *turn.Socket      // TURN on the media port
 	ice         *icetcp.Server    // of streams
 	finder      *reflexive.Finder // nil: none
 	udp         *net.UDPConn      // of TURN alone; nil: none
@@ -68,10 +66,10 @@ type reach struct {
 	publicPort  uint16            // of HTTPS, for TURN over TLS and for media; 0: neither
 	limiter     *port.Limiter
 
-	inbound, outbound foreignQueue // of the media port
-	running           sync.WaitGroup
-	ended             context.Context
-	end               context.CancelFunc
+	inbound foreignQueue // of the media port
+	running sync.WaitGroup
+	ended   context.Context
+	end     context.CancelFunc
 
 	// peers are the candidates with UDP, for TURN.
 	peers atomic.Pointer[[]netip.AddrPort]
@@ -81,10 +79,11 @@ type reach struct {
 }
 
 func newReach(cfg Reach, limiter *port.Limiter, log *zap.Logger) *reach {
-	r := &reach{cfg: cfg, log: log, limiter: limiter, credentials: turn.NewCredentials(), inbound: make(foreignQueue, maxWaiting), outbound: make(foreignQueue, maxWaiting)}
+	r := &reach{cfg: cfg, log: log, limiter: limiter, credentials: turn.NewCredentials(), inbound: make(foreignQueue, maxWaiting)}
 	r.ended, r.end = context.WithCancel(context.Background())
 	r.peers.Store(&[]netip.AddrPort{})
 	r.ice = icetcp.New(streamMedia{r}, icetcp.DefaultLimits)
+	r.mediaTURN = turn.NewSocket(mediaPort{r})
 	if cfg.TURN {
 		r.turn = turn.New(turn.Config{
 			Credentials: r.credentials, Media: relayMedia{r}, Limits: turn.DefaultLimits,
@@ -152,12 +151,10 @@ func (r *reach) start(node *sfu.Node) error {
 	r.refresh()
 	r.warnIfUnreachable()
 	r.warnIfNameless()
-	r.running.Go(func() { r.work(r.inbound, r.take) })
-	r.running.Go(func() { r.work(r.outbound, r.send) })
-	r.running.Go(r.tick)
-	if r.udp != nil {
-		r.running.Go(func() { _ = r.turn.ServeUDP(r.udp) }) // until close
+	if err := r.serveForeign(); err != nil {
+		return err
 	}
+	r.running.Go(r.tick)
 	if r.tcp != nil {
 		r.running.Go(func() { _, _ = r.tcp.Accept() }) // until close: nothing there is HTTP
 	}
@@ -170,26 +167,21 @@ func (r *reach) close() {
 	if r.tcp != nil {
 		r.tcp.Shut()
 	}
-	if r.udp != nil {
-		r.udp.Close()
-	}
 	if r.turn != nil {
 		r.turn.Close()
+	}
+	if r.udp != nil {
+		r.udp.Close() // if it was never served
 	}
 	r.running.Wait()
 }
 
 // tick does what is to be done now and then.
 func (r *reach) tick() {
-	sweep, refresh := time.NewTicker(sweepInterval), time.NewTicker(refreshInterval)
-	defer sweep.Stop()
+	refresh := time.NewTicker(refreshInterval)
 	defer refresh.Stop()
 	for {
 		select {
-		case <-sweep.C:
-			if r.turn != nil {
-				r.turn.Sweep()
-			}
 		case <-refresh.C:
 			r.refresh()
 		case <-r.ended.Done():

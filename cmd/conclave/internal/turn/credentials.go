@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +18,8 @@ const (
 	// credentialLife is how long a credential makes allocations. A page that was told of it
 	// when it connected may need it again much later in the same meeting.
 	credentialLife = 12 * time.Hour
-	// nonceLife is how long a nonce is taken (RFC 8656, Section 5 asks for an hour or less).
-	nonceLife = time.Hour
+	// keepLife is for how long after that it keeps what it has made: a long meeting is not cut.
+	keepLife = 12 * time.Hour
 	// maxUsername in bytes: an expiry, a colon and a participant's id.
 	maxUsername = 64
 )
@@ -68,30 +66,6 @@ func expired(username string, now time.Time) bool {
 	expiry, _, ok := strings.Cut(username, ":")
 	at, err := strconv.ParseInt(expiry, 10, 64)
 	return !ok || err != nil || len(username) > maxUsername || at <= now.Unix()
-}
-
-// nonce for a client: when it was made, and a MAC over that and its address, so that it is
-// of use to nobody else.
-func (c *Credentials) nonce(from netip.Addr, now time.Time) string {
-	return c.nonceOf(from, uint32(now.Unix()))
-}
-
-func (c *Credentials) nonceOf(from netip.Addr, made uint32) string {
-	raw := binary.BigEndian.AppendUint32(nil, made)
-	address := from.As16()
-	raw = append(raw, c.mac("nonce", string(raw)+string(address[:]))[:11]...)
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-// fresh says whether a nonce is ours, for this client, and young.
-func (c *Credentials) fresh(nonce string, from netip.Addr, now time.Time) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(nonce)
-	if err != nil || len(raw) < 4 {
-		return false
-	}
-	made := binary.BigEndian.Uint32(raw)
-	age := now.Sub(time.Unix(int64(made), 0))
-	return age < nonceLife && age > -nonceLife && hmac.Equal([]byte(nonce), []byte(c.nonceOf(from, made)))
 }
 
 func (c *Credentials) mac(label, text string) []byte {

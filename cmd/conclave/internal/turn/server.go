@@ -1,24 +1,20 @@
 package turn
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/stun/v4"
+	"github.com/pion/logging"
+	"github.com/pion/turn/v5"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
 )
-
-// Client is where a client is reached: an address behind a UDP socket, or a stream. It is
-// comparable, and the same for all messages of one five-tuple.
-type Client interface {
-	// Send sends one message. It never blocks and does not keep message.
-	Send(message []byte)
-	// RemoteAddr is the client's transport address.
-	RemoteAddr() netip.AddrPort
-}
 
 // Media is the forwarder. Its methods may be called from any goroutine. Gone is the last to be
 // called for a path, and may be called twice.
@@ -47,25 +43,28 @@ type Config struct {
 	// answers name now. The server does not change the slice.
 	Peers  func() []netip.AddrPort
 	Limits Limits
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
 }
 
-// Server holds the allocations. Its methods may be called from any goroutine, for one client
-// one at a time.
+// ErrRefused: an allocation of a kind, or at a time, that this server has none for.
+var ErrRefused = errors.New("turn: no such allocation here")
+
+// Server holds the allocations. Its methods may be called from any goroutine.
 type Server struct {
-	// Immutable.
+	// Immutable once Start has returned.
 	cfg       Config
-	now       func() time.Time
 	count     counters
 	strangers *strangers
+	streams   *streams
+	pion      *turn.Server   // nil before Start
+	running   sync.WaitGroup // goroutines of pion/turn that come back to this package
 
 	// Guarded by mu.
-	mu          sync.RWMutex
-	allocations map[Client]*allocation
-	credentials map[string]int // allocations, by username
-	addresses   source.Counts  // allocations
-	number      uint16         // of the relayed address that was named last
+	mu          sync.Mutex
+	over        bool
+	relays      map[net.Addr]*relay // by the address that they are named after, as a pointer
+	credentials map[string]int      // relays, by username
+	addresses   source.Counts       // relays
+	number      uint16              // of the relayed address that was named last
 }
 
 type counters struct{ packetsUp, bytesUp, packetsDown, bytesDown, refused, unanswered atomic.Uint64 }
@@ -77,162 +76,182 @@ type Stats struct {
 	// Refused are requests that were answered by an error, but for those that every client
 	// makes without a credential first.
 	Refused uint64
-	// Unanswered are datagrams without a credential whose source had been answered too often.
+	// Unanswered are messages without a credential whose source had been answered too often.
 	Unanswered uint64
 }
 
-// New gives a server without allocations.
+// silence: anybody may cause as many lines as they send packets.
+var silence = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+
+// New gives a server that takes streams, but serves nobody before [Server.Start].
 func New(cfg Config) *Server {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	s := &Server{
+		cfg: cfg, strangers: newStrangers(), relays: map[net.Addr]*relay{},
+		credentials: map[string]int{}, addresses: source.Counts{},
 	}
-	return &Server{
-		cfg: cfg, now: cfg.Now, strangers: newStrangers(),
-		allocations: map[Client]*allocation{}, credentials: map[string]int{}, addresses: source.Counts{},
+	s.streams = newStreams(s)
+	return s
+}
+
+// Start serves streams, and the sockets of conns, which [Server.Close] closes. It is called once.
+func (s *Server) Start(conns ...*Socket) error {
+	local := s.local()
+	var sockets []turn.PacketConnConfig
+	for _, c := range conns {
+		c.serve(s, local)
+		s.running.Add(1)
+		sockets = append(sockets, turn.PacketConnConfig{PacketConn: c, RelayAddressGenerator: generator{s, c.clients}, PermissionHandler: c.clients.permits})
 	}
+	s.streams.local = local
+	s.running.Add(1)
+	pion, err := turn.NewServer(turn.ServerConfig{
+		Realm: Realm, LoggerFactory: silence, AuthHandler: s.authenticate, QuotaHandler: s.hasRoom,
+		PacketConnConfigs: sockets, InboundMTU: maxMessage + 1,
+		ListenerConfigs: []turn.ListenerConfig{{Listener: s.streams, RelayAddressGenerator: generator{s, s.streams.clients}, PermissionHandler: s.streams.clients.permits}},
+		EventHandler:    turn.EventHandler{OnAllocationCreated: s.allocated, OnAllocationDeleted: s.deleted, OnChannelCreated: s.bound, OnChannelDeleted: s.unbound},
+	})
+	if err != nil {
+		return fmt.Errorf("turn: %w", err)
+	}
+	s.pion = pion
+	return nil
+}
+
+// local is what pion/turn takes for the address of its sockets. It reads from it which family
+// an allocation has whose client does not say: IPv4, if this server has it.
+func (s *Server) local() *net.UDPAddr {
+	if _, ok := s.host(false); ok {
+		return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	}
+	return &net.UDPAddr{IP: net.IPv6loopback}
+}
+
+// Close ends all allocations, and the sockets of Start, and waits for that. Streams are
+// whoever's who called ServeStream.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.over = true
+	all := make([]*relay, 0, len(s.relays))
+	for _, r := range s.relays {
+		all = append(all, r)
+	}
+	s.mu.Unlock()
+	if s.pion == nil {
+		return
+	}
+	_ = s.pion.Close() // a socket may be closed already
+	for _, r := range all {
+		r.Close()
+	}
+	s.running.Wait()
 }
 
 // Stats counts.
 func (s *Server) Stats() Stats {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return Stats{
-		Allocations: len(s.allocations), Refused: s.count.refused.Load(), Unanswered: s.count.unanswered.Load(),
+		Allocations: len(s.relays), Refused: s.count.refused.Load(), Unanswered: s.count.unanswered.Load(),
 		PacketsUp: s.count.packetsUp.Load(), BytesUp: s.count.bytesUp.Load(),
 		PacketsDown: s.count.packetsDown.Load(), BytesDown: s.count.bytesDown.Load(),
 	}
 }
 
-// Handle takes one message of a client: a STUN message or ChannelData. It does not block, and
-// does not keep message. What is neither is dropped.
-func (s *Server) Handle(c Client, message []byte) {
-	if IsChannelData(message) {
-		s.channelData(c, message)
-		return
+// authenticate gives the key of a username (RFC 8489, Section 9.2.2).
+func (s *Server) authenticate(r *turn.RequestAttributes) (userID string, key []byte, ok bool) {
+	life := time.Duration(0)
+	if r.Method != stunAllocate {
+		life = keepLife
 	}
-	m := &stun.Message{Raw: message}
-	if !stun.IsMessage(message) || m.Decode() != nil {
-		return
+	if r.Realm != Realm || expired(r.Username, time.Now().Add(-life)) {
+		return "", nil, false
 	}
-	switch m.Type {
-	case stun.NewType(stun.MethodSend, stun.ClassIndication):
-		s.sendIndication(c, m)
-	case stun.BindingRequest:
-		s.binding(c, m)
-	default:
-		if m.Type.Class == stun.ClassRequest {
-			s.request(c, m)
-		}
-	}
+	return r.Username, s.cfg.Credentials.key(r.Username), true
 }
 
-// Has says whether a client has an allocation.
-func (s *Server) Has(c Client) bool { return s.allocation(c) != nil }
-
-// Gone ends what a client has, whose stream has ended.
-func (s *Server) Gone(c Client) {
-	if a := s.allocation(c); a != nil {
-		s.end(a)
-	}
-}
-
-// Sweep ends what has expired. It is to be called every few seconds.
-func (s *Server) Sweep() {
-	now := s.now()
-	var late, others []*allocation
-	s.mu.RLock()
-	for _, a := range s.allocations {
-		if a.expires.After(now) {
-			others = append(others, a)
-		} else {
-			late = append(late, a)
-		}
-	}
-	s.mu.RUnlock()
-	for _, a := range late {
-		s.end(a)
-	}
-	for _, a := range others {
-		a.sweep(now)
-	}
-}
-
-// Close ends all allocations.
-func (s *Server) Close() {
-	s.mu.RLock()
-	all := make([]*allocation, 0, len(s.allocations))
-	for _, a := range s.allocations {
-		all = append(all, a)
-	}
-	s.mu.RUnlock()
-	for _, a := range all {
-		s.end(a)
-	}
-}
-
-func (s *Server) allocation(c Client) *allocation {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.allocations[c]
-}
-
-// end is done once for each allocation.
-func (s *Server) end(a *allocation) {
-	if !s.forget(a) {
-		return
-	}
-	for _, p := range a.end() {
-		s.cfg.Media.Gone(p)
-	}
-}
-
-func (s *Server) forget(a *allocation) bool {
+// hasRoom answers 486 to who has enough (RFC 8656, Section 7.2).
+func (s *Server) hasRoom(username, _ string, from net.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.allocations[a.client] != a {
+	return s.credentials[username] < s.cfg.Limits.PerCredential && s.addresses.Allows(source.Of(addrPort(from).Addr()), s.cfg.Limits.PerAddress)
+}
+
+// allocated says whose a relay is.
+func (s *Server) allocated(from, _ net.Addr, _, _, _ string, relayed net.Addr, _ int) {
+	s.mu.Lock()
+	r := s.relays[relayed]
+	if r != nil {
+		r.source = source.Of(addrPort(from).Addr())
+		s.addresses.Add(r.source)
+	}
+	s.mu.Unlock()
+	if r != nil {
+		r.clients.put(addrPort(from), r)
+	}
+}
+
+// deleted is the last that is heard of an allocation.
+func (s *Server) deleted(_, _ net.Addr, _, _, _ string) { s.running.Done() }
+
+func (s *Server) bound(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, _ uint16) {
+	if r := s.relay(relayed); r != nil {
+		r.channels.Add(1)
+	}
+}
+
+func (s *Server) unbound(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, _ uint16) {
+	if r := s.relay(relayed); r != nil {
+		r.channels.Add(-1)
+	}
+}
+
+func (s *Server) relay(relayed net.Addr) *relay {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relays[relayed]
+}
+
+// open makes the relay of an allocation, if there is room for it.
+func (s *Server) open(c *clients, username string, six bool) (*relay, error) {
+	host, ok := s.host(six)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !ok || username == "" || s.over || len(s.relays) >= s.cfg.Limits.Allocations || s.credentials[username] >= s.cfg.Limits.PerCredential {
+		return nil, ErrRefused
+	}
+	s.number++
+	r := newRelay(s, c, username, netip.AddrPortFrom(host, max(s.number, 1))) // a name: nobody listens there
+	s.running.Add(1)
+	s.relays[r.name] = r
+	s.credentials[username]++
+	return r, nil
+}
+
+// forget takes a relay out of all counts; it is false for one that is not there.
+func (s *Server) forget(r *relay) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.relays[r.name] != r {
 		return false
 	}
-	delete(s.allocations, a.client)
-	if s.credentials[a.username]--; s.credentials[a.username] == 0 {
-		delete(s.credentials, a.username)
+	delete(s.relays, r.name)
+	if s.credentials[r.username]--; s.credentials[r.username] == 0 {
+		delete(s.credentials, r.username)
 	}
-	s.addresses.Remove(source.Of(a.client.RemoteAddr().Addr()))
+	if r.source.IsValid() {
+		s.addresses.Remove(r.source)
+	}
 	return true
 }
 
-// channelData relays to the peer of a channel (RFC 8656, Section 12.6).
-func (s *Server) channelData(c Client, message []byte) {
-	channel, data, ok := readChannelData(message)
-	a := s.allocation(c)
-	if !ok || a == nil {
-		return
+// host is the address of the server's in one family that an allocation is named after.
+func (s *Server) host(six bool) (netip.Addr, bool) {
+	for _, p := range s.cfg.Peers() {
+		if p.Addr().Is6() == six {
+			return p.Addr(), true
+		}
 	}
-	s.relay(a.bound(channel, s.now()), data)
-}
-
-// sendIndication relays to the peer that it names (RFC 8656, Section 11.2).
-func (s *Server) sendIndication(c Client, m *stun.Message) {
-	a := s.allocation(c)
-	data, err := m.Get(stun.AttrData)
-	value, missing := m.Get(stun.AttrXORPeerAddress)
-	if a == nil || err != nil || missing != nil {
-		return
-	}
-	if peer, ok := peerOf(m, value); ok && s.isPeer(peer) {
-		s.relay(a.permitted(s, peer, s.now()), data)
-	}
-}
-
-func (s *Server) relay(p *Path, packet []byte) {
-	if p == nil {
-		return
-	}
-	s.count.packetsUp.Add(1)
-	s.count.bytesUp.Add(uint64(len(packet)))
-	s.cfg.Media.Receive(p, packet)
-	if p.permission.until.Load() == 0 {
-		s.cfg.Media.Gone(p) // again: it may have ended before the packet came there
-	}
+	return netip.Addr{}, false
 }
 
 // isPeer says whether a transport address is a candidate of this server.
@@ -254,3 +273,32 @@ func (s *Server) isPeerAddr(addr netip.Addr) bool {
 	}
 	return false
 }
+
+// generator gives pion/turn relays instead of sockets. It implements [turn.RelayAddressGenerator].
+type generator struct {
+	server  *Server
+	clients *clients
+}
+
+func (generator) Validate() error { return nil }
+
+// AllocatePacketConn gives an allocation its relay. A port is asked for by who wants an even one,
+// or the one that was reserved with another.
+func (g generator) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
+	if c.RequestedPort != 0 {
+		return nil, nil, ErrRefused
+	}
+	r, err := g.server.open(g.clients, c.UserID, c.Network == "udp6")
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, r.name, nil
+}
+
+// AllocateListener refuses allocations by TCP.
+func (generator) AllocateListener(turn.AllocateListenerConfig) (net.Listener, net.Addr, error) {
+	return nil, nil, ErrRefused
+}
+
+// AllocateConn refuses connections by TCP.
+func (generator) AllocateConn(turn.AllocateConnConfig) (net.Conn, error) { return nil, ErrRefused }

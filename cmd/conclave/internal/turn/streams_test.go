@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,6 +37,7 @@ func TestPionIsRelayed(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			s, media := newEcho()
 			var serving sync.WaitGroup
+			var sockets []*Socket
 			var conn net.PacketConn
 			var addr string
 			if loopback, ok := loopbacks[network]; ok {
@@ -43,8 +45,7 @@ func TestPionIsRelayed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				serving.Go(func() { _ = s.ServeUDP(socket) })
-				defer socket.Close()
+				sockets = append(sockets, NewSocket(socket))
 				addr = socket.LocalAddr().String()
 				if conn, err = net.ListenUDP(network, &net.UDPAddr{IP: loopback}); err != nil {
 					t.Fatal(err)
@@ -77,11 +78,16 @@ func TestPionIsRelayed(t *testing.T) {
 			if network == "udp6" {
 				to = six
 			}
+			if err := s.Start(sockets...); err != nil {
+				t.Fatal(err)
+			}
 			relayed(t, conn, addr, s.cfg.Credentials, to)
 			conn.Close()
 			if _, ok := loopbacks[network]; !ok {
 				<-media.gone // the stream's end is the allocation's
 			}
+			s.Close()
+			serving.Wait()
 		})
 	}
 }
@@ -134,10 +140,16 @@ func TestStreamsEnd(t *testing.T) {
 		{"HTTP", "GET / HTTP/1.1\r\n", 0},
 		{"a long message", "\x00\x01\x40\x00", 0},
 		{"long ChannelData", "\x40\x00\xff\xff", 0},
+		{"65,536 bytes of STUN", "\x00\x01\xff\xec\x21\x12\xa4\x42 and more", 0},
+		{"65,540 of ChannelData", "\x40\x00\xff\xfe\x00\x00\x00\x00\x00", 0},
+		{"nothing in many frames", strings.Repeat("\x40\x00\x00\x00\x40\x00\x00\x01\x00\x00\x00\x00", 5000), allocateTimeout},
 		{"an odd length", "\x00\x01\x00\x01", 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := newEcho()
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
 			near, far := net.Pipe()
 			begun, ended := time.Now(), make(chan struct{})
 			go func() {
@@ -150,6 +162,32 @@ func TestStreamsEnd(t *testing.T) {
 				t.Errorf("%s: ended after %s, want %s", tt.name, after, tt.after)
 			}
 			far.Close()
+			s.Close()
 		})
 	}
+}
+
+// TestOneNameOneStream: who comes from one address and port to two of ours is one client.
+func TestOneNameOneStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newEcho()
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe() // pipes have all the same name
+		var serving sync.WaitGroup
+		serving.Go(func() { s.ServeStream(near) })
+		synctest.Wait()
+		second, other := net.Pipe()
+		s.ServeStream(second)
+		if _, err := other.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the second: %v", err)
+		}
+		far.Close()
+		serving.Wait()
+		if len(s.streams.live) != 0 {
+			t.Error("a stream that has ended is still counted")
+		}
+		s.Close()
+	})
 }
