@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Browser as Launched, chromium, firefox } from 'playwright-core';
-import { useSmallCamera } from './inpage';
+import { useCamera } from './inpage';
 import { patience, Person } from './person';
 
 export type Engine = 'chromium' | 'firefox';
@@ -51,6 +51,10 @@ function launch(engine: Engine, flags: string[]): Promise<Launched> {
   }
 }
 
+// A test machine encodes and draws without a GPU: a small, slow picture shows as much.
+const smallWindow = { width: 800, height: 600 };
+const smallCamera = { width: 320, height: 180, frameRate: 10 };
+
 /** A browser and the people at it; each has a profile of their own. */
 export class Browser {
   private readonly people: Person[] = [];
@@ -64,13 +68,13 @@ export class Browser {
     return new Browser(engine, await launch(engine, flags));
   }
 
-  async person(name: string): Promise<Person> {
+  async person(name: string, { window = smallWindow, camera = smallCamera } = {}): Promise<Person> {
     const context = await this.launched.newContext({
-      viewport: { width: 800, height: 600 },
+      viewport: window,
       ...(this.engine === 'chromium' ? { permissions: ['camera', 'microphone'] } : {}),
     });
     context.setDefaultTimeout(patience);
-    await context.addInitScript(useSmallCamera);
+    await context.addInitScript(useCamera, camera);
     const person = await Person.arrive(name, context);
     this.people.push(person);
     return person;

@@ -2,13 +2,12 @@ import type { FromWorker } from '../src/e2ee/messages';
 
 // What runs in the page. The client's policy forbids eval, so nothing here may need it.
 
-/** A test machine encodes and draws without a GPU: a small, slow picture shows as much. */
-export function useSmallCamera(): void {
+/** Opens cameras with these settings, whatever the page asks for. */
+export function useCamera(settings: { width: number; height: number; frameRate: number }): void {
   if (!('mediaDevices' in navigator)) return;
   const devices = navigator.mediaDevices;
   const open = devices.getUserMedia.bind(devices);
-  devices.getUserMedia = (wanted) =>
-    open(wanted?.video ? { ...wanted, video: { width: 320, height: 180, frameRate: 10 } } : wanted);
+  devices.getUserMedia = (wanted) => open(wanted?.video ? { ...wanted, video: settings } : wanted);
 }
 
 export function labels(elements: Element[]): (string | null)[] {
@@ -119,4 +118,48 @@ export function framesArrived(): number {
 export function openConnections(): number {
   const { connections } = (globalThis as unknown as { kept: Kept }).kept;
   return connections.filter(({ connectionState }) => connectionState !== 'closed').length;
+}
+
+/** What the page decodes of the one picture that it is sent. */
+export interface Decoding {
+  codec: string;
+  width: number;
+  height: number;
+  frames: number;
+  keyFrames: number;
+  freezes: number;
+  freezeTime: number; // s
+}
+
+export async function decoding(): Promise<Decoding> {
+  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+  const seen = {
+    codec: '',
+    width: 0,
+    height: 0,
+    frames: 0,
+    keyFrames: 0,
+    freezes: 0,
+    freezeTime: 0,
+  };
+  for (const connection of connections) {
+    const report = await connection.getStats();
+    report.forEach((stats: RTCInboundRtpStreamStats) => {
+      if (stats.type !== 'inbound-rtp' || stats.kind !== 'video' || !stats.framesDecoded) return;
+      const codec = report.get(stats.codecId ?? '') as { mimeType?: string } | undefined;
+      seen.codec = codec?.mimeType ?? '';
+      seen.width = stats.frameWidth ?? 0;
+      seen.height = stats.frameHeight ?? 0;
+      seen.frames += stats.framesDecoded;
+      seen.keyFrames += stats.keyFramesDecoded ?? 0;
+      seen.freezes += stats.freezeCount ?? 0;
+      seen.freezeTime += stats.totalFreezesDuration ?? 0;
+    });
+  }
+  return seen;
+}
+
+/** Takes from the page what it offers the Dependency Descriptor with, as in other browsers. */
+export function forgetExtensions(): void {
+  Reflect.deleteProperty(RTCRtpTransceiver.prototype, 'setHeaderExtensionsToNegotiate');
 }

@@ -39,6 +39,14 @@ export class Person {
     return this.page.getByRole('region', { name, exact: true });
   }
 
+  /** Sends the picture by this codec from the next meeting on, as chosen on an earlier visit. */
+  async prefer(codec: string): Promise<void> {
+    await this.page.addInitScript(
+      (chosen) => localStorage.setItem('conclave.codec', chosen),
+      codec,
+    );
+  }
+
   /** Opens a new meeting and gives its link. */
   async open(url: string): Promise<string> {
     await this.page.goto(url);

@@ -16,6 +16,7 @@ async function start() {
   const told: string[] = [];
   let options!: ParticipationOptions;
   const call = new Call({
+    codec: 'vp8',
     link: { room: 'tea', href: 'https://meet.example/r/tea#secret' },
     name: 'Maya',
     local: new LocalMedia(),

@@ -1,5 +1,6 @@
 import { Emitter } from '../signal/emitter';
 import { LevelMeters, type Level } from './audio';
+import type { VideoCodec } from './codecs';
 import { newPID, type MeetingLink } from './link';
 import type { LocalMedia } from './local';
 import { Participation, type ParticipationOptions } from './participation';
@@ -13,6 +14,8 @@ interface CallOptions {
   link: MeetingLink;
   name: string;
   local: LocalMedia;
+  /** What the camera's picture is coded by. */
+  codec: VideoCodec;
   /** Starts a worker. Each participation has its own: a leaf's keys die with it. */
   startEncryption: () => Promise<Encryption>;
   participate?: (options: ParticipationOptions) => Participation;
@@ -62,7 +65,7 @@ export class Call {
 
   /** Joins. Everything after shows in the state; it does not reject. */
   async join(): Promise<void> {
-    const { link, name, startEncryption } = this.#options;
+    const { link, name, codec, startEncryption } = this.#options;
     let encryption: Encryption;
     try {
       encryption = await startEncryption();
@@ -84,6 +87,7 @@ export class Call {
       room: link.room,
       href: link.href,
       encryption,
+      codec,
       dispatch: (event) => this.#dispatch(event),
       onSlot: (slot) => this.#addSlot(slot),
       onOver: (how) => this.#over(how),

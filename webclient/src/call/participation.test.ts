@@ -61,6 +61,7 @@ function start() {
   const over: string[] = [];
   const encryption = new FakeEncryption(transcript);
   const participation = new Participation({
+    codec: 'vp8',
     pid: 'me',
     name: 'Maya',
     room: 'tea',

@@ -11,6 +11,7 @@ import type {
   Source,
   Want,
 } from '../signal/generated';
+import type { VideoCodec } from './codecs';
 import { Peer, type Slot } from './peer';
 import type { Encryption, Post } from './ports';
 import type { CallEvent, EndReason } from './state';
@@ -22,6 +23,8 @@ export interface ParticipationOptions {
   /** The whole link, for the worker alone. */
   href: string;
   encryption: Encryption;
+  /** What the camera's picture is coded by. */
+  codec: VideoCodec;
   openConnection?: (url: string, pid: PID) => Connection;
   createPeer?: (iceServers: ICEServer[]) => RTCPeerConnection;
   dispatch: (event: CallEvent) => void;
@@ -187,13 +190,14 @@ export class Participation {
 
   #openPeer(): void {
     if (this.#over) return;
-    const { encryption, onSlot, createPeer = openPeer } = this.#options;
+    const { encryption, codec, onSlot, createPeer = openPeer } = this.#options;
     const made: { pc?: RTCPeerConnection } = {};
     let peer: Peer;
     try {
       peer = new Peer({
         connection: ++this.#peers,
         encryption,
+        codec,
         create: () => (made.pc = createPeer(this.#iceServers)),
         offer: (offer) => this.#offer(offer),
         onSlot,

@@ -20,6 +20,7 @@ function start() {
   const states: string[] = [];
   const slots: string[] = [];
   const peer = new Peer({
+    codec: 'vp8',
     connection: 3,
     encryption,
     create: () => pc as unknown as RTCPeerConnection,

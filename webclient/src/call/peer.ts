@@ -7,6 +7,7 @@ import type {
   Source,
   SourceDemand,
 } from '../signal/generated';
+import { cameraEncodings, receiveAll, sendAs, type VideoCodec } from './codecs';
 import type { Encryption, Kind } from './ports';
 import { SendCheck, sentBy } from './sendcheck';
 
@@ -24,6 +25,8 @@ interface PeerOptions {
   /** Numbers the PeerConnection, from 1. */
   connection: number;
   encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'taken'>;
+  /** What the camera's picture is coded by. */
+  codec: VideoCodec;
   offer: (offer: Offer) => Promise<Answer>;
   create: () => RTCPeerConnection;
   onSlot: (slot: Slot) => void;
@@ -48,13 +51,6 @@ interface Uplink {
 const restartPause = 2_000; // ms that ICE is disconnected before it restarts; it recovers from short gaps by itself
 const patience = 15_000; // ms until it is given up; the server gives it up after 20 s
 const tries = 5; // to change encodings; another change may be under way
-
-/** Three sizes of the camera, the smallest first, so that each viewer is sent what its tile needs. */
-const cameraEncodings: RTCRtpEncodingParameters[] = [
-  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000, maxFramerate: 30 },
-  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, maxFramerate: 30 },
-  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000, maxFramerate: 30 },
-];
 
 /**
  * One PeerConnection: sendonly sections for our sources and a pool of recvonly slots. Only we offer.
@@ -177,13 +173,14 @@ export class Peer {
   }
 
   #addUplink(source: Source, kind: Kind): void {
+    const { codec } = this.#options;
     const transceiver = this.#pc.addTransceiver(kind, {
       direction: 'sendonly',
-      ...(kind === 'video' ? { sendEncodings: cameraEncodings } : {}),
+      ...(kind === 'video' ? { sendEncodings: cameraEncodings[codec] } : {}),
     });
     const attached = this.#options.encryption.attachSender(transceiver.sender, source);
     attached.catch(() => this.#fail());
-    preferCodecs(transceiver, kind);
+    sendAs(transceiver, kind, codec);
     const { sender } = transceiver;
     const check = new SendCheck(
       { sent: () => sentBy(sender), taken: () => this.#options.encryption.taken(sender) },
@@ -199,7 +196,7 @@ export class Peer {
     this.#options.encryption
       .attachReceiver(transceiver.receiver, name, kind)
       .catch(() => this.#fail());
-    preferCodecs(transceiver, kind);
+    receiveAll(transceiver, kind);
     this.#slots.set(name, transceiver);
     this.#options.onSlot({ name, connection, kind, track: transceiver.receiver.track });
   }
@@ -302,15 +299,4 @@ function activate(encodings: RTCRtpEncodingParameters[], demand?: SourceDemand):
     encoding.active = active;
   }
   return changed;
-}
-
-const wanted: Record<Kind, RegExp> = {
-  audio: /^audio\/opus$/i, // no RED: under end-to-end encryption nobody can convert it
-  video: /^video\/(vp8|rtx)$/i,
-};
-
-function preferCodecs(transceiver: RTCRtpTransceiver, kind: Kind): void {
-  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
-  const codecs = known.filter((codec) => wanted[kind].test(codec.mimeType));
-  if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
 }

@@ -6,6 +6,7 @@ import { wantedSuite } from '../call/settings';
 import type { EndReason } from '../call/state';
 import { E2EE } from '../e2ee/client';
 import { CallPage } from './CallPage';
+import { rememberedCodec } from './codec';
 import { Leave, Lock, Warning } from './icons';
 import { MessagePage } from './Page';
 import { PreJoin } from './PreJoin';
@@ -58,7 +59,13 @@ export function App(): JSX.Element {
     const at = route();
     if (at.page !== 'prejoin') return;
     const { link, local } = at;
-    const call = new Call({ link, name, local, startEncryption: () => E2EE.start() });
+    const call = new Call({
+      link,
+      name,
+      local,
+      codec: rememberedCodec(),
+      startEncryption: () => E2EE.start(),
+    });
     call.on('state', ({ ended }) => {
       const now = route();
       if (ended && now.page === 'call' && now.call === call)

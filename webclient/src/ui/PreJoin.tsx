@@ -11,6 +11,7 @@ import {
 import { LevelMeters } from '../call/audio';
 import { listDevices, onDeviceChange, type Device } from '../call/devices';
 import type { LocalMedia, LocalState } from '../call/local';
+import { CodecChoice } from './CodecChoice';
 import { VideoOff, Warning } from './icons';
 import { MediaButtons } from './MediaButtons';
 import { cleanName, rememberedName, rememberName } from './name';
@@ -106,6 +107,7 @@ function JoinForm(props: PreJoinProps): JSX.Element {
         </p>
       </div>
       <DeviceChoice local={props.local} state={props.localState()} />
+      <CodecChoice />
       <button type="submit" class="button primary">
         Join
       </button>

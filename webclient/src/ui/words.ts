@@ -1,3 +1,4 @@
+import type { VideoCodec } from '../call/codecs';
 import type { DeviceFault } from '../call/devices';
 import type { LinkFault } from '../call/link';
 import type { KeyReason, Trouble } from '../call/select';
@@ -49,6 +50,17 @@ export const deviceFaults: Record<'audio' | 'video', Record<DeviceFault, string>
     busy: 'Another app is using the camera. Close it there, then turn it on again.',
     insecure: 'Browsers give a camera to https pages only.',
     failed: 'The camera did not start. Choose another one, or turn it on again.',
+  },
+};
+
+export const codecs: Record<VideoCodec, Text> = {
+  vp8: {
+    title: 'VP8 (recommended)',
+    text: 'Sent in three sizes. Every browser and device shows it, and it is light to make.',
+  },
+  vp9: {
+    title: 'VP9',
+    text: 'A sharper picture over the same line, for more work on this device. Every browser shows it.',
   },
 };
 
