@@ -196,9 +196,13 @@ func (c *connection) tick(e *egress, now int64) {
 	}
 }
 
-// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1).
+// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1) of the streams
+// that somebody is shown or waits for.
 func (c *connection) askMissing(e *egress, now int64) {
 	for _, u := range c.uplinks {
+		if u.up != nil && !u.up.needed() {
+			u.missing.Forget()
+		}
 		if u.up == nil || !u.missing.Waiting() || u.format.rtx == 0 || u.up.stalled() {
 			continue
 		}

@@ -23,10 +23,13 @@ const (
 	maxStall    = time.Second
 
 	// It counts again once it has flowed for minSteady; for twice as long each time that it
-	// stalls within calmAfter of its return, up to maxSteady.
+	// stalls within calmAfter of its return, up to maxSteady. What loses more than every
+	// lostOf-th packet does not flow: it is the rest of what a full line has taken.
 	minSteady = 500 * time.Millisecond
 	maxSteady = 8 * time.Second
 	calmAfter = 30 * time.Second
+	lostOf    = 2
+	lostLeast = 8 // packets that are due, before this is judged
 )
 
 // flow compares the encodings of one publication.
@@ -44,9 +47,11 @@ type pulse struct {
 	at      atomic.Int64
 	stalled atomic.Bool
 
-	// Owned by the goroutine that reads the stream: the timestamp of the latest frame.
-	stamp uint32
-	begun bool
+	// Owned by the goroutine that reads the stream: the timestamp of the latest frame, and
+	// how many packets came in order.
+	stamp   uint32
+	begun   bool
+	packets int64
 
 	// Guarded by the flow's lock.
 	rhythm
@@ -58,10 +63,21 @@ type rhythm struct {
 	interval int64
 	// starts are when the latest frames began, the latest first.
 	starts [stallProof]int64
-	// steady is how long it has to flow until it counts again, since is from when on it has.
+	// steady is how long it has to flow until it counts again, since is from when on it has;
+	// from is where it was then.
 	steady, since int64
+	from          progress
 	// backAt is when it counted again last.
 	backAt int64
+}
+
+// progress is how far a stream has come: to a packet's number, with so many received.
+type progress struct{ number, packets int64 }
+
+// broken says whether more than every lostOf-th packet was lost from there on.
+func (p progress) broken(to progress) bool {
+	due := to.number - p.number
+	return due >= lostLeast && lostOf*(to.packets-p.packets) < due
 }
 
 // join adds an encoding.
@@ -93,9 +109,10 @@ func (f *flow) leave(p *pulse) {
 	f.pulses = slices.DeleteFunc(f.pulses, func(other *pulse) bool { return other == p })
 }
 
-// beat notes a packet in order. It belongs to the goroutine that reads the stream.
-func (p *pulse) beat(stamp uint32, now int64) {
+// beat notes a packet in order, by its number. It belongs to the goroutine that reads the stream.
+func (p *pulse) beat(number int64, stamp uint32, now int64) {
 	p.at.Store(now)
+	p.packets++
 	if p.begun && stamp == p.stamp {
 		return
 	}
@@ -104,16 +121,16 @@ func (p *pulse) beat(stamp uint32, now int64) {
 		step = int64(packetmap.Duration(int64(int32(stamp-p.stamp)), packetmap.VideoRate))
 	}
 	p.stamp, p.begun = stamp, true
-	if p.flow.frame(p, step, now) {
+	if p.flow.frame(p, progress{number, p.packets}, step, now) {
 		p.flow.changed()
 	}
 }
 
 // frame notes that a frame of p begins, and says whether that changes what flows.
-func (f *flow) frame(p *pulse, step, now int64) (changed bool) {
+func (f *flow) frame(p *pulse, at progress, step, now int64) (changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.begins(step, now)
+	p.begins(at, step, now)
 	if p.stalled.Load() && p.isSteady(now) {
 		p.stalled.Store(false)
 		changed = true
@@ -129,10 +146,11 @@ func (f *flow) frame(p *pulse, step, now int64) (changed bool) {
 	return changed
 }
 
-// begins notes a frame, step after the one before by its timestamp; 0 if that is not known.
-func (r *rhythm) begins(step, now int64) {
-	if now-r.starts[0] > r.patience() {
-		r.since = now
+// begins notes a frame that begins at a progress, step after the one before by its timestamp; 0
+// if that is not known.
+func (r *rhythm) begins(at progress, step, now int64) {
+	if now-r.starts[0] > r.patience() || r.from.broken(at) {
+		r.since, r.from = now, at
 	}
 	if step > 0 && step <= int64(maxStall) {
 		if r.interval == 0 {

@@ -44,6 +44,8 @@ type fleet struct {
 	names  string
 	pulses []*pulse
 	stamps []uint32
+	number int64  // of the latest frame, of one packet
+	broken string // the encodings of which only every third frame comes
 	log    []string
 	now    int64
 }
@@ -73,10 +75,11 @@ func (f *fleet) run(names string, interval, d int64, delay func(now int64) int64
 	end := f.now + d
 	for at := f.now + interval; at <= end; at += interval {
 		f.now = max(f.now, at+delay(at))
+		f.number++
 		for i, name := range f.names {
 			f.stamps[i] += uint32(interval * 90 / ms)
-			if strings.ContainsRune(names, name) {
-				f.pulses[i].beat(f.stamps[i], f.now)
+			if strings.ContainsRune(names, name) && (f.number%3 == 0 || !strings.ContainsRune(f.broken, name)) {
+				f.pulses[i].beat(f.number, f.stamps[i], f.now)
 			}
 		}
 	}
@@ -125,6 +128,23 @@ func TestFlow(t *testing.T) {
 		if got := strings.Join(f.log, " "); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+// TestRestOfALine: what loses most of its packets is not back, however evenly the rest comes.
+func TestRestOfALine(t *testing.T) {
+	f := newFleet("qf")
+	f.run("qf", 33*ms, 2000*ms, onTime)
+	f.run("q", 33*ms, 1000*ms, onTime)
+	if f.broken = "f"; f.flowing() != "q" {
+		t.Fatalf("%s flows", f.flowing())
+	}
+	if f.run("qf", 33*ms, 20_000*ms, onTime); f.flowing() != "q" {
+		t.Errorf("%s flows, with two of three packets lost", f.flowing())
+	}
+	f.broken = ""
+	if f.run("qf", 33*ms, 1000*ms, onTime); f.flowing() != "qf" {
+		t.Errorf("%s flows, a second after all came again", f.flowing())
 	}
 }
 

@@ -146,7 +146,7 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 			d.disconnect()
 		case u == d.up:
 			d.stopWaiting()
-		case same && d.up != nil:
+		case same && d.up != nil && !u.hadKeyFrame(now):
 			d.await(u, now)
 		default:
 			d.connect(u, now)

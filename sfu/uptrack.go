@@ -130,7 +130,7 @@ func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
 	}
 	u.counters.bytesIn.Add(uint64(len(p.Payload)))
 	if pulse := u.pulse.Load(); pulse != nil && p.InOrder {
-		pulse.beat(p.Timestamp, now)
+		pulse.beat(p.Number, p.Timestamp, now)
 	}
 	if u.cache != nil {
 		kept = u.cache.Put(p)
@@ -240,6 +240,9 @@ func (u *upTrack) forward(p *packetcache.Packet, now int64) {
 	u.counters.packetsOut.Add(sent)
 	u.counters.bytesOut.Add(sent * uint64(len(p.Payload)))
 }
+
+// needed says whether a slot has the stream, or waits for its key frame.
+func (u *upTrack) needed() bool { return len(*u.fanOut.Load()) > 0 || u.awaited.Load() }
 
 // attach puts d in the fan-out. The caller holds the room's lock.
 func (u *upTrack) attach(d *downTrack) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -11,24 +12,31 @@ import (
 // (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 const (
 	sentSize = 1 << 12 // packets that feedback may still speak of: seconds of a fast video
-	// meterInterval is the time over which loss and delay are looked at.
-	meterInterval = time.Second
+	// A queue that stands, or a line that takes next to nothing, shows after fastInterval,
+	// two reports of the forwarder; loss that may be chance is looked at over slowInterval.
+	fastInterval = 100 * time.Millisecond
+	slowInterval = time.Second
 	// Beyond these an uplink is congested. Random loss of a tenth is what GCC takes for
 	// congestion too (draft-ietf-rmcat-gcc-02, Section 6).
 	congestedLoss  = 0.1
 	congestedDelay = 150 * time.Millisecond
-	// Where so much is lost, all layers but the lowest stop at once.
-	chokedLoss = 0.5
-	// A layer that was stopped is tried again after minHold; twice as long each time that
-	// this was too early.
-	minHold = 5 * time.Second
-	maxHold = 40 * time.Second
+	// Where so much is lost of at least chokedPackets, nobody waits for slowInterval.
+	chokedLoss    = 0.5
+	chokedPackets = 10
+	// Where packets wait for so long, nothing but the lowest layer is sent again.
+	crowdedDelay = 75 * time.Millisecond
+	// baseInterval is how long, up to twice, the least transit time is remembered: a way
+	// that has become longer is no queue.
+	baseInterval = 10 * time.Second
 )
 
 // congestion follows the uplink of one PeerConnection, and says how many layers of a
-// simulcast it bears. Its methods may be called from any goroutine.
+// simulcast it bears. Its methods may be called from any goroutine; nil bears all.
 type congestion struct {
 	count *counters
+	now   atomic.Int32 // layers that the path bears
+	// crowded says that the packets of the latest feedback had to wait.
+	crowded atomic.Bool
 
 	mu     sync.Mutex
 	meter  uplinkMeter // Guarded by mu.
@@ -37,89 +45,147 @@ type congestion struct {
 
 // newCongestion begins with all layers.
 func newCongestion(layers int, count *counters) *congestion {
-	return &congestion{count: count, policy: layerPolicy{layers: layers, allowed: layers, hold: minHold}}
+	c := &congestion{count: count, policy: newLayerPolicy(layers)}
+	c.now.Store(int32(layers))
+	return c
+}
+
+// allowed is how many layers of a simulcast the path bears, lowest first.
+func (c *congestion) allowed() int {
+	if c == nil {
+		return maxLayers
+	}
+	return int(c.now.Load())
+}
+
+// repeats says whether to send packets of a layer again: those that do not fit would take
+// the room of others.
+func (c *congestion) repeats(layer int) bool {
+	return layer < c.allowed() && (layer == 0 || !c.crowded.Load())
 }
 
 // send numbers a packet of size bytes.
-func (c *congestion) send(size int, now time.Time) uint16 {
+func (c *congestion) send(size int, probe bool, now time.Time) uint16 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.meter.send(size, now)
+	return c.meter.send(size, probe, now)
+}
+
+// wrote notes that a layer has sent a frame, of size bytes in packets.
+func (c *congestion) wrote(layer, size int) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.policy.bytes[min(layer, maxLayers-1)] += size
+}
+
+// padding is how many packets of padding, of size bytes each, to send now to find out
+// whether the path bears one more layer.
+func (c *congestion) padding(size int, now time.Time) int {
+	if c == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	bits := c.policy.probe(now)
+	if bits == 0 {
+		return 0
+	}
+	packets := max(int(bits)/8/size, leastTrain)
+	c.meter.probe = train{live: true, sent: packets}
+	return packets
 }
 
 // feedback takes what the forwarder says of the packets.
 func (c *congestion) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.meter.feedback(f)
-	s, ok := c.meter.summary(now)
-	if !ok {
-		return
+	c.crowded.Store(c.meter.feedback(f) > crowdedDelay)
+	c.policy.settle(&c.meter.probe, now)
+	if s, ok := c.meter.fast.summary(now, fastInterval, c.meter.base()); ok {
+		c.policy.decide(s, s.delay > congestedDelay || s.chokes(), now)
 	}
-	c.policy.decide(s, now)
+	if s, ok := c.meter.slow.summary(now, slowInterval, c.meter.base()); ok {
+		c.policy.measure(s.took)
+		c.policy.decide(s, s.loses(congestedLoss), now)
+		c.report(s)
+	}
+	c.now.Store(int32(c.policy.allowed))
+}
+
+func (c *congestion) report(s uplinkSummary) {
 	c.count.acknowledged.Add(s.received)
 	c.count.uplinkLost.Add(s.lost)
 	c.count.uplinkRate.Store(s.rate)
 	c.count.uplinkDelay.Store(int64(s.delay))
 }
 
-// allowed is how many layers of a simulcast the path bears, lowest first.
-func (c *congestion) allowed() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.policy.allowed
-}
-
 // uplinkSummary is what was found out over an interval.
 type uplinkSummary struct {
+	took           time.Duration
 	received, lost uint64
 	rate           uint64        // of what arrived, in bits a second
 	delay          time.Duration // the least beyond the least ever: the queue that did not drain
-}
-
-func (s uplinkSummary) congested() bool {
-	return s.loses(congestedLoss) || s.delay > congestedDelay
 }
 
 func (s uplinkSummary) loses(share float64) bool {
 	return float64(s.lost) > share*float64(s.received+s.lost)
 }
 
+func (s uplinkSummary) chokes() bool {
+	return s.received+s.lost >= chokedPackets && s.loses(chokedLoss)
+}
+
 // uplinkMeter matches feedback with what was sent. It knows no clock.
 type uplinkMeter struct {
-	next  uint16
-	sent  [sentSize]sentPacket
-	began time.Time
-	since time.Time // of the interval
-	sum   uplinkSummary
-	bytes uint64
-	// Transit times, by two clocks that are not the same: only differences mean anything.
-	measured         bool
-	base, least      time.Duration
-	leastInThisRound bool
+	next       uint16
+	sent       [sentSize]sentPacket
+	began      time.Time
+	fast, slow window
+	probe      train
+	// bases are the least transit times, of this baseInterval and the one before, by two
+	// clocks that are not the same: only differences mean anything.
+	bases   [2]least
+	baseEnd time.Duration // since the first packet
+	round   least         // of the latest feedback
+}
+
+// least is the least of some durations.
+type least struct {
+	known bool
+	of    time.Duration
+}
+
+func (l *least) take(d time.Duration) {
+	if !l.known || d < l.of {
+		*l = least{true, d}
+	}
 }
 
 // sentPacket is a packet that was sent; settled once feedback has spoken of it.
 type sentPacket struct {
-	number        uint16
-	size          int
-	at            time.Duration // since the first
-	live, settled bool
+	number               uint16
+	size                 int
+	at                   time.Duration // since the first
+	live, settled, probe bool
 }
 
-func (m *uplinkMeter) send(size int, now time.Time) uint16 {
+func (m *uplinkMeter) send(size int, probe bool, now time.Time) uint16 {
 	if m.began.IsZero() {
-		m.began, m.since = now, now
+		m.began, m.fast.since, m.slow.since = now, now, now
 	}
 	number := m.next
-	m.sent[number%sentSize] = sentPacket{number: number, size: size, at: now.Sub(m.began), live: true}
+	m.sent[number%sentSize] = sentPacket{number: number, size: size, at: now.Sub(m.began), live: true, probe: probe}
 	m.next++
 	return number
 }
 
-// feedback settles the packets that f speaks of. What it calls lost may be late, and
-// counts as lost all the same.
-func (m *uplinkMeter) feedback(f *rtcp.TransportLayerCC) {
+// feedback settles the packets that f speaks of, and gives how long these had to wait at
+// least. What it calls lost may be late, and counts as lost all the same.
+func (m *uplinkMeter) feedback(f *rtcp.TransportLayerCC) time.Duration {
+	m.round = least{}
 	arrival := time.Duration(f.ReferenceTime) * 64 * time.Millisecond
 	deltas := f.RecvDeltas
 	for i, received := range statusesOf(f) {
@@ -129,6 +195,10 @@ func (m *uplinkMeter) feedback(f *rtcp.TransportLayerCC) {
 		}
 		m.settle(f.BaseSequenceNumber+uint16(i), received, arrival)
 	}
+	if !m.round.known {
+		return 0
+	}
+	return m.round.of - m.base()
 }
 
 func (m *uplinkMeter) settle(number uint16, received bool, arrival time.Duration) {
@@ -137,33 +207,65 @@ func (m *uplinkMeter) settle(number uint16, received bool, arrival time.Duration
 		return
 	}
 	p.settled = true
-	if !received {
-		m.sum.lost++
+	if p.probe {
+		m.probe.settle(p.size, received, arrival)
 		return
 	}
-	m.sum.received++
-	m.bytes += uint64(p.size)
-	transit := arrival - p.at
-	if !m.measured || transit < m.base {
-		m.measured, m.base = true, transit
+	if received {
+		m.notice(p.at, arrival-p.at)
 	}
-	if !m.leastInThisRound || transit < m.least {
-		m.leastInThisRound, m.least = true, transit
-	}
+	m.fast.settle(p.size, received, arrival-p.at)
+	m.slow.settle(p.size, received, arrival-p.at)
 }
 
-// summary is that of an interval that has ended.
-func (m *uplinkMeter) summary(now time.Time) (uplinkSummary, bool) {
-	took := now.Sub(m.since)
-	if m.began.IsZero() || took < meterInterval {
+// notice takes the transit time of a packet sent at a time.
+func (m *uplinkMeter) notice(at, transit time.Duration) {
+	if at >= m.baseEnd {
+		m.bases, m.baseEnd = [2]least{{}, m.bases[0]}, at+baseInterval
+	}
+	m.bases[0].take(transit)
+	m.round.take(transit)
+}
+
+// base is the least transit time of late.
+func (m *uplinkMeter) base() time.Duration {
+	both := m.bases[0]
+	if m.bases[1].known {
+		both.take(m.bases[1].of)
+	}
+	return both.of
+}
+
+// window sums what is settled in an interval.
+type window struct {
+	since    time.Time
+	received uint64
+	lost     uint64
+	bytes    uint64
+	least    least // transit time
+}
+
+func (w *window) settle(size int, received bool, transit time.Duration) {
+	if !received {
+		w.lost++
+		return
+	}
+	w.received++
+	w.bytes += uint64(size)
+	w.least.take(transit)
+}
+
+// summary is that of an interval that has ended; base is the least transit time of late.
+func (w *window) summary(now time.Time, interval, base time.Duration) (uplinkSummary, bool) {
+	took := now.Sub(w.since)
+	if w.since.IsZero() || took < interval {
 		return uplinkSummary{}, false
 	}
-	s := m.sum
-	s.rate = uint64(float64(m.bytes*8) / took.Seconds())
-	if m.leastInThisRound {
-		s.delay = m.least - m.base
+	s := uplinkSummary{took: took, received: w.received, lost: w.lost, rate: uint64(float64(w.bytes*8) / took.Seconds())}
+	if w.least.known {
+		s.delay = w.least.of - base
 	}
-	m.sum, m.bytes, m.leastInThisRound, m.since = uplinkSummary{}, 0, false, now
+	*w = window{since: now}
 	return s, true
 }
 
@@ -188,34 +290,4 @@ func statusesOf(f *rtcp.TransportLayerCC) []bool {
 		}
 	}
 	return statuses
-}
-
-// layerPolicy is how many layers to send: one fewer after each congested interval, one
-// more when the path has been well for as long as hold.
-type layerPolicy struct {
-	layers, allowed int
-	hold            time.Duration
-	changed         time.Time
-	raised          bool // the last change was upwards
-}
-
-func (p *layerPolicy) decide(s uplinkSummary, now time.Time) {
-	switch {
-	case s.congested() && p.allowed > 1:
-		if p.raised && now.Sub(p.changed) < p.hold {
-			p.hold = min(2*p.hold, maxHold)
-		}
-		p.allowed--
-		if s.loses(chokedLoss) {
-			p.allowed = 1
-		}
-		p.changed, p.raised = now, false
-	case s.congested():
-		p.changed = now
-	case p.allowed < p.layers && now.Sub(p.changed) >= p.hold:
-		p.allowed++
-		p.changed, p.raised = now, true
-	case p.raised && now.Sub(p.changed) >= p.hold:
-		p.hold = minHold
-	}
 }

@@ -56,9 +56,9 @@ func capabilityOf(c framecrypt.Codec) webrtc.RTPCodecCapability {
 	return vp8Capability
 }
 
-// newAPI builds what a PeerConnection that goes one way is made from. What it finds out of its uplink goes
-// to c.
-func newAPI(c *congestion, way Way) (*webrtc.API, error) {
+// newAPI builds what a PeerConnection that goes one way is made from. What it finds out of
+// its uplink goes to t.
+func newAPI(t *transportCC, way Way) (*webrtc.API, error) {
 	codecs, err := newCodecs()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func newAPI(c *congestion, way Way) (*webrtc.API, error) {
 		return nil, err
 	}
 	settings.SetNetworkTypes(way.networks())
-	interceptors, err := newInterceptors(c)
+	interceptors, err := newInterceptors(t)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ var newCodecs = sync.OnceValues(func() (*webrtc.MediaEngine, error) {
 // newInterceptors gives sender and receiver reports, transport-wide feedback of both
 // directions, and answers to NACKs on the uplink. What a slot lacks, its downlink asks
 // for itself: it alone knows what was repaired.
-func newInterceptors(c *congestion) (*interceptor.Registry, error) {
+func newInterceptors(t *transportCC) (*interceptor.Registry, error) {
 	r := &interceptor.Registry{}
 	senders, err := report.NewSenderInterceptor()
 	if err != nil {
@@ -137,7 +137,7 @@ func newInterceptors(c *congestion) (*interceptor.Registry, error) {
 		return nil, fmt.Errorf("make transport-wide feedback: %w", err)
 	}
 	// What is added first is nearest to the network.
-	for _, f := range []interceptor.Factory{&transportCC{congestion: c}, senders, receivers, feedback, responder} {
+	for _, f := range []interceptor.Factory{t, senders, receivers, feedback, responder} {
 		r.Add(f)
 	}
 	return r, nil
@@ -178,11 +178,10 @@ func (quiet) NewLogger(string) logging.LeveledLogger {
 // media is one PeerConnection: sendonly for each uplink, and a pool of slots.
 type media struct {
 	// Immutable.
-	number     uint32 // signal.Offer.Connection
-	pc         *webrtc.PeerConnection
-	uplinks    []*uplink
-	tracks     []*webrtc.RTPTransceiver // of the uplinks
-	congestion *congestion
+	number  uint32 // signal.Offer.Connection
+	pc      *webrtc.PeerConnection
+	uplinks []*uplink
+	tracks  []*webrtc.RTPTransceiver // of the uplinks
 
 	// Owned by the loop.
 	video, audio int           // slots
@@ -196,7 +195,7 @@ type media struct {
 func newMedia(number uint32, uplinks []*uplink, way Way, relays []signal.ICEServer, count *counters, onState func(webrtc.PeerConnectionState),
 	onTrack func(*webrtc.PeerConnection, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
 	c := newCongestion(mostLayers(uplinks), count)
-	api, err := newAPI(c, way)
+	api, err := newAPI(&transportCC{congestion: c, layers: placesOf(uplinks)}, way)
 	if err != nil {
 		return nil, err
 	}
@@ -208,11 +207,12 @@ func newMedia(number uint32, uplinks []*uplink, way Way, relays []signal.ICEServ
 	if err != nil {
 		return nil, fmt.Errorf("open a PeerConnection: %w", err)
 	}
-	m := &media{number: number, pc: pc, uplinks: uplinks, congestion: c}
+	m := &media{number: number, pc: pc, uplinks: uplinks}
 	pc.OnConnectionStateChange(onState)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { onTrack(pc, t, r) })
 	for _, u := range uplinks {
 		u.demand(nil)
+		u.path.Store(c)
 		t, err := addUplink(pc, u)
 		if err != nil {
 			_ = pc.Close()
@@ -233,6 +233,17 @@ func addUplink(pc *webrtc.PeerConnection, u *uplink) (*webrtc.RTPTransceiver, er
 		}
 	}
 	return t, err
+}
+
+// placesOf gives the places of the layers by their rids.
+func placesOf(uplinks []*uplink) map[string]int {
+	places := make(map[string]int)
+	for _, u := range uplinks {
+		for _, e := range u.layers {
+			places[e.RID] = e.place
+		}
+	}
+	return places
 }
 
 func mostLayers(uplinks []*uplink) int {

@@ -55,5 +55,22 @@ func (p *packetiser) packets(frame []byte) []*rtp.Packet {
 	return packets
 }
 
+// paddingSize is the most that a packet without payload holds, in bytes (RFC 3550,
+// Section 5.1), and has on the wire but for its header.
+const paddingSize = 255
+
+// padding makes so many packets of nothing else.
+func (p *packetiser) padding(n int) []*rtp.Packet {
+	packets := make([]*rtp.Packet, n)
+	for i := range packets {
+		packets[i] = &rtp.Packet{Header: rtp.Header{
+			Version: 2, Padding: true, PaddingSize: paddingSize,
+			SequenceNumber: p.sequence, Timestamp: p.timestamp,
+		}}
+		p.sequence++
+	}
+	return packets
+}
+
 // advance moves the timestamp by ticks of the codec's RTP clock.
 func (p *packetiser) advance(ticks uint32) { p.timestamp += ticks }

@@ -44,7 +44,7 @@ func (l *loop) openMedia() {
 	l.media = m
 	for i, t := range m.tracks {
 		for _, e := range l.uplinks[i].layers {
-			l.running.Go(func() { e.feedback(t.Sender(), m.congestion) })
+			l.running.Go(func() { e.feedback(t.Sender()) })
 		}
 	}
 	video, audio := l.needed()

@@ -11,10 +11,12 @@ import (
 
 // transportCC gives each packet of an uplink its transport-wide number, and takes the
 // feedback. It is nearest to the network, so that retransmissions have numbers too.
-// These it marks as repairs of their layer (RFC 8852, Section 4.2).
+// These it marks as repairs of their layer (RFC 8852, Section 4.2), or leaves out where the
+// path has no room for them.
 type transportCC struct {
 	interceptor.NoOp
 	congestion *congestion
+	layers     map[string]int // their places, lowest first, by rid
 }
 
 // NewInterceptor implements [interceptor.Factory].
@@ -35,12 +37,16 @@ func (t *transportCC) BindLocalStream(info *interceptor.StreamInfo, writer inter
 	}
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 		if h.SSRC != info.SSRC { // a retransmission: its header is kept for the next
+			if !t.congestion.repeats(t.layers[string(h.GetExtension(rid))]) {
+				return len(payload), nil
+			}
 			repeated := h.Clone()
 			h = &repeated
 			asRepair(h, rid, repaired)
 		}
 		if number != 0 {
-			seq := t.congestion.send(h.MarshalSize()+len(payload), time.Now())
+			probe := len(payload) == 0 && h.Padding
+			seq := t.congestion.send(h.MarshalSize()+len(payload)+int(h.PaddingSize), probe, time.Now())
 			if err := h.SetExtension(number, []byte{byte(seq >> 8), byte(seq)}); err != nil {
 				return 0, err
 			}

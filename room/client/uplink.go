@@ -30,10 +30,9 @@ type uplink struct {
 	layers  []*encoding // lowest first
 
 	muted atomic.Bool
-	// allowed is how many of the layers the path bears.
-	allowed atomic.Int32
-	// labels are those of the PeerConnection that there is.
+	// labels and path are those of the PeerConnection that there is; nil before the first.
 	labels atomic.Pointer[labels]
+	path   atomic.Pointer[congestion]
 }
 
 // encoding is one layer of a track: it takes samples at their time, seals and packetises
@@ -52,6 +51,9 @@ type encoding struct {
 	// Owned by run.
 	packets *packetiser
 	sealed  []byte
+	above   bool // the layer above was sent too
+	// successor is when a key frame is due for those who saw the layer above; zero for never.
+	successor time.Time
 }
 
 func newUplink(t Track, keys *keyring, count *counters) (*uplink, error) {
@@ -61,7 +63,6 @@ func newUplink(t Track, keys *keyring, count *counters) (*uplink, error) {
 	if len(layers) == 0 {
 		layers = []Layer{{Next: t.Next, Sent: t.Sent}}
 	}
-	u.allowed.Store(int32(len(layers)))
 	for i, l := range layers {
 		e, err := newEncoding(u, i, l)
 		if err != nil {
@@ -106,7 +107,7 @@ func (e *encoding) run(ctx context.Context, start <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		sample := e.Next(e.wantKey.Swap(false))
+		sample := e.Next(e.succeeds(time.Now()) || e.wantKey.Swap(false))
 		if sample.Ticks == 0 {
 			return
 		}
@@ -136,7 +137,28 @@ func (u *uplink) demand(d *signal.SourceDemand) {
 
 // silent says whether the layer is not sent for now.
 func (e *encoding) silent() bool {
-	return e.muted.Load() || e.unwatched.Load() || e.place >= int(e.allowed.Load())
+	return e.muted.Load() || e.unwatched.Load() || e.place >= e.path.Load().allowed()
+}
+
+// succession is when after a layer has stopped, since the path is full, the layer below
+// sends a key frame for those who saw it: before that there is no room.
+const succession = 200 * time.Millisecond
+
+// succeeds says whether to go on with such a key frame now.
+func (e *encoding) succeeds(now time.Time) bool {
+	above := e.place+1 < min(len(e.layers), e.path.Load().allowed())
+	switch {
+	case above || e.silent():
+		e.successor = time.Time{}
+	case e.above:
+		e.successor = now.Add(succession)
+	}
+	e.above = above
+	due := !e.successor.IsZero() && !now.Before(e.successor)
+	if due {
+		e.successor = time.Time{}
+	}
+	return due
 }
 
 // send seals a sample and writes its packets. Without a key it is dropped, and the
@@ -157,26 +179,38 @@ func (e *encoding) send(sample Sample) {
 	if e.Sent != nil && len(sealed) > 0 {
 		e.Sent(by)
 	}
+	e.path.Load().wrote(e.place, e.put(e.packets.packets(sealed), sample.Loudness))
+	e.count.sent.Add(1)
+	e.pad(time.Now())
+}
+
+// put labels and writes packets, and gives their size in bytes.
+func (e *encoding) put(packets []*rtp.Packet, loudness uint8) (size int) {
 	l := e.labels.Load()
-	for _, p := range e.packets.packets(sealed) {
-		l.put(&p.Header, e.RID, sample.Loudness, e.context.Audio())
+	for _, p := range packets {
+		l.put(&p.Header, e.RID, loudness, e.context.Audio())
+		size += p.MarshalSize()
 		_ = e.write(p) // fails only where a PeerConnection has just closed
 	}
-	e.count.sent.Add(1)
+	return size
+}
+
+// pad sends a train of padding with the lowest layer of a simulcast if one is due.
+func (e *encoding) pad(now time.Time) {
+	if e.place == 0 && len(e.layers) > 1 {
+		e.put(e.packets.padding(e.path.Load().padding(paddingSize, now)), 0)
+	}
 }
 
 // feedback reads what the forwarder says of the layer, until the sender ends. The
-// interceptors below answer the NACKs, and c takes the rest.
-func (e *encoding) feedback(sender *webrtc.RTPSender, c *congestion) {
+// interceptors below answer the NACKs, and take what is said of the path.
+func (e *encoding) feedback(sender *webrtc.RTPSender) {
 	for {
 		packets, _, err := sender.ReadSimulcastRTCP(e.RID)
 		if err != nil {
 			return
 		}
 		e.answer(packets)
-		if len(e.layers) > 1 {
-			e.allowed.Store(int32(min(c.allowed(), len(e.layers))))
-		}
 	}
 }
 

@@ -9,7 +9,8 @@
 // comes when it was asked for once.
 //
 // Where most of what is asked for does not come, the path is full, and more
-// retransmissions would keep it so: less is asked for at a time, the newest first.
+// retransmissions would keep it so: less is asked for at a time, the newest first, and
+// each packet after twice the time again: its answer may wait in the queue.
 //
 // The package knows no socket, clock or lock. Times are nanoseconds.
 package nack
@@ -122,6 +123,18 @@ func (g *Generator) interval() int64 {
 	return min(max(g.roundTrip*5/4, int64(minInterval)), int64(maxInterval))
 }
 
+// patience is how long an answer to the latest request for a packet may take.
+func (g *Generator) patience(l *lost) int64 {
+	interval := g.interval()
+	if g.window <= thinWindow && l.asks > 1 {
+		return min(interval<<min(l.asks-1, 8), int64(maxInterval))
+	}
+	return interval
+}
+
+// Forget gives up all that is missing: nobody is shown the stream.
+func (g *Generator) Forget() { g.missing = g.missing[:0] }
+
 // Waiting says whether anything is missing.
 func (g *Generator) Waiting() bool { return len(g.missing) > 0 }
 
@@ -145,23 +158,22 @@ func (g *Generator) widen(by int) {
 
 // Due appends the sequence numbers that are to be asked for now, in order.
 func (g *Generator) Due(ask []uint16, now int64) []uint16 {
-	interval := g.interval()
-	g.expire(now, interval)
+	g.expire(now)
 	room := g.window
 	for i := range g.missing {
-		if g.missing[i].open(now, interval) {
+		if g.open(&g.missing[i], now) {
 			room--
 		}
 	}
 	first := len(g.missing) // of the newest that there is room for
 	for n := 0; first > 0 && n < room; first-- {
-		if !g.missing[first-1].open(now, interval) {
+		if !g.open(&g.missing[first-1], now) {
 			n++
 		}
 	}
 	for i := first; i < len(g.missing); i++ {
 		l := &g.missing[i]
-		if l.open(now, interval) {
+		if g.open(l, now) {
 			continue
 		}
 		l.asks++
@@ -172,14 +184,14 @@ func (g *Generator) Due(ask []uint16, now int64) []uint16 {
 }
 
 // open says whether an answer may still come.
-func (l *lost) open(now, interval int64) bool { return l.asks > 0 && now-l.asked < interval }
+func (g *Generator) open(l *lost, now int64) bool { return l.asks > 0 && now-l.asked < g.patience(l) }
 
 // expire narrows the window by what has not come, and gives up what is of no use any more.
-func (g *Generator) expire(now, interval int64) {
+func (g *Generator) expire(now int64) {
 	g.widen(0)
 	kept := g.missing[:0]
 	for _, l := range g.missing {
-		if l.asks > l.failed && !l.open(now, interval) {
+		if l.asks > l.failed && !g.open(&l, now) {
 			l.failed = l.asks
 			g.widen(-max(g.window/narrows, 1))
 		}

@@ -108,6 +108,40 @@ func TestKeyFrame(t *testing.T) {
 	}
 }
 
+// TestPatience: on a thin path an answer may wait in the queue, and is waited for twice as
+// long each time.
+func TestPatience(t *testing.T) {
+	for _, test := range []struct {
+		window int
+		want   []int64 // when it is asked for, in ms
+	}{
+		{firstWindow, []int64{0, 50, 100, 150, 200, 250, 300, 350}},
+		{thinWindow, []int64{0, 50, 150, 350, 750}},
+	} {
+		g := &Generator{roundTrip: 40 * ms, window: test.window}
+		receive(g, 0, 1, 3)
+		var asked []int64
+		for now := int64(0); now < 800 && len(asked) < len(test.want); now += 10 {
+			if len(g.Due(nil, now*ms)) > 0 {
+				asked = append(asked, now)
+			}
+		}
+		if !slices.Equal(asked, test.want) {
+			t.Errorf("window %d: asked after %v ms, want %v", test.window, asked, test.want)
+		}
+	}
+}
+
+// TestForget: what nobody is shown is not asked for, and what is missing later is.
+func TestForget(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 1, 4)
+	g.Forget()
+	want(t, g, 0)
+	receive(g, 0, 6)
+	want(t, g, 0, 5)
+}
+
 // TestNotTooLate: what has been missing for two seconds is of no use any more.
 func TestNotTooLate(t *testing.T) {
 	g := &Generator{roundTrip: 400 * ms}

@@ -9,6 +9,8 @@ import (
 	"html"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,14 @@ type network struct {
 	// floor is the least share of frames that a decoder can show in the last step, about
 	// half of what was measured (docs/adr/0012).
 	floor float64
+}
+
+// limits are of times, in the long run: for how long a picture may stand still under the
+// faults, and how long the best layer may take to come back.
+type limits struct{ still, sharp time.Duration }
+
+var limitsOf = map[string]limits{
+	"3M, 300k up": {1500 * time.Millisecond, 8 * time.Second},
 }
 
 // The video of the networks: one stream, or a simulcast where the rate changes.
@@ -62,7 +72,7 @@ var networks = []network{
 	{"reordering 10 %", loadtest.Down, loadtest.OnlyLast, "D:delay=60ms,reorder=10%", oneLayer, 0.5},
 	{"duplicates 20 %", loadtest.Both, loadtest.Everybody, "D:duplicate=20%,delay=20ms,jitter=5ms", oneLayer, 0.6},
 	{"3M, 300k", loadtest.Down, loadtest.OnlyLast, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0.2},
-	{"3M, 300k up", loadtest.Up, loadtest.OnlyPublishers, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0},
+	{"3M, 300k up", loadtest.Up, loadtest.OnlyPublishers, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms", threeOf1, 0.2},
 	{"everything", loadtest.Both, loadtest.Everybody, "D:loss=3%,burst=3,delay=40ms,jitter=20ms,reorder=3%,duplicate=3%", oneLayer, 0.3},
 }
 
@@ -97,6 +107,7 @@ func TestNetworks(t *testing.T) {
 	if long {
 		tests, l = thoroughly(networks), thorough
 	}
+	tests = chosen(t, tests)
 	s := open(t)
 	random := chance(t)
 	outcomes := make([]*outcome, len(tests))
@@ -123,6 +134,15 @@ func TestNetworks(t *testing.T) {
 	if long {
 		keep(t, outcomes)
 	}
+}
+
+// chosen are the networks whose names FAULTS_NETWORKS, a regular expression, matches.
+func chosen(t *testing.T, tests []network) []network {
+	pattern, err := regexp.Compile(os.Getenv("FAULTS_NETWORKS"))
+	if err != nil {
+		t.Fatalf("FAULTS_NETWORKS: %v", err)
+	}
+	return slices.DeleteFunc(tests, func(n network) bool { return !pattern.MatchString(n.name) })
 }
 
 // briefly asks for a part of the shares of frames: what a network costs is nothing that a
@@ -228,6 +248,26 @@ func (o *outcome) judge(t *testing.T) {
 	}
 	if o.after.Views == 0 || o.after.Recovered < 0 {
 		t.Error("no smooth video after the network is well again")
+	}
+	if long && !o.starved() {
+		o.judgeTimes(t)
+	}
+}
+
+// judgeTimes asserts for how long a picture stands still, and when it is sharp again.
+func (o *outcome) judgeTimes(t *testing.T) {
+	most, ok := limitsOf[o.Network]
+	if !ok {
+		return
+	}
+	for i, p := range o.Report.Phases[:len(o.steps)] {
+		s := p.Summarize(everyView)
+		if s.Longest > float64(most.still.Milliseconds()) {
+			t.Errorf("%s: a picture stood still for %.0f ms, at most %v", o.step(i), s.Longest, most.still)
+		}
+		if last := i == len(o.steps)-1; last && (s.Sharp < 0 || s.Sharp > float64(most.sharp.Milliseconds())) {
+			t.Errorf("%s: the best layer after %.0f ms (negative: never), at most %v", o.step(i), s.Sharp, most.sharp)
+		}
 	}
 }
 
