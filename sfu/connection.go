@@ -241,11 +241,20 @@ func (c *connection) section(mid string) *section {
 }
 
 // addSlots makes a slot for each recvonly section that has none and a codec that is
-// forwarded.
+// forwarded. One that was given up comes back.
 func (c *connection) addSlots(p plan) []*downTrack {
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	var added []*downTrack
+	for _, d := range c.slots {
+		switch offered := p.receives(d.mid); {
+		case !offered:
+			d.unused = true
+		case d.unused:
+			d.unused = false
+			added = append(added, d) // with the codecs that it had
+		}
+	}
 	for i := range p.sections {
 		s := &p.sections[i]
 		if s.direction != recvonly || len(s.payloads) == 0 || c.slotOf(s.mid) != nil {

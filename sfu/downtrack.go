@@ -35,6 +35,10 @@ type downTrack struct {
 	// bucket is the budget of the connection; nil for no limit.
 	bucket *pace.Bucket
 
+	// unused says that no section of the latest offer is for the slot. Guarded by the
+	// connection's intake.
+	unused bool
+
 	// Guarded by the room's lock.
 	key  pubKey   // what the slot carries; zero for nothing
 	up   *upTrack // whose fan-out it is in; nil for none

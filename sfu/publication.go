@@ -70,12 +70,12 @@ func (p plan) offers(source Source) bool {
 	})
 }
 
-// addLayer takes in a stream whose first packet has come. It is false if its
-// connection has ended.
+// addLayer takes in a stream whose first packet has come. It is false if it
+// has ended since, or its connection has.
 func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.ended {
+	if c.ended || u.gone.Load() {
 		return false
 	}
 	key := pubKey{c.transport.participant, source}

@@ -236,12 +236,15 @@ func (c *connection) addSlotsTo(slots []*downTrack) {
 	}
 }
 
+// receives says whether a slot is offered.
+func (p plan) receives(mid string) bool {
+	return slices.ContainsFunc(p.sections, func(s section) bool { return s.mid == mid && s.direction == recvonly })
+}
+
 // dropSlots takes those out of use whose sections a plan no longer has.
 func (c *connection) dropSlots(p plan) {
 	gone := func(d *downTrack) bool {
-		kept := slices.ContainsFunc(p.sections, func(s section) bool {
-			return s.mid == d.mid && s.direction == recvonly
-		})
+		kept := p.receives(d.mid)
 		if !kept {
 			d.disconnect()
 		}

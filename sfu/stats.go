@@ -50,6 +50,7 @@ const (
 	dropMalformedDD               // not the packet: a Dependency Descriptor that cannot be read
 	dropUnauthentic               // not sealed with the connection's keys
 	dropReport                    // feedback on what was sent that is malformed, or too much
+	dropAudioRate                 // audio of more than any codec takes
 	dropPace                      // times that a slot began anew, since the path had no room
 	dropUnknown                   // from nobody, or a stream of which nothing is known
 	reasonCount
@@ -57,7 +58,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
-	"layer", "codec", "malformed_dd", "unauthentic", "report", "pace", "unknown",
+	"layer", "codec", "malformed_dd", "unauthentic", "report", "audio_rate", "pace", "unknown",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

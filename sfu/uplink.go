@@ -174,6 +174,7 @@ func (c *connection) removeUplink(u *uplink) {
 	}
 	u.end()
 	if up, source := u.up, u.section; up != nil {
+		up.gone.Store(true) // which may be before it was added
 		c.node().background.Go(func() { c.transport.room.removeLayer(c, source.source, up) })
 	}
 }

@@ -37,6 +37,20 @@ const (
 	maxKeyFrameAge = 250 * time.Millisecond
 )
 
+// maxJump is by how many packets the numbers of a stream grow at once, at most; what is lost
+// beyond that seems to be less. A receiver that misses what lies between two jumps of half of
+// the sequence numbers loses count of the wraps (RFC 3711, Section 3.3.1), and opens nothing
+// of the slot any more, whoever is in it. Senders are free to jump.
+const maxJump = 1000
+
+// An audio stream takes so many bits a second, with its headers, on average, and of a burst as
+// much as of audioBurst. Audio is not paced, so a sender of more would take all that the
+// lines of the others carry. Opus has 510 kbit/s at most (RFC 6716, Section 2.1.1).
+const (
+	maxAudioRate = 768_000
+	audioBurst   = time.Second
+)
+
 // upTrack is one received RTP stream: a publication, or one layer of it. Its
 // packets are forwarded on the goroutine that reads them, to the down tracks in
 // its fan-out, without a lock.
@@ -80,6 +94,8 @@ type upTrack struct {
 	keyFrame struct{ number, at atomic.Int64 }
 	// pulse compares an encoding with the others of its source; nil if there are none.
 	pulse atomic.Pointer[pulse]
+	// gone says that the stream has ended: it is not to become part of a publication.
+	gone atomic.Bool
 	// trailing says that a slot may be behind.
 	trailing atomic.Bool
 	// newest is the highest number in the cache.
@@ -102,6 +118,7 @@ type upTrack struct {
 	window    packetmap.Window
 	gaps      packetmap.Map // closes the gaps that packets without payload leave
 	begun     bool
+	allowance bucket // of audio
 }
 
 // never is a time long before the node's clock began.
@@ -109,6 +126,7 @@ const never = -int64(time.Hour)
 
 func newUpTrack(video bool, ssrc uint32) *upTrack {
 	u := &upTrack{video: video, ssrc: ssrc, wake: func() {}, flush: func() {}}
+	u.allowance = bucket{interval: audioBurst, burst: 1}
 	u.clock.rate = packetmap.AudioRate
 	if video {
 		u.clock.rate = packetmap.VideoRate
@@ -125,6 +143,10 @@ func newUpTrack(video bool, ssrc uint32) *upTrack {
 // true if p was kept in the cache: the caller must not use it again.
 func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
 	u.counters.packetsIn.Add(1)
+	if !u.video && !u.allowance.spend(now, time.Duration(n)*8*time.Second/maxAudioRate) {
+		u.counters.drop(dropAudioRate)
+		return false
+	}
 	if !u.parse(p, p.Buffer[:n], now) {
 		return false
 	}
@@ -205,6 +227,9 @@ func (u *upTrack) number(seq uint16, empty bool) (number int64, inOrder, ok bool
 	if !u.begun {
 		u.begun = true
 		u.gaps.Start(n, 0)
+	}
+	if verdict == packetmap.Newest {
+		u.gaps.Shorten(n, maxJump)
 	}
 	if empty {
 		u.gaps.Skip(n)

@@ -13,7 +13,7 @@ const spanCount = 64
 // Map gives each packet of a stream its number in the stream that goes out. Its
 // source may change; numbers go on without a gap, and no number is given twice.
 //
-// One goroutine at a time may call Start, Forward and Skip. Lookup and High may be
+// One goroutine at a time may call Start, Forward, Shorten and Skip. Lookup and High may be
 // called from any, at any time: they wait for nobody.
 //
 // The zero value forwards nothing until Start.
@@ -111,6 +111,17 @@ func (m *Map) Skip(in int64) bool {
 		m.begin(in+1, out, s.tag.Load())
 	}
 	return true
+}
+
+// Shorten has packet in, which is not given yet, follow what has come after a gap of most
+// packets at most. What would be in the rest of the gap is not forwarded any more.
+func (m *Map) Shorten(in, most int64) {
+	newest := m.count.Load() - 1
+	if newest < 0 || in-m.highIn <= most {
+		return
+	}
+	s := m.at(newest)
+	m.begin(in, s.out.Load()+m.highIn+most-s.in.Load(), s.tag.Load())
 }
 
 // High is the highest number that went out.

@@ -169,6 +169,14 @@ func TestMapModel(t *testing.T) {
 				next++
 			case n < 20:
 				next++ // lost, or late
+			case n < 21:
+				high := m.High()
+				next += r.Int64N(40000)
+				m.Shorten(next, 100)
+				if forward(next); m.High() > high+100+20 { // the losses before it are not closed
+					t.Fatalf("%d packets ahead", m.High()-high)
+				}
+				next++
 			case n < 28:
 				forward(next - 1 - r.Int64N(20))
 			default:

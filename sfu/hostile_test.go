@@ -1,0 +1,141 @@
+package sfu
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/srtp"
+)
+
+// TestJumpsAreShortened: a sender whose numbers jump by nearly half of all of them, again and
+// again, does not make a receiver that loses some packets lose count of the wraps.
+func TestJumpsAreShortened(t *testing.T) {
+	for _, video := range []bool{true, false} {
+		u, _ := newTestUp(video)
+		w := &fakeWriter{}
+		d := newTestSlot(t, video, w)
+		s := &source{u: u, seq: 1000}
+		d.connect(u, 0)
+		for range 100 {
+			s.send(t, true, true, []byte("frame"))
+			s.seq += 32700
+		}
+		if len(w.packets) != 100 {
+			t.Fatalf("%d packets, want 100", len(w.packets))
+		}
+		for i, p := range w.packets[1:] {
+			if step := p.SequenceNumber - w.packets[i].SequenceNumber; step < 2 || step > maxJump {
+				t.Fatalf("packet %d: %d after the one before, want a gap of at most %d", i, step, maxJump)
+			}
+		}
+		cipher, err := srtp.NewCipher(srtp.AEADAES128GCM, rigMaster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seal, open := cipher.Stream(), cipher.Stream()
+		for i, p := range w.packets {
+			raw, err := p.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			size, _ := srtp.HeaderSize(raw)
+			sealed, err := seal.Seal(append(make([]byte, 0, 200), raw[:size]...), raw[size:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i%20 != 0 { // all the others are lost
+				continue
+			}
+			if _, err := open.Open(sealed, size); err != nil {
+				t.Fatalf("packet %d: %v", i, err)
+			}
+		}
+	}
+}
+
+// TestAudioIsBounded: a voice goes through, a burst of one that was held up too; who sends
+// more than a codec can under a codec's name is held to that.
+func TestAudioIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		size     int           // of a payload
+		interval time.Duration // between packets
+		burst    int           // packets that come with the first
+		want     int           // of 1,000, at least
+		most     int
+	}{
+		{"a voice", 100, 20 * time.Millisecond, 0, 1000, 1000},
+		{"the best that Opus can", 1275, 20 * time.Millisecond, 0, 1000, 1000},
+		{"frames of 2.5 ms", 160, 2500 * time.Microsecond, 0, 1000, 1000},
+		{"after a second without network", 80, 20 * time.Millisecond, 50, 1000, 1000},
+		{"50 Mbit/s", 1275, 200 * time.Microsecond, 0, 80, 95},
+	} {
+		u, _ := newTestUp(false)
+		w := &fakeWriter{}
+		d := newTestSlot(t, false, w)
+		s := &source{u: u, seq: 1000}
+		d.connect(u, 0)
+		for i := range 1000 {
+			if i >= test.burst {
+				s.now += int64(test.interval)
+			}
+			s.receive(t, s.seq, s.packet(t, s.seq, true, true, []byte(strings.Repeat("x", test.size))))
+			s.seq++
+		}
+		if n := len(w.packets); n < test.want || n > test.most {
+			t.Errorf("%s: %d of 1,000 packets, want %d to %d", test.name, n, test.want, test.most)
+		}
+		if dropped := u.counters.dropped[dropAudioRate].Load(); int(dropped) != 1000-len(w.packets) {
+			t.Errorf("%s: %d counted as dropped", test.name, dropped)
+		}
+	}
+}
+
+// TestGoneBeforeAdded: a stream that ends before it has become part of a publication does not
+// become one after that.
+func TestGoneBeforeAdded(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+	room := r.transport.room
+	room.mu.Lock() // who adds the stream, and who removes it, waits
+	r.send(r.packet(70, 96, 1, keyFrame))
+	up := r.uplinks[70].up
+	r.intake.Lock()
+	r.removeUplink(r.uplinks[70])
+	r.intake.Unlock()
+	room.mu.Unlock()
+	room.removeLayer(r.connection, Camera, up)
+	if room.addLayer(r.connection, Camera, up) {
+		t.Error("a stream that has ended was added")
+	}
+}
+
+// TestSlotComesBack: a slot that was given up and is offered again carries something again.
+func TestSlotComesBack(t *testing.T) {
+	n := startNode(t, nil)
+	from := newRig(t, n, "bob", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	from.send(from.packet(70, 111, 1, "x"))
+	from.transport.room.addLayer(from.connection, Mic, from.uplinks[70].up) // now
+	to := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"), rigSection("video", "v", "inactive"))
+	to.transport.room.connected(to.connection)
+	for i, step := range []struct {
+		direction string
+		slots     int
+	}{{"recvonly", 1}, {"inactive", 0}, {"recvonly", 1}, {"recvonly", 1}, {"inactive", 0}, {"recvonly", 1}} {
+		offer := Offer{1, testSDP(rigSection("audio", "a", step.direction), rigSection("video", "v", "inactive")), nil}
+		answer, err := to.transport.Answer(t.Context(), offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := n.Stats(); s.Slots != step.slots {
+			t.Errorf("step %d: %d slots carry something, want %d", i, s.Slots, step.slots)
+		}
+		if named := strings.Contains(answer, "a=ssrc:"); named != (step.slots == 1) {
+			t.Errorf("step %d: the slot is named: %t", i, named)
+		}
+	}
+	if len(to.slots) != 1 {
+		t.Errorf("%d slots for one section", len(to.slots))
+	}
+}
