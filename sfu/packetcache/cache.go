@@ -34,15 +34,24 @@ func (c *Cache) Put(p *Packet) bool {
 // Get finds a packet by its number. The caller must release it.
 func (c *Cache) Get(number int64) (*Packet, bool) {
 	p := c.at(number).Load()
-	if p == nil || !p.tryRetain() {
-		return nil, false
-	}
-	// Between Load and tryRetain, p may have become another packet.
-	if p.Number != number {
-		p.Release()
+	if p == nil || !c.hold(p, number) {
 		return nil, false
 	}
 	return p, true
+}
+
+// hold takes a reference to p, which was in the place of a number. Meanwhile it may have
+// become another packet, of another cache even, with the same number: what that holds is
+// not meant for who asks here.
+func (c *Cache) hold(p *Packet, number int64) bool {
+	if !p.tryRetain() {
+		return false
+	}
+	if p.Number != number || c.at(number).Load() != p {
+		p.Release()
+		return false
+	}
+	return true
 }
 
 // Close drops all packets. No Put may follow.

@@ -48,6 +48,27 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// TestElsewhere: a packet that was found here, and is one of another cache now, is not given,
+// whatever its number.
+func TestElsewhere(t *testing.T) {
+	here, other := NewCache(2), NewCache(2)
+	p := packet(7)
+	here.Put(p)
+	here.Put(packet(9)) // in its place
+	p.Number = 7
+	other.Put(p)
+	if here.hold(p, 7) {
+		t.Error("a packet of another cache")
+	}
+	if !other.hold(p, 7) || other.hold(p, 8) {
+		t.Error("a packet is known by its number")
+	}
+	p.Release()
+	if n := p.refs.Load(); n != 1 {
+		t.Errorf("%d references, want the cache's", n)
+	}
+}
+
 // TestHeldPacket: what a reader holds stays as it is, while the ring goes on.
 func TestHeldPacket(t *testing.T) {
 	c := NewCache(2)
