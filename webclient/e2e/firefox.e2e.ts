@@ -130,12 +130,16 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
     expect(await arrived()).toBe(last);
   });
 
-  // What the client never does, since in Firefox it opens the sender.
-  it('ends the call when a transform is taken off', async () => {
+  // What the client never does, since in Firefox it opens the sender, also when the worker is dead.
+  it.each([
+    ['', () => undefined],
+    [' after the worker has died', killWorkers],
+  ])('ends the call when a transform is taken off%s', async (_, before) => {
     const maya = await firefox.person('Maya');
     await maya.page.addInitScript(keepHandles);
     await maya.open(server.url);
     await expectToSend(maya);
+    await maya.page.evaluate(before);
     await maya.page.evaluate(dropTransforms);
     await maya.page
       .getByRole('heading', { name: 'This browser left out the encryption' })

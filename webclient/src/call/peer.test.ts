@@ -187,13 +187,29 @@ describe('Peer', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('stops for good when a transform is taken off, whatever the worker does', async () => {
+    const { encryption, peer, states, transcript } = start();
+    void peer.setTrack('camera', track('front'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    encryption.taken = () => new Promise(() => undefined);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(states).toEqual([]);
+    encryption.intact = () => false;
+    await vi.advanceTimersByTimeAsync(250);
+    expect(states).toEqual(['bypass']);
+    expect(transcript.at(-1)).toBe('close');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('does not look any more once nothing is sent', async () => {
     const { encryption, peer } = start();
     void peer.setTrack('mic', track('voice'));
     encryption.haveKeys();
     encryption.acknowledgeTransforms();
     await settle();
-    expect(vi.getTimerCount()).toBe(1);
+    expect(vi.getTimerCount()).toBe(2);
     await peer.setTrack('mic', null);
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -267,7 +283,7 @@ describe('Peer', () => {
     await settle();
     expect(offers[1]?.offer).toMatchObject({ connection: 3, tracks: offers[0]?.offer.tracks });
     expect(transcript).toEqual(['offer of 4, restarting', 'answered answer']);
-    expect(vi.getTimerCount()).toBe(1); // the check of what is sent, as before
+    expect(vi.getTimerCount()).toBe(2); // the check of what is sent, as before
     peer.restart();
     peer.grow({ video: 2, audio: 1 });
     await settle();

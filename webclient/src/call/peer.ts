@@ -24,7 +24,7 @@ export interface Slot {
 interface PeerOptions {
   /** Numbers the PeerConnection, from 1. */
   connection: number;
-  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'taken'>;
+  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'taken' | 'intact'>;
   /** What the camera's picture is coded by. */
   codec: VideoCodec;
   offer: (offer: Offer) => Promise<Answer>;
@@ -183,7 +183,12 @@ export class Peer {
     sendAs(transceiver, kind, codec);
     const { sender } = transceiver;
     const check = new SendCheck(
-      { sent: () => sentBy(sender), taken: () => this.#options.encryption.taken(sender) },
+      {
+        sent: () => sentBy(sender),
+        behind: kind === 'audio',
+        taken: () => this.#options.encryption.taken(sender),
+        intact: () => this.#options.encryption.intact(sender),
+      },
       () => this.#bypassed(),
     );
     this.#uplinks.set(source, { transceiver, attached, wanted: null, check });

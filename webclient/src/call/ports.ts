@@ -40,6 +40,8 @@ export interface Encryption {
    * the browser sends, or the browser leaves the transform out.
    */
   taken(sender: RTCRtpSender): Promise<number>;
+  /** Whether a sender still has the transform that `attachSender` gave it. */
+  intact(sender: RTCRtpSender): boolean;
   /** Sets the transform before it returns; reports name the receiver by `mid`, here a slot's name. */
   attachReceiver(receiver: RTCRtpReceiver, mid: string, kind: Kind): Promise<void>;
   /** Resolved when the worker has keys to send with. */

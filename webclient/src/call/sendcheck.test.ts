@@ -2,11 +2,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SendCheck, sentBy } from './sendcheck';
 
 /** A browser that counts, and a worker that counts; the test moves both. */
-function start() {
+function start({ behind } = { behind: false }) {
   const counts = { sent: 0, taken: 0 };
   const bypassed = vi.fn();
   const witnesses = {
     sent: () => Promise.resolve(counts.sent),
+    behind,
+    intact: () => true,
     taken: (): Promise<number> => Promise.resolve(counts.taken),
   };
   const check = new SendCheck(witnesses, bypassed);
@@ -92,6 +94,48 @@ describe('SendCheck', () => {
     await pass(10_000, 3, 3);
     witnesses.sent = sent;
     await pass(10_000, 3, 3);
+    expect(bypassed).not.toHaveBeenCalled();
+  });
+
+  it('finds a transform that was taken off at once, also while the worker is dead', async () => {
+    const { check, witnesses, bypassed, pass } = start();
+    check.start();
+    await pass(4_000, 3, 3);
+    witnesses.taken = () => new Promise(() => undefined);
+    await pass(4_000, 3, 0);
+    expect(bypassed).not.toHaveBeenCalled();
+    witnesses.intact = () => false;
+    await pass(300, 0, 0);
+    expect(bypassed).toHaveBeenCalledTimes(1);
+    await pass(10_000, 3, 0);
+    expect(bypassed).toHaveBeenCalledTimes(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('finds a voice that is sent while the worker is dead, within 4.5 s', async () => {
+    const { check, witnesses, bypassed, pass } = start({ behind: true });
+    check.start();
+    await pass(10_000, 5, 5);
+    witnesses.taken = () => new Promise(() => undefined);
+    await pass(4_500, 5, 0);
+    expect(bypassed).toHaveBeenCalledTimes(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('takes a worker that is busy, now and again, for no leak', async () => {
+    const { check, counts, witnesses, bypassed, pass } = start({ behind: true });
+    const answers: ((taken: number) => void)[] = [];
+    const { taken } = witnesses;
+    check.start();
+    await pass(3_900, 5, 5);
+    for (let turn = 0; turn < 20; turn++) {
+      witnesses.taken = () => new Promise((resolve) => void answers.push(resolve));
+      await pass(1_700 + 100 * turn, 0, 0); // nothing passes
+      for (const answer of answers.splice(0)) answer(counts.taken);
+      if (turn % 2) witnesses.taken = taken; // else it is busy again at once
+      await pass(100, 50, 50); // what has waited
+    }
+    await pass(10_000, 0, 0);
     expect(bypassed).not.toHaveBeenCalled();
   });
 

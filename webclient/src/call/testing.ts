@@ -17,6 +17,8 @@ export class FakeEncryption implements Encryption {
   /** How many frames each transform was given. */
   taken = (): Promise<number> => Promise.resolve(0);
 
+  intact = (): boolean => true;
+
   constructor(readonly transcript: Transcript = []) {}
 
   on: Encryption['on'] = (event, handler) => this.#events.on(event, handler as never);

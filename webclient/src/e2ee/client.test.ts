@@ -37,6 +37,9 @@ class FakeTransform {
 /** A sender or receiver that remembers every transform it was given. */
 class FakeTarget {
   readonly given: (FakeTransform | null)[] = [];
+  get transform(): FakeTransform | null {
+    return this.given.at(-1) ?? null;
+  }
   set transform(transform: FakeTransform | null) {
     this.given.push(transform);
   }
@@ -194,6 +197,22 @@ describe('E2EE', () => {
     expect(await e2ee.taken(target)).toBe(0);
     e2ee.stop();
     await expect(e2ee.taken(target)).rejects.toMatchObject({ code: 'stopped' });
+  });
+
+  it('knows whether a sender still has its transform, also when the worker is gone', async () => {
+    const e2ee = await E2EE.start();
+    const [target, other] = [sender(), sender()];
+    expect(e2ee.intact(target)).toBe(false);
+    void e2ee.attachSender(target, 'mic').catch(() => undefined);
+    expect(e2ee.intact(target)).toBe(true);
+    void e2ee.attachSender(other, 'camera').catch(() => undefined);
+    target.transform = other.transform;
+    expect(e2ee.intact(target)).toBe(false);
+    other.transform = null;
+    expect(e2ee.intact(other)).toBe(false);
+    FakeWorker.latest.say({ type: 'detached', id: 1 });
+    e2ee.stop();
+    expect(e2ee.intact(target)).toBe(false);
   });
 
   it('passes a refused configuration on, and takes another', async () => {

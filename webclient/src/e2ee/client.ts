@@ -80,6 +80,7 @@ export class E2EE {
   readonly #loaded = defer();
   readonly #ready = defer();
   readonly #attached = new Map<number, Attached>();
+  readonly #transforms = new WeakMap<Target, RTCRtpScriptTransform>();
   /** The last question of each transform's count, by its id. */
   readonly #counts = new Map<number, Deferred<number>>();
   readonly #handlers = new Map<keyof Events, Set<(event: never) => void>>();
@@ -205,6 +206,16 @@ export class E2EE {
     return answer.promise;
   }
 
+  /**
+   * Whether a sender has the transform that it was given here. Firefox sends in clear once it is
+   * taken off, even if the worker is dead. Streams of the older API cannot be taken off.
+   */
+  intact(sender: RTCRtpSender): boolean {
+    if (supported() !== 'script-transform') return true;
+    const transform = this.#transforms.get(sender);
+    return transform !== undefined && sender.transform === transform;
+  }
+
   /** Ends the worker: keys are gone, and no frame passes the transforms any more. */
   stop(): void {
     this.#end(new E2EEError('stopped', 'The encryption was stopped.'));
@@ -229,7 +240,9 @@ export class E2EE {
       reject: done.reject,
     });
     if (supported() === 'script-transform') {
-      target.transform = new RTCRtpScriptTransform(this.#worker, options);
+      const transform = new RTCRtpScriptTransform(this.#worker, options);
+      target.transform = transform;
+      this.#transforms.set(target, transform);
     } else {
       this.#transferStreams(target, options);
     }
