@@ -26,8 +26,9 @@ type Config struct {
 	Tap func(Tapped)
 	// Foreign takes packets to the media port that are no media: STUN that is no
 	// connectivity check, and TURN's channels (RFC 8656, Section 12). It is called by the
-	// media loop, must not block, and must not keep packet. Nil drops them.
-	Foreign func(packet []byte, from netip.AddrPort)
+	// media loop, must not block, and must not keep packet. To is our address that it was
+	// sent to, the zero Addr if there is one only. Nil drops them.
+	Foreign func(packet []byte, from netip.AddrPort, to netip.Addr)
 }
 
 // Tapped is what Config.Tap sees of a packet.

@@ -313,7 +313,7 @@ func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrP
 			w.conn.takeRecord(raw, w)
 		}
 	case first >= 64 && first < 80:
-		n.takeForeign(raw, from, path)
+		n.takeForeign(e, raw, from, path)
 	case first >= 128 && first < 192:
 		if w := n.ways.find(from, path); w != nil {
 			return w.conn.takeProtected(e, p, size, w)
@@ -326,7 +326,7 @@ func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrP
 func (n *Node) takeSTUN(e *egress, raw []byte, from netip.AddrPort, path Path) {
 	check, ok := icelite.Parse(raw)
 	if !ok {
-		n.takeForeign(raw, from, path)
+		n.takeForeign(e, raw, from, path)
 		return
 	}
 	if c := n.ways.named(check.Ufrag()); c != nil {
@@ -335,14 +335,15 @@ func (n *Node) takeSTUN(e *egress, raw []byte, from netip.AddrPort, path Path) {
 }
 
 // takeForeign passes on what is for a relay or a STUN server on the same port.
-func (n *Node) takeForeign(raw []byte, from netip.AddrPort, path Path) {
+func (n *Node) takeForeign(e *egress, raw []byte, from netip.AddrPort, path Path) {
 	if n.foreign != nil && path == nil {
-		n.foreign(raw, from)
+		n.foreign(raw, from, e.local)
 	}
 }
 
-// WriteForeign sends a packet from the media socket.
-func (n *Node) WriteForeign(packet []byte, to netip.AddrPort) error {
+// WriteForeign sends a packet from the media socket: by one of our addresses, as Foreign was
+// told it, or by what the system chooses for the zero Addr.
+func (n *Node) WriteForeign(packet []byte, to netip.AddrPort, local netip.Addr) error {
 	if len(packet) > maxDatagram || !n.sockets[0].CanReach(to) {
 		return errUnreachable
 	}
@@ -352,7 +353,7 @@ func (n *Node) WriteForeign(packet []byte, to netip.AddrPort) error {
 	if e.batch == nil {
 		return ErrClosed
 	}
-	copy(e.batch.Reserve(len(packet), n.sockets[0].Target(to)), packet)
+	copy(e.batch.Reserve(len(packet), n.sockets[0].TargetFrom(to, local)), packet)
 	e.batch.Flush()
 	return nil
 }

@@ -27,7 +27,7 @@ type Node struct {
 	ways     *directory
 	identity identity
 	nodeIPs  []netip.Addr
-	foreign  func([]byte, netip.AddrPort)
+	foreign  func([]byte, netip.AddrPort, netip.Addr)
 	log      *zap.Logger
 	tap      func(Tapped)
 	born     time.Time

@@ -14,7 +14,7 @@ import (
 // server. The media loop calls it, and is not to work for strangers: what does not fit
 // into the queue is dropped. What anybody can send fills no more than half of it: the rest is for
 // media of those who have an allocation.
-func (r *reach) received(packet []byte, from netip.AddrPort) {
+func (r *reach) received(packet []byte, from netip.AddrPort, at netip.Addr) {
 	if turn.IsChannelData(packet) {
 		if !r.mediaTURN.Has(from) {
 			return
@@ -22,14 +22,15 @@ func (r *reach) received(packet []byte, from netip.AddrPort) {
 	} else if len(r.inbound) >= maxWaiting/2 {
 		return
 	}
-	r.inbound.put(packet, from)
+	r.inbound.put(packet, from, at)
 }
 
 // foreign is a packet at the media port that is no media, with whom it is from.
 type foreign struct {
 	packet *[maxForeign]byte
 	size   int
-	other  netip.AddrPort
+	from   netip.AddrPort
+	at     netip.Addr // ours that it was sent to; the zero Addr if there is one only
 }
 
 var foreignBuffers = sync.Pool{New: func() any { return new([maxForeign]byte) }}
@@ -38,11 +39,11 @@ var foreignBuffers = sync.Pool{New: func() any { return new([maxForeign]byte) }}
 type foreignQueue chan foreign
 
 // put copies a packet into the queue, or drops it.
-func (q foreignQueue) put(packet []byte, other netip.AddrPort) {
+func (q foreignQueue) put(packet []byte, from netip.AddrPort, at netip.Addr) {
 	if len(packet) > maxForeign {
 		return
 	}
-	f := foreign{packet: foreignBuffers.Get().(*[maxForeign]byte), size: len(packet), other: other}
+	f := foreign{packet: foreignBuffers.Get().(*[maxForeign]byte), size: len(packet), from: from, at: at}
 	copy(f.packet[:], packet)
 	select {
 	case q <- f:
@@ -82,9 +83,9 @@ func (m mediaPort) ReadFrom(b []byte) (int, net.Addr, error) {
 	case f := <-m.inbound:
 		defer foreignBuffers.Put(f.packet)
 		if m.finder != nil {
-			m.finder.Receive(f.packet[:f.size], f.other)
+			m.finder.Receive(f.packet[:f.size], f.from)
 		}
-		return copy(b, f.packet[:f.size]), net.UDPAddrFromAddrPort(f.other), nil
+		return copy(b, f.packet[:f.size]), clientAddr(f.from, f.at), nil
 	case <-m.ended.Done():
 		return 0, nil, net.ErrClosed
 	}
@@ -92,7 +93,25 @@ func (m mediaPort) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends by the media port.
 func (m mediaPort) WriteTo(packet []byte, to net.Addr) (int, error) {
-	return len(packet), m.node.WriteForeign(packet, to.(*net.UDPAddr).AddrPort())
+	client, at := addrsOf(to.(*net.UDPAddr))
+	return len(packet), m.node.WriteForeign(packet, client, at)
+}
+
+// clientAddr names a client, and in the zone, which no address here has, ours by which it is to be answered:
+// of all that is known of a request, pion/turn keeps only this for what it sends later.
+func clientAddr(from netip.AddrPort, at netip.Addr) *net.UDPAddr {
+	a := net.UDPAddrFromAddrPort(from)
+	if at.IsValid() {
+		a.Zone = at.String()
+	}
+	return a
+}
+
+// addrsOf reads what clientAddr has written.
+func addrsOf(a *net.UDPAddr) (client netip.AddrPort, at netip.Addr) {
+	at, _ = netip.ParseAddr(a.Zone) // the zero Addr without one
+	ip, _ := netip.AddrFromSlice(a.IP)
+	return netip.AddrPortFrom(ip, uint16(a.Port)), at
 }
 
 // LocalAddr is that of the media port.

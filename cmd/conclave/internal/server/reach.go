@@ -140,7 +140,7 @@ func (r *reach) start(node *sfu.Node) error {
 	r.node = node
 	if r.cfg.STUNServer != "" {
 		finder, err := reflexive.New(reflexive.Config{
-			Server: r.cfg.STUNServer, Send: node.WriteForeign, Changed: r.found, Logger: r.log,
+			Server: r.cfg.STUNServer, Send: r.ask, Changed: r.found, Logger: r.log,
 		})
 		if err != nil {
 			return err
@@ -159,6 +159,11 @@ func (r *reach) start(node *sfu.Node) error {
 		r.running.Go(func() { _, _ = r.tcp.Accept() }) // until close: nothing there is HTTP
 	}
 	return nil
+}
+
+// ask sends a question of the finder's.
+func (r *reach) ask(packet []byte, to netip.AddrPort) error {
+	return r.node.WriteForeign(packet, to, netip.Addr{})
 }
 
 // close ends all ways but the UDP port's own, and waits for what runs.

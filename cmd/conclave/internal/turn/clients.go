@@ -86,7 +86,8 @@ func (c *clients) learn(m *stun.Message, to netip.AddrPort) {
 	}
 }
 
-// addrPort reads the address of a client or peer. It is zero for what has none, as a pipe.
+// addrPort reads the address of a client or peer, without a zone. It is zero for what has none,
+// as a pipe.
 func addrPort(a net.Addr) netip.AddrPort {
 	var p netip.AddrPort
 	switch a := a.(type) {
@@ -95,5 +96,5 @@ func addrPort(a net.Addr) netip.AddrPort {
 	case *net.TCPAddr:
 		p = a.AddrPort()
 	}
-	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
 }
