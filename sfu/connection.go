@@ -353,13 +353,16 @@ func (c *connection) close() {
 	if c.parking != nil {
 		c.parking.Stop()
 	}
-	ufrags, ways := c.agent.Ufrags(), c.known
+	ufrags, ways, parked := c.agent.Ufrags(), c.known, c.parked
 	c.mu.Unlock()
 	if closed {
 		return
 	}
 	c.stop() // the handshake's goroutine says goodbye
 	c.readers.Wait()
+	if parked != nil {
+		c.sayGoodbye(parked)
+	}
 	for _, ufrag := range ufrags {
 		c.node().ways.unname(ufrag)
 	}

@@ -227,24 +227,45 @@ func (c *connection) takeAlert(raw []byte) {
 	})
 }
 
+// sayGoodbye has a parked session tell the peer that it is over (close_notify; RFC 5246,
+// Section 7.2.1). It is one packet, as lost as any: the peer's patience with ICE ends without.
+func (c *connection) sayGoodbye(state *dtls.State) {
+	if conn := c.node().resume(context.Background(), state, newRecordConn(c)); conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// resume goes on with a session that was parked; nil if it cannot.
+func (n *Node) resume(ctx context.Context, state *dtls.State, records *recordConn) *dtls.Conn {
+	conn, err := dtls.ResumeWithOptions(state, records, records.LocalAddr(),
+		dtls.WithCertificates(n.identity.certificate), dtls.WithLoggerFactory(pionLoggers{n.log}))
+	if err != nil {
+		return nil
+	}
+	if conn.HandshakeContext(ctx) != nil { // it is over already: nothing is sent, nor waited for
+		_ = conn.Close()
+		return nil
+	}
+	return conn
+}
+
 // alertPatience is how long an alert may take to be opened. It comes whole, in one record.
 const alertPatience = time.Second
 
 // departs says whether an alert ends the session.
 func (n *Node) departs(ctx context.Context, state *dtls.State, records *recordConn, alert []byte) bool {
-	conn, err := dtls.ResumeWithOptions(state, records, records.LocalAddr(),
-		dtls.WithCertificates(n.identity.certificate), dtls.WithLoggerFactory(pionLoggers{n.log}))
-	if err != nil {
+	conn := n.resume(ctx, state, records)
+	if conn == nil {
 		return false
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if conn.HandshakeContext(ctx) != nil || conn.SetReadDeadline(time.Now().Add(alertPatience)) != nil {
+	if conn.SetReadDeadline(time.Now().Add(alertPatience)) != nil {
 		return false
 	}
 	records.offer(alert) // not before: it would be an error of the handshake
 	var b [64]byte
-	_, err = conn.Read(b[:])
+	_, err := conn.Read(b[:])
 	return errors.Is(err, io.EOF) && ctx.Err() == nil
 }
 
