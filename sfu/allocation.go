@@ -37,9 +37,9 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 	if b == nil || len(slots) == 0 || !slots[0].video {
 		return chosen
 	}
-	target := b.target.Load()
-	result := allocate.Allocate(now, target, c.audioUse(), r.shares(slots, next, wants, menus), nil)
-	b.give(target, result.Used, result.Want, result.Next)
+	room := b.room.Load()
+	result := allocate.Allocate(now, room, c.audioUse(), r.shares(slots, next, wants, menus), nil)
+	b.give(room, result.Used, result.Want, result.Next)
 	for i := range chosen {
 		chosen[i] = menus[i].at(result.Layers[i])
 	}

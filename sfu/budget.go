@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conclave-sfu/conclave/sfu/allocate"
 	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/pace"
 )
@@ -16,11 +17,19 @@ const (
 	mostEstimate   = 50_000_000
 )
 
+// While the path was never full, an estimate is what was proven: generous, in percent, is how
+// much of it is given out. ample is how many times what was given out must fit for pacing to
+// be of no use.
+const (
+	generous = 125
+	ample    = 3
+)
+
 // unlimited is the target of those who should say what arrives, and do not: after deaf
 // they get what they want, as if they had not offered to.
 const (
 	unlimited = math.MaxInt64 / 4
-	deaf      = 2 * time.Second
+	deaf      = time.Second
 )
 
 // Limits of a receiver's feedback: on average, and at once. Browsers send up to 20 a
@@ -33,15 +42,15 @@ const (
 // budget is what the path to a participant takes, and what the participant could use. A
 // connection whose receiver gives no feedback on it has none.
 type budget struct {
-	// For any goroutine. target is what may be sent in bits a second, best what the
-	// slots could use, next what it takes for the next to get more, used what they were
-	// given.
-	bucket                   *pace.Bucket // of the connection
-	target, best, next, used atomic.Int64
-	// given is what target was when it was given out. short says that target has become
-	// less than what is used since.
+	// For any goroutine. target is what the path is held to take in bits a second, room
+	// what may be given out, best what the slots could use, next what it takes for the next
+	// to get more, used what they were given.
+	bucket                         *pace.Bucket // of the connection
+	target, room, best, next, used atomic.Int64
+	// given is what room was when it was given out. off says that it has become less than
+	// what is used since, or enough for what is next.
 	given atomic.Int64
-	short atomic.Bool
+	off   atomic.Bool
 	// heard says that the receiver has told what arrives, or what it takes.
 	heard atomic.Bool
 
@@ -66,9 +75,12 @@ func newBudget(log *bwe.SentLog, paced *pace.Bucket) *budget {
 	return b
 }
 
-// feedback takes a report on what was sent. It is short if less fits than was given out,
-// and not ok if the report is none, or one of too many.
-func (b *budget) feedback(raw []byte, now int64) (short, ok bool) {
+// begin says that packets can be sent.
+func (b *budget) begin(now int64) { b.estimator.Begin(now) }
+
+// feedback takes a report on what was sent. It is off if something else fits than was given
+// out, and not ok if the report is none, or one of too many.
+func (b *budget) feedback(raw []byte, now int64) (off, ok bool) {
 	if !b.reports.take(now) || b.report.Unmarshal(raw) != nil {
 		return false, false
 	}
@@ -80,30 +92,48 @@ func (b *budget) feedback(raw []byte, now int64) (short, ok bool) {
 }
 
 // remb takes what the receiver says that it takes, in bits a second.
-func (b *budget) remb(now int64, bits uint64) (short bool) {
+func (b *budget) remb(now int64, bits uint64) (off bool) {
 	b.heard.Store(true)
 	b.estimator.OnREMB(now, int64(min(bits, mostEstimate)))
 	return b.take(now)
 }
 
 // tick is due some times a second.
-func (b *budget) tick(now int64) (short bool) {
+func (b *budget) tick(now int64) (off bool) {
 	b.estimator.Want(now, b.best.Load(), b.next.Load())
 	b.estimator.Tick(now)
 	return b.take(now)
 }
 
-// take publishes what may be sent. It is true once when less fits than was given out.
-func (b *budget) take(now int64) (short bool) {
+// take publishes what may be sent. It is true once when something else fits than was given
+// out.
+func (b *budget) take(now int64) (off bool) {
 	target := b.estimator.Target()
-	if b.isDeaf(now) {
-		target = unlimited
-		b.bucket.SetRate(0)
-	} else {
-		b.bucket.SetRate(target)
+	room, full := target, b.estimator.Full()
+	switch {
+	case b.isDeaf(now):
+		target, room = unlimited, unlimited
+	case !full:
+		room = target / 100 * generous
 	}
 	b.target.Store(target)
-	return target < min(b.used.Load(), b.given.Load()/20*19) && b.short.CompareAndSwap(false, true)
+	b.room.Store(room)
+	b.pace(full)
+	given, next := b.given.Load(), b.next.Load()
+	less := room < min(b.used.Load(), given/20*19)
+	more := next > 0 && room > given && float64(room) >= allocate.Margin*float64(next)
+	return (less || more) && b.off.CompareAndSwap(false, true)
+}
+
+// pace limits bursts, once the path was full, unless there is ample room. What was given out
+// goes in any case, and is no reason to fall behind.
+func (b *budget) pace(full bool) {
+	target, used := b.target.Load(), b.used.Load()
+	if !full || target >= ample*used {
+		b.bucket.SetRate(0)
+		return
+	}
+	b.bucket.SetRate(max(target, used))
 }
 
 // isDeaf says whether the receiver has had time to report on something, and has not.
@@ -117,13 +147,13 @@ func (b *budget) isDeaf(now int64) bool {
 	return b.speaking != 0 && now-b.speaking > int64(deaf)
 }
 
-// give says what was given out of target, and what could have been used.
-func (b *budget) give(target, used, best, next int64) {
-	b.given.Store(target)
+// give says what was given out of the room, and what could have been used.
+func (b *budget) give(room, used, best, next int64) {
+	b.given.Store(room)
 	b.used.Store(used)
 	b.best.Store(best)
 	b.next.Store(next)
-	b.short.Store(false)
+	b.off.Store(false)
 }
 
 // wavers says whether what is given may have to change though nothing has happened.

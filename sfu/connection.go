@@ -68,8 +68,8 @@ type connection struct {
 	// the receiver is known to say what arrives, sets one.
 	bucket pace.Bucket
 	budget atomic.Pointer[budget]
-	// thinner says that less fits than the slots were given.
-	thinner atomic.Bool
+	// other says that something else fits than the slots were given.
+	other atomic.Bool
 
 	// intake is held for each packet that is taken in, and guards what follows. Packets
 	// of a connection come by one loop, but for when its address changes.

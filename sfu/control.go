@@ -114,14 +114,14 @@ func (c *connection) transportFeedback(e *egress, raw []byte) {
 	if b == nil {
 		return
 	}
-	short, ok := b.feedback(raw, e.now)
+	off, ok := b.feedback(raw, e.now)
 	if !ok {
 		c.node().ended.drop(dropReport)
 		return
 	}
 	c.node().feedbacks.Add(1)
-	if short {
-		c.transport.room.thin(c)
+	if off {
+		c.transport.room.reshare(c)
 	}
 	if c.probe(e, e.now) {
 		c.rush(e)
@@ -135,7 +135,7 @@ func (c *connection) keepBudget(e *egress, now int64) {
 		return
 	}
 	if b.tick(now) {
-		c.transport.room.thin(c)
+		c.transport.room.reshare(c)
 	}
 	if c.probe(e, now) {
 		c.rush(e)
@@ -151,7 +151,7 @@ func (c *connection) remb(bits uint64, now int64) {
 		c.budget.Store(b)
 	}
 	if b.remb(now, bits) {
-		c.transport.room.thin(c)
+		c.transport.room.reshare(c)
 	}
 }
 

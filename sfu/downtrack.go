@@ -77,13 +77,16 @@ type downTrack struct {
 	out       outgoing
 	via       *egress // of that goroutine; nil for none
 	phase     phase
-	offset    uint32 // from a received to a sent timestamp
-	frames    uint16 // from a received to a sent frame number
-	begun     bool   // a packet was sent, ever
-	lastIn    uint32 // timestamp of the last packet in order, as received
-	lastOut   uint32 // the same as sent
-	lastAt    int64  // when it arrived; then, when it was sampled
-	behindAt  int64  // when it fell behind
+	offset    uint32        // from a received to a sent timestamp
+	frames    uint16        // from a received to a sent frame number
+	begun     bool          // a packet was sent, ever
+	lastIn    uint32        // timestamp of the last packet in order, as received
+	lastOut   uint32        // the same as sent
+	lastAt    int64         // when it arrived; then, when it was sampled
+	behindAt  int64         // when it fell behind, or was found to come nearer
+	lag       time.Duration // how far it was behind then; 0 if that is not known
+	from      int64         // number of the first packet of the source
+	firstIn   uint32        // its timestamp, as received
 	mediaTime *mediaClock
 	cursor    int64  // number of the first packet that is yet to be sent, while behind
 	lastFrame uint16 // highest frame number that went out
@@ -156,6 +159,7 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 		d.layers.reset()
 	}
 	d.sent.Store(false)
+	d.overflowed.Store(false)
 	d.via = nil // until u's goroutine has it
 	d.up, d.mappedAt, d.asked = u, now, 0
 	if d.catchUp(u, now) {
@@ -215,6 +219,7 @@ func (d *downTrack) start(p *packetcache.Packet, now int64) {
 	}
 	d.begun = true
 	d.frames = frames
+	d.from, d.firstIn = p.Number, p.Timestamp
 	d.numbers.Start(p.Number, uint64(newTag(d.feed.Load().generation, frames, d.offset)))
 	d.sent.Store(true)
 	d.overflowed.Store(false)

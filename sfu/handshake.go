@@ -339,6 +339,7 @@ func (c *connection) secure(conn *dtls.Conn) error {
 	c.sealing.Unlock()
 	c.keys.Store(&sessionKeys{out})
 	c.open(in)
+	c.explore()
 	c.transport.room.connected(c)
 	return nil
 }

@@ -198,14 +198,44 @@ func (c *client) open(api *webrtc.API) {
 	})
 	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 		packets := c.packets(receiver.RTPTransceiver().Mid())
+		var had arrivals
 		for {
-			p, _, err := track.ReadRTP()
+			p, attributes, err := track.ReadRTP()
 			if err != nil {
 				return
 			}
-			packets <- p
+			if again := attributes.Get(webrtc.AttributeRtxSsrc) != nil; had.isNew(p, again) {
+				packets <- p
+			}
 		}
 	})
+}
+
+// arrivals are the packets of a track that came, by their sequence numbers. Probes bring
+// packets again, and Pion may read those first: a jitter buffer does not mind, these tests do.
+type arrivals struct {
+	stamps  map[uint16]uint32
+	highest uint16
+}
+
+// isNew says whether p, which may be sent again, is to be looked at.
+func (a *arrivals) isNew(p *rtp.Packet, again bool) bool {
+	n := p.SequenceNumber
+	if stamp, had := a.stamps[n]; had && stamp == p.Timestamp {
+		return false
+	}
+	newest := a.stamps == nil || int16(n-a.highest) > 0
+	if again && newest {
+		return false // the first one is on its way
+	}
+	if a.stamps == nil {
+		a.stamps = map[uint16]uint32{}
+	}
+	if newest {
+		a.highest = n
+	}
+	a.stamps[n] = p.Timestamp
+	return true
 }
 
 // packets are those received in a slot.

@@ -47,22 +47,22 @@ func (r *room) wake() {
 	}
 }
 
-// thin has keepHouse share anew what the path of c takes, since that has become less. It
+// reshare has keepHouse share anew what the path of c takes, since that has changed. It
 // does not block.
-func (r *room) thin(c *connection) {
-	c.thinner.Store(true)
+func (r *room) reshare(c *connection) {
+	c.other.Store(true)
 	select {
 	case r.thinned <- struct{}{}:
 	default:
 	}
 }
 
-// shareAnew is for those whose path has become thinner.
+// shareAnew is for those whose path takes something else than before.
 func (r *room) shareAnew() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.transports {
-		if c := t.connection; c != nil && c.thinner.Swap(false) {
+		if c := t.connection; c != nil && c.other.Swap(false) {
 			t.stale = true
 			r.assign(t, r.heard)
 		}

@@ -1,8 +1,6 @@
 package sfu
 
 import (
-	"time"
-
 	"github.com/conclave-sfu/conclave/sfu/pace"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
@@ -54,7 +52,7 @@ func (d *downTrack) prepare(u *upTrack, p *packetcache.Packet, now int64) bool {
 // in the cache.
 func (d *downTrack) catchUp(u *upTrack, now int64) bool {
 	first := u.keyFrame.number.Load()
-	if !u.hadKeyFrame(now) || u.newest.Load()-first >= maxBehind {
+	if !u.hadKeyFrame(now) || u.newest.Load()-first >= maxBehind || d.overflowed.Load() && first <= d.from {
 		return false
 	}
 	p, ok := u.cache.Get(first)
@@ -69,7 +67,7 @@ func (d *downTrack) catchUp(u *upTrack, now int64) bool {
 
 // fallBehind leaves what comes, from a number on, to drain.
 func (d *downTrack) fallBehind(u *upTrack, number, now int64) {
-	d.phase, d.cursor, d.behindAt = behind, number, now
+	d.phase, d.cursor, d.behindAt, d.lag = behind, number, now, 0
 	u.trailing.Store(true)
 }
 
@@ -116,10 +114,11 @@ func (d *downTrack) charge(size int, now int64) {
 	}
 }
 
-// tooLate says whether p is older than what may wait, by the source's own time, and the
-// slot has been behind for as long: what comes in a burst may go in one.
+// tooLate says whether p is older than what may wait, by the source's own time, and the slot
+// does not come nearer to its source: a key frame goes whole, and what has piled up behind it
+// may be sent as long as that grows less.
 func (d *downTrack) tooLate(u *upTrack, p *packetcache.Packet, newest, now int64) bool {
-	if now-d.behindAt <= int64(pace.MaxAge) {
+	if p.Timestamp == d.firstIn || now-d.behindAt <= int64(pace.MaxAge) {
 		return false
 	}
 	last, ok := u.cache.Get(newest)
@@ -128,7 +127,14 @@ func (d *downTrack) tooLate(u *upTrack, p *packetcache.Packet, newest, now int64
 	}
 	defer last.Release()
 	age := packetmap.Duration(int64(int32(last.Timestamp-p.Timestamp)), u.clock.rate)
-	return age > time.Duration(pace.MaxAge)
+	if age <= pace.MaxAge {
+		return false
+	}
+	gains := d.lag == 0 || age < d.lag*9/10
+	if gains {
+		d.lag, d.behindAt = age, now
+	}
+	return !gains
 }
 
 // overflow gives up what waits: the slot begins anew with the next key frame.

@@ -16,6 +16,41 @@ const (
 	smallProbe = 255 + sealed
 )
 
+// explore begins to find out what the path takes, if packets can be sent, and there is
+// video to come: before anything is shown.
+func (c *connection) explore() {
+	b := c.budget.Load()
+	if b == nil || c.keys.Load() == nil || !c.takesProbes() {
+		return
+	}
+	e := c.node().byPath
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.batch == nil {
+		return // the node is closed
+	}
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	e.now = c.node().now()
+	b.begin(e.now)
+	if c.probe(e, e.now) {
+		c.home.rush(c)
+	}
+	e.batch.Flush()
+}
+
+// takesProbes says whether a slot has a stream for them.
+func (c *connection) takesProbes() bool {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	for _, d := range c.slots {
+		if d.video && d.rtxSSRC != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // probe sends what is due of a probe. It is false when there is none, or it is over. The
 // caller holds intake.
 func (c *connection) probe(e *egress, now int64) bool {

@@ -112,6 +112,7 @@ func (t *Transport) renegotiate(c *connection, p plan) (string, error) {
 		return "", err
 	}
 	t.room.extendConnection(c, p, added)
+	c.explore()
 	return answer, nil
 }
 

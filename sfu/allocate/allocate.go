@@ -7,8 +7,9 @@
 // one layer each in turn, then to those of the next class.
 //
 // So that nobody flaps, a slot keeps what it has while it fits, and gets more only when
-// that fits with [Margin] to spare for [Hold], or longer if it has lost a layer soon after
-// getting it. What that takes is reserved meanwhile. All that has to be remembered is a
+// that fits with [Margin] to spare: at once if it has lost nothing lately, else when it has
+// fitted for [Hold], or longer if a layer was lost soon after it came. What that takes is
+// reserved meanwhile. All that has to be remembered is a
 // [Memory] that the slot keeps: the package is a function of its arguments.
 package allocate
 
@@ -21,13 +22,15 @@ import (
 const (
 	// Margin is how much more than all that is sent must fit before a slot gets more.
 	Margin = 1.12
-	// Hold is how long it must fit, and HoldMost how long at most if a slot keeps losing
+	// Hold is how long it must fit for who has lost something, and HoldMost how long at most if a slot keeps losing
 	// what it gets.
 	Hold     = time.Second
 	HoldMost = 30 * time.Second
 	// soon is how long after a slot got more a loss counts as a mistake; what it keeps for
 	// longer was none.
 	soon = 10 * time.Second
+	// forgiven is for how long a slot that has lost something waits before it gets more.
+	forgiven = time.Minute
 )
 
 // Layer is one way to send a source: an encoding, or one of its spatial and temporal
@@ -71,10 +74,11 @@ type Slot struct {
 type Memory struct {
 	started bool
 	on      bool
-	now     Layer // that it has, if on
-	fits    int64 // since when more fits; 0 if it does not
-	raised  int64 // when it got more last
-	hold    time.Duration
+	now     Layer         // that it has, if on
+	fits    int64         // since when more fits; 0 if it does not
+	raised  int64         // when it got more last
+	changed int64         // when it got more or less last
+	hold    time.Duration // how long more must fit; 0 for no time
 }
 
 // Result says what the slots get. Rates are bits a second.
@@ -215,12 +219,12 @@ func (s *Slot) kept() int {
 // ripe says whether more has fitted for long enough. A slot that has shown nothing yet
 // does not wait.
 func (m *Memory) ripe(now int64) bool {
-	return !m.started || m.fits != 0 && now-m.fits >= int64(max(m.hold, Hold))
+	return !m.started || m.hold == 0 || m.fits != 0 && now-m.fits >= int64(m.hold)
 }
 
-// forgive ends the longer waits of a slot that has not lost what it got for long enough.
+// forgive ends the waits of a slot that has lost nothing for long enough.
 func (m *Memory) forgive(now int64) {
-	if now-m.raised > int64(max(soon, 2*m.hold)) {
+	if now-m.changed > int64(forgiven) {
 		m.hold = 0
 	}
 }
@@ -239,10 +243,16 @@ func (s *sharing) remember() {
 
 // note follows a slot that had one layer and gets another; more says that even more fits.
 func (m *Memory) note(now int64, had, gets int, more bool) {
-	if gets > had {
+	switch {
+	case gets > had:
 		m.raised = now
-	} else if gets < had && now-m.raised < int64(soon) {
+	case gets < had && now-m.raised < int64(soon):
 		m.hold = min(max(2*m.hold, 2*Hold), HoldMost)
+	case gets < had:
+		m.hold = max(m.hold, Hold)
+	}
+	if gets != had {
+		m.changed = now
 	}
 	if gets != had || !more {
 		m.fits = 0

@@ -65,22 +65,25 @@ func TestOverTime(t *testing.T) {
 		slots []Slot
 		steps []step
 	}{
-		{"more waits, less does not", []Slot{slot(Tile, 1, camera())}, []step{
-			{0, 600e3, []int{3}}, {1, 2e6, []int{3}}, {1.9, 2e6, []int{3}}, {2, 2e6, []int{5}}, {2.1, 1.4e6, []int{4}}, {2.2, 90e3, []int{0}},
+		{"who has lost nothing waits for nothing", []Slot{slot(Tile, 1, camera())}, []step{
+			{0, 600e3, []int{3}}, {0.1, 1.2e6, []int{4}}, {0.2, 2e6, []int{5}}, {2.1, 1.4e6, []int{4}}, {2.2, 90e3, []int{0}},
 		}},
 		{"what is kept needs no margin", []Slot{slot(Tile, 1, camera())}, []step{
-			{0, 1.7e6, []int{5}}, {1, 1.5e6, []int{5}}, {2, 1.499e6, []int{4}}, {3, 1.6e6, []int{4}}, {30, 1.6e6, []int{4}}, {31, 1.7e6, []int{4}}, {32, 1.7e6, []int{5}},
+			{0, 1.7e6, []int{5}}, {1, 1.5e6, []int{5}}, {20, 1.499e6, []int{4}}, {21, 1.6e6, []int{4}}, {22, 1.7e6, []int{4}}, {23, 1.7e6, []int{5}},
 		}},
 		{"a wish that ends starts anew", []Slot{slot(Tile, 1, camera())}, []step{
-			{0, 600e3, []int{3}}, {1, 2e6, []int{3}}, {1.5, 600e3, []int{3}}, {2, 2e6, []int{3}}, {2.9, 2e6, []int{3}}, {3, 2e6, []int{5}},
+			{0, 2e6, []int{5}}, {20, 600e3, []int{3}}, {21, 2e6, []int{3}}, {21.5, 600e3, []int{3}}, {22, 2e6, []int{3}}, {22.9, 2e6, []int{3}}, {23, 2e6, []int{5}},
 		}},
 		{"who loses soon waits longer", []Slot{slot(Tile, 1, camera())}, []step{
-			{0, 600e3, []int{3}}, {1, 2e6, []int{3}}, {2, 2e6, []int{5}}, {3, 600e3, []int{3}},
+			{0, 600e3, []int{3}}, {1, 2e6, []int{5}}, {2, 600e3, []int{3}},
 			{4, 2e6, []int{3}}, {5, 2e6, []int{3}}, {6, 2e6, []int{5}}, {7, 600e3, []int{3}},
 			{8, 2e6, []int{3}}, {11, 2e6, []int{3}}, {12, 2e6, []int{5}},
 		}},
+		{"and is forgiven after a minute", []Slot{slot(Tile, 1, camera())}, []step{
+			{0, 600e3, []int{3}}, {1, 2e6, []int{5}}, {2, 600e3, []int{3}}, {62, 600e3, []int{3}}, {62.1, 2e6, []int{5}},
+		}},
 		{"what waits is reserved", []Slot{slot(Speaker, 1, camera()), slot(Tile, 1, camera())}, []step{
-			{0, 700e3, []int{3, 0}}, {1, 1.85e6, []int{3, 0}}, {2, 1.85e6, []int{5, 1}},
+			{0, 2e6, []int{5, 1}}, {20, 640e3, []int{3, 0}}, {21, 1.85e6, []int{3, 0}}, {22, 1.85e6, []int{5, 1}},
 		}},
 		{"the first goes on, the others end", []Slot{slot(Tile, 1, camera()), slot(Tile, 2, camera())}, []step{
 			{0, 250e3, []int{0, 0}}, {1, 199e3, []int{Off, 0}}, {2, 10e3, []int{Off, 0}}, {3, 250e3, []int{Off, 0}}, {4, 250e3, []int{Off, 0}}, {5, 250e3, []int{0, 0}},

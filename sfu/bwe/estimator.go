@@ -40,6 +40,9 @@ const (
 	// trips, before the estimate shrinks by silenceCut, and again each such time.
 	silence    = time.Second
 	silenceCut = 0.7
+	// fullNoMore is how far above the rate at which the path was full it is not the same
+	// path any more.
+	fullNoMore = 1.5
 	// undoSpan is how long a cut for loss may be taken back when the loss turns out to be
 	// there at any rate.
 	undoSpan = 8 * time.Second
@@ -69,8 +72,9 @@ type Estimator struct {
 	raised   int64  // when the estimate was raised last
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
-	used     bool // the estimate, when the probe began
-	told     bool // by the receiver what it takes
+	used     bool    // the estimate, when the probe began
+	full     float64 // at what rate the path was full last, in bits a second; 0 for never
+	told     bool    // by the receiver what it takes
 
 	ceiling capacity
 	undo    float64 // estimate before the cuts for loss; 0 for none
@@ -119,6 +123,9 @@ func (e *Estimator) OnReport(now int64, r *Report) {
 
 // takeAck takes what is new of one packet.
 func (e *Estimator) takeAck(a Acked) {
+	if e.heard == 0 && e.answered == 0 {
+		e.prober.skip(a.Number)
+	}
 	e.answered = max(e.answered, a.Number)
 	e.prober.add(a)
 	if e.loss.add(a) {
@@ -184,6 +191,7 @@ func (e *Estimator) cutTo(now int64, rate float64) {
 	}
 	e.ceiling.add(rate)
 	e.set(decrease * rate)
+	e.full = rate
 	e.cutAt, e.undo = now, 0
 	e.counts.DelayCuts++
 	e.plan.fell(now)
@@ -205,8 +213,23 @@ func (e *Estimator) grow(now int64) {
 		e.ceiling = capacity{}
 		e.plan.grew(now)
 	}
-	e.set(max(e.estimate, min(next, headroom*through)))
+	if e.queue.standing() <= calm+e.queue.noise {
+		next = max(next, e.queue.throughput()) // it comes, and nothing waits
+	}
+	e.rise(max(e.estimate, min(next, headroom*through)))
 }
+
+// rise takes over a rate at which the path was not full.
+func (e *Estimator) rise(bits float64) {
+	e.set(bits)
+	if e.estimate > fullNoMore*e.full {
+		e.full = 0
+	}
+}
+
+// Full says whether the path was seen to take no more than about the estimate. Until then
+// the estimate is what has been proven, and more may well fit.
+func (e *Estimator) Full() bool { return e.full > 0 }
 
 // judgeLoss comes down if more is lost than is lost at any rate, and back if the loss
 // proves to be there at any rate.
@@ -218,10 +241,11 @@ func (e *Estimator) judgeLoss(now int64) {
 			e.undo, e.undoAt = e.estimate, now
 		}
 		e.set(0.95 * bandwidth)
+		e.full = bandwidth
 		e.counts.LossCuts++
 		e.plan.fell(now)
 	case math.IsInf(bandwidth, 1) && e.undo > 0 && e.loss.proven > 0 && now-e.undoAt < int64(undoSpan):
-		e.set(max(e.estimate, e.undo))
+		e.rise(max(e.estimate, e.undo))
 		e.undo = 0
 	}
 }
@@ -236,6 +260,7 @@ func (e *Estimator) OnREMB(now, bits int64) {
 	e.told = true
 	if e.heard == 0 {
 		e.set(float64(bits))
+		e.full = e.estimate // it is the receiver's own word
 	}
 }
 
@@ -247,6 +272,14 @@ func (e *Estimator) Heard() bool { return e.told || e.heard != 0 }
 func (e *Estimator) Want(now, best, next int64) {
 	e.want = float64(best)
 	e.plan.wanted(now, float64(next), e.estimate)
+}
+
+// Begin says that packets can be sent from now on. The path is probed at once, and further
+// while that succeeds, though nobody has wanted anything yet.
+func (e *Estimator) Begin(now int64) {
+	if e.plan.begin() {
+		e.Tick(now)
+	}
 }
 
 // Tick is called each 20 to 200 ms. It shrinks the estimate while nothing is heard of what
@@ -275,6 +308,7 @@ func (e *Estimator) listen(now int64) {
 		return // nothing was sent that could have been answered
 	}
 	e.heard = now
+	e.full = e.estimate
 	e.set(silenceCut * e.estimate)
 	e.counts.SilenceCuts++
 	e.plan.fell(now)

@@ -76,6 +76,14 @@ func (p *prober) sent(now int64, log *SentLog) (bytes, packets int) {
 	return bytes, packets
 }
 
+// skip is told which packet was reported first of all: the receiver was not there yet for
+// those before it.
+func (p *prober) skip(first uint64) {
+	if p.waiting {
+		p.first = max(p.first, first)
+	}
+}
+
 // add takes a packet of the probe.
 func (p *prober) add(a Acked) {
 	if !p.waiting || a.Cluster != p.probe.Cluster || a.Number < p.first {

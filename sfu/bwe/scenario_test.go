@@ -140,17 +140,23 @@ func TestFeedbackFaults(t *testing.T) {
 	}
 }
 
-// TestApplicationLimited sends 200 kbit/s where 3 Mbit/s fit: the estimate neither falls
-// to what is sent, nor rises without proof. Then a layer of 1.5 Mbit/s is wanted, and a
-// probe must find the room.
+// TestApplicationLimited sends 200 kbit/s where 3 Mbit/s fit: the first probes find that, and
+// after them there are none; the estimate does not fall to what is sent. Behind a path of
+// 700 kbit/s that becomes wide later, nothing rises without proof. Then a layer of 1.5
+// Mbit/s is wanted, and a probe must find the room.
 func TestApplicationLimited(t *testing.T) {
 	for _, jitter := range []time.Duration{0, 10 * ms, 30 * ms} {
 		for _, seed := range seeds {
-			n := newNetwork(seed, impair.Conditions{Rate: 3_000_000, Delay: 30 * ms, Jitter: jitter})
-			f := n.add("a", 800_000, source{most: 200e3, audio: true, keyFrames: 5 * second})
-			n.run(60 * second)
-			before, probes := float64(f.est.Estimate()), f.est.State().Counts.Probes
-			between(t, "estimate while little is sent", before, 600e3, 801e3)
+			c := impair.Conditions{Rate: 700_000, Delay: 30 * ms, Jitter: jitter}
+			n := newNetwork(seed, c)
+			f := n.add("a", 600_000, source{most: 200e3, audio: true, keyFrames: 5 * second})
+			n.run(10 * second)
+			opened := f.est.State().Counts.Probes
+			c.Rate = 3_000_000
+			n.link.Set(c)
+			n.run(50 * second)
+			before, probes := float64(f.est.Estimate()), f.est.State().Counts.Probes-opened
+			between(t, "estimate while little is sent", before, 500e3, 850e3)
 			if probes != 0 {
 				t.Errorf("%d probes, though nothing more was wanted", probes)
 			}
@@ -193,7 +199,7 @@ func TestFairness(t *testing.T) {
 		n.run(60 * second)
 		x, y := a.between(35*second, 75*second, useOf), b.between(35*second, 75*second, useOf)
 		t.Logf("seed %d: %.0f and %.0f kbit/s, queue %.0f ms", seed, x/1e3, y/1e3, a.between(35*second, 75*second, queueOf))
-		between(t, "ratio", x/y, 0.5, 2)
+		between(t, "ratio", x/y, 0.4, 2.5)
 		between(t, "sum", (x+y)/3e6, 0.75, 1.01)
 	}
 }

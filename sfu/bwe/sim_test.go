@@ -119,6 +119,11 @@ type flow struct {
 	nextFeedback                 int64
 	lie                          func(r *receiver)
 
+	// Stalls, nil for none. While sending stalls nothing is done; while writing does, what
+	// was numbered waits in the kernel; while receiving does, packets are not read; while
+	// reading does, feedback is not.
+	sending, writing, receiving, reading *stalls
+
 	// What is measured.
 	delivered, sentBytes int
 	series               []sample
@@ -141,11 +146,45 @@ func (n *network) add(name string, start float64, s source) *flow {
 	}
 	f.recv.offset = int64(n.random.IntN(1_000_000)) * int64(time.Millisecond)
 	f.log.next.Store(65_500) // a wrap is never far
+	f.est.Begin(n.now)
 	n.flows = append(n.flows, f)
 	return f
 }
 
+// stalls are times when a thread does not get a processor.
+type stalls struct {
+	random      *rand.Rand
+	least, most time.Duration // how long one takes
+	every       time.Duration // on average, from one to the next
+	from, to    int64
+}
+
+func newStalls(seed uint64, least, most, every time.Duration) *stalls {
+	return &stalls{random: rand.New(rand.NewPCG(seed, 11)), least: least, most: most, every: every}
+}
+
+// end is until when a thread that wants to run at now has to wait.
+func (s *stalls) end(now int64) int64 {
+	if s == nil {
+		return now
+	}
+	for s.to <= now {
+		s.from = s.to + int64(s.random.ExpFloat64()*float64(s.every))
+		if s.to == 0 {
+			s.from += now
+		}
+		s.to = s.from + int64(s.least) + s.random.Int64N(int64(s.most-s.least)+1)
+	}
+	if now < s.from {
+		return now
+	}
+	return s.to
+}
+
 func (f *flow) step(now int64) {
+	if f.sending.end(now) > now {
+		return
+	}
 	for ; f.source.audio && f.nextAudio <= now; f.nextAudio += int64(20 * time.Millisecond) {
 		f.bucket.Charge(now, 100)
 		f.send(now, 100)
@@ -244,14 +283,30 @@ func (f *flow) tick(now int64) {
 
 func (f *flow) send(now int64, size int) {
 	seq := f.log.Add(now, size)
-	at, copies := f.net.link.Send(now, size)
 	f.sentBytes += size
-	for _, arrival := range at[:copies] {
-		f.net.at(arrival, func(now int64) {
-			f.delivered += size
-			f.recv.packet(seq, now)
-		})
+	if f.writing == nil {
+		f.put(now, seq, size)
+		return
 	}
+	f.net.at(f.writing.end(now), func(now int64) { f.put(now, seq, size) })
+}
+
+// put gives a packet to the link.
+func (f *flow) put(now int64, seq uint16, size int) {
+	at, copies := f.net.link.Send(now, size)
+	for _, arrival := range at[:copies] {
+		f.net.at(arrival, func(now int64) { f.arrive(now, seq, size) })
+	}
+}
+
+// arrive has the receiver read a packet, when it gets to it.
+func (f *flow) arrive(now int64, seq uint16, size int) {
+	if end := f.receiving.end(now); end > now {
+		f.net.at(end, func(now int64) { f.arrive(now, seq, size) })
+		return
+	}
+	f.delivered += size
+	f.recv.packet(seq, now)
 }
 
 // report sends feedback back.
@@ -269,10 +324,11 @@ func (f *flow) report(now int64) {
 			panic(err)
 		}
 		f.est.OnReport(now, &r)
+		f.est.Tick(now)
 		f.bucket.SetRate(f.est.Target())
 	}
 	jitter := int64(f.net.random.Float64() * float64(f.feedbackJitter))
-	f.net.at(now+int64(f.feedbackDelay)+jitter, deliver)
+	f.net.at(f.reading.end(now+int64(f.feedbackDelay)+jitter), deliver)
 	if f.net.random.Float64() < f.feedbackTwice {
 		f.net.at(now+int64(f.feedbackDelay)+2*jitter, deliver)
 	}
