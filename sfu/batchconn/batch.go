@@ -2,6 +2,7 @@ package batchconn
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"sync/atomic"
 )
@@ -35,8 +36,12 @@ func (t *Target) AddrPort() netip.AddrPort { return t.addr }
 
 func hash(to netip.AddrPort) uint64 {
 	raw := to.Addr().As16()
-	high, low := binary.LittleEndian.Uint64(raw[:8]), binary.LittleEndian.Uint64(raw[8:])
-	return ((high^low)*multiplier ^ uint64(to.Port())) * multiplier >> 32
+	x, low := binary.LittleEndian.Uint64(raw[:8]), binary.LittleEndian.Uint64(raw[8:])
+	for _, part := range [2]uint64{low, uint64(to.Port())} {
+		high, low := bits.Mul64(x^part, multiplier) // every bit that is put in moves those taken out
+		x = high ^ low
+	}
+	return x
 }
 
 // Batch gathers packets that one socket sends, and joins those to one receiver into

@@ -189,3 +189,39 @@ func BenchmarkReserve(b *testing.B) {
 		batch.add(raw, receiver(i%50))
 	}
 }
+
+// TestPlaces: receivers whose addresses have much in common find a place each.
+func TestPlaces(t *testing.T) {
+	const count = 500
+	addresses := map[string]func(i int) netip.AddrPort{
+		"one port": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 5000)
+		},
+		"one address": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), uint16(5000+i))
+		},
+		"one network": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 8: byte(i >> 8), 15: byte(i)}), 5000)
+		},
+		"many networks": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i >> 8), byte(i), 15: 1}), 5000)
+		},
+	}
+	for name, of := range addresses {
+		s := &Socket{inet6: true}
+		s.segmentation.Store(true)
+		b := NewBatch(s)
+		for i := range count {
+			b.Reserve(100, s.Target(of(i)))
+		}
+		without := 0
+		for i := range b.messages {
+			if place := b.find(b.messages[i].to); place == nil || *place != uint16(i+1) {
+				without++
+			}
+		}
+		if len(b.messages) != count || without > count/100 {
+			t.Errorf("%s: %d of %d receivers have no place", name, without, count)
+		}
+	}
+}
