@@ -82,9 +82,9 @@ func TestQuantile(t *testing.T) {
 
 // TestStreamCountsLoss: a window counts what is missing inside it only, across a wrap.
 func TestStreamCountsLoss(t *testing.T) {
-	r := &reader{clients: map[int]*client{0: {streams: map[uint32]*stream{}}}}
+	r := &reader{clients: []*client{nil, {streams: map[uint32]*stream{}}}}
 	s := &stream{}
-	r.clients[0].streams[1] = s
+	r.clients[1].streams[1] = s
 	s.count(65000)
 	s.count(65530) // before the window
 	r.openWindow()
@@ -167,7 +167,7 @@ func TestWithReceivers(t *testing.T) {
 	}
 }
 
-var small = workload{name: "small", senders: 2, receivers: 2, video: true}
+var small = workload{name: "small", senders: 2, receivers: 2, video: true, rate: 1}
 
 // TestMeeting: a small meeting at a real server, until all have what they came for.
 func TestMeeting(t *testing.T) {
@@ -190,7 +190,7 @@ func TestMeeting(t *testing.T) {
 		}
 	}()
 	read := newTestReader(t)
-	m := &meeting{workload: small, reader: read, url: fmt.Sprintf("ws://%s/api/v1/rooms/small/ws", srv.Addr()), seed: 1}
+	m := &meeting{workload: small, reader: read, url: fmt.Sprintf("ws://%s/api/v1/rooms/small/ws", srv.Addr()), seed: 1, feedback: feedbackInterval}
 	defer m.end()
 	if _, err := m.begin(ctx); err != nil {
 		t.Fatal(err)

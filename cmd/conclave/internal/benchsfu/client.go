@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,8 +21,7 @@ import (
 // client is one participant's media: a socket, its keys, what it sends and receives.
 type client struct {
 	// Immutable.
-	conn       *net.UDPConn
-	fd         int
+	endpoint
 	reader     *reader
 	stun, dtls chan []byte
 	started    time.Time // of the join
@@ -32,6 +30,7 @@ type client struct {
 
 	// Owned by the reader.
 	streams       map[uint32]*stream
+	feedback      feedback
 	opener        *srtp.Context
 	header        rtp.Header
 	plain         []byte
@@ -45,41 +44,24 @@ type client struct {
 	sealer        *srtp.Context
 	controlSealer *srtp.Context
 	publications  []*publication
+	sealed        []byte
 }
 
-// newClient opens a socket to the server's media port.
+// newClient makes a client of the server's media port.
 func newClient(r *reader, server netip.AddrPort, started time.Time) (*client, error) {
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
-	if err != nil {
-		return nil, err
-	}
 	c := &client{
-		conn: conn, reader: r, started: started,
+		reader: r, started: started,
 		stun: make(chan []byte, 8), dtls: make(chan []byte, 64),
 		heard: make(chan struct{}), seen: make(chan struct{}),
 		streams: map[uint32]*stream{}, plain: make([]byte, 0, maxDatagram),
 	}
-	raw, err := conn.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { c.fd = int(fd) })
-	}
-	if err == nil {
-		enlarge(c.fd)
-		err = stampArrivals(c.fd)
-	}
-	if err == nil {
-		err = r.add(c)
-	}
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if err := r.add(c, server); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-func (c *client) close() {
-	c.reader.remove(c)
-	_ = c.conn.Close()
-}
+func (c *client) close() { c.reader.remove(c) }
 
 // offerTo hands a copy of a packet to a handshake; a full queue loses it, and the
 // handshake repeats.
@@ -197,8 +179,28 @@ func (c *client) report(now time.Time) {
 	}
 	if raw, err := rtcp.Marshal(parts); err == nil && len(parts) > 0 {
 		if sealed, err := c.controlSealer.EncryptRTCP(nil, raw, nil); err == nil {
-			_, _ = c.conn.Write(sealed)
+			_ = c.write(sealed)
 		}
+	}
+}
+
+// tellArrivals sends transport-wide feedback.
+func (c *client) tellArrivals() {
+	c.reader.mu.Lock()
+	some := c.feedback.take()
+	c.reader.mu.Unlock()
+	if !some {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	raw := c.feedback.write(1)
+	if c.controlSealer == nil || raw == nil {
+		return
+	}
+	if sealed, err := c.controlSealer.EncryptRTCP(c.sealed[:0], raw, nil); err == nil {
+		c.sealed = sealed
+		_ = c.write(sealed)
 	}
 }
 
@@ -212,14 +214,15 @@ type packetConn struct {
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case packet := <-p.dtls:
-		return copy(b, packet), p.conn.RemoteAddr(), nil
+		return copy(b, packet), p.RemoteAddr(), nil
 	case <-p.closed:
 		return 0, nil, io.EOF
 	}
 }
 
-func (p *packetConn) WriteTo(b []byte, _ net.Addr) (int, error) { return p.conn.Write(b) }
-func (p *packetConn) LocalAddr() net.Addr                       { return p.conn.LocalAddr() }
+func (p *packetConn) WriteTo(b []byte, _ net.Addr) (int, error) { return len(b), p.write(b) }
+func (p *packetConn) LocalAddr() net.Addr                       { return net.UDPAddrFromAddrPort(p.local) }
+func (p *packetConn) RemoteAddr() net.Addr                      { return net.UDPAddrFromAddrPort(p.remote) }
 func (p *packetConn) SetDeadline(time.Time) error               { return nil }
 func (p *packetConn) SetReadDeadline(time.Time) error           { return nil }
 func (p *packetConn) SetWriteDeadline(time.Time) error          { return nil }

@@ -120,9 +120,7 @@ func newFloor(fd int, plan floorPlan) (*floor, error) {
 			if err != nil {
 				return nil, err
 			}
-			address := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: t.Address.Addr().As4()}
-			binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&address.Port))[:], t.Address.Port())
-			stream.targets = append(stream.targets, floorOutput{address, t.SSRC, out})
+			stream.targets = append(stream.targets, floorOutput{rawAddress(t.Address), t.SSRC, out})
 		}
 		f.sources[s.SSRC] = stream
 	}

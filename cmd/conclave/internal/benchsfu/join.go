@@ -25,7 +25,7 @@ type participant struct {
 	ws      *websocket.Conn
 	dtls    *dtls.Conn
 	packets *packetConn
-	remote  offer.Answer
+	server  offer.Answer
 	own     offer.Credentials
 	reading sync.WaitGroup
 }
@@ -104,10 +104,10 @@ func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
 // connect checks the server's candidate and shakes hands.
 func (p *participant) connect(ctx context.Context, r *reader, answer string, started time.Time) error {
 	var err error
-	if p.remote, err = offer.ReadAnswer(answer); err != nil {
+	if p.server, err = offer.ReadAnswer(answer); err != nil {
 		return err
 	}
-	if p.client, err = newClient(r, p.remote.Address, started); err != nil {
+	if p.client, err = newClient(r, p.server.Address, started); err != nil {
 		return err
 	}
 	if err := p.check(ctx); err != nil {
@@ -121,12 +121,12 @@ func (p *participant) connect(ctx context.Context, r *reader, answer string, sta
 	return p.setKeys(k)
 }
 
-// checkInterval is how long an answer to a check may take.
-const checkInterval = 100 * time.Millisecond
+// answerTime is how long an answer to a check may take.
+const answerTime = 100 * time.Millisecond
 
 // check sends binding requests until one is answered (RFC 8445, Section 7.2).
 func (p *participant) check(ctx context.Context) error {
-	ticker := time.NewTicker(checkInterval)
+	ticker := time.NewTicker(answerTime)
 	defer ticker.Stop()
 	for {
 		if err := p.bind(); err != nil {
@@ -146,14 +146,14 @@ func (p *participant) check(ctx context.Context) error {
 func (p *participant) bind() error {
 	request, err := stun.Build(
 		stun.TransactionID, stun.BindingRequest,
-		stun.NewUsername(p.remote.Ufrag+":"+p.own.Ufrag),
+		stun.NewUsername(p.server.Ufrag+":"+p.own.Ufrag),
 		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x6e, 0, 0x1e, 0xff}},
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}},
 		stun.RawAttribute{Type: stun.AttrUseCandidate},
-		stun.NewShortTermIntegrity(p.remote.Password), stun.Fingerprint,
+		stun.NewShortTermIntegrity(p.server.Password), stun.Fingerprint,
 	)
 	if err == nil {
-		_, err = p.conn.Write(request.Raw)
+		err = p.write(request.Raw)
 	}
 	return err
 }
@@ -165,7 +165,7 @@ func (p *participant) shakeHands(ctx context.Context) (keys, error) {
 		return keys{}, err
 	}
 	p.packets = &packetConn{client: p.client, closed: make(chan struct{})}
-	p.dtls, err = dtls.ClientWithOptions(p.packets, p.conn.RemoteAddr(),
+	p.dtls, err = dtls.ClientWithOptions(p.packets, p.packets.RemoteAddr(),
 		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
 	if err != nil {

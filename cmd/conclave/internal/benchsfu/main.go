@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,11 +28,14 @@ func run(args []string) error {
 	if len(args) == 1 && args[0] == "floor" {
 		return runFloor(os.Stdin, os.Stdout)
 	}
+	debug.SetGCPercent(400) // the clients' own cost is not what is measured
 	var s settings
 	flags := flag.NewFlagSet("benchsfu", flag.ContinueOnError)
 	flags.StringVar(&s.server, "server", "bin/conclave", "the server's `program`")
-	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 to run")
+	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 and scale to run")
 	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500")
+	rate := flags.Float64("rate", 1, "how many times as often as usual senders send, and receivers send feedback, in all workloads")
+	flags.StringVar(&s.feedback, "feedback", feedbackBoth, "whose clients send transport-wide feedback: both, server or none; the floor throws it away")
 	flags.IntVar(&s.rounds, "rounds", 3, "measurements of each workload; the table shows medians")
 	flags.DurationVar(&s.window, "window", 4*time.Second, "how long each measurement takes")
 	flags.DurationVar(&s.settle, "settle", time.Second, "how long to wait before each")
@@ -41,15 +46,17 @@ func run(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if !slices.Contains([]string{feedbackBoth, feedbackServer, feedbackNone}, s.feedback) {
+		return fmt.Errorf("feedback to %q", s.feedback)
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	report := newReport()
-	for _, name := range strings.Split(*names, ",") {
-		w, err := workloadNamed(name)
-		if err != nil {
-			return err
-		}
-		w = w.withReceivers(*receivers)
+	chosen, err := choose(*names, *receivers, *rate)
+	if err != nil {
+		return err
+	}
+	for _, w := range chosen {
 		rounds, err := runWorkload(ctx, w, s, *profiles)
 		if err != nil {
 			return err
@@ -65,6 +72,23 @@ func run(args []string) error {
 		return err
 	}
 	return os.WriteFile(*file, append(raw, '\n'), 0o644)
+}
+
+// choose gives the workloads that are named, with what the flags change.
+func choose(names string, receivers int, rate float64) (list []workload, err error) {
+	if rate <= 0 || rate > 100 {
+		return nil, fmt.Errorf("a rate of %v", rate)
+	}
+	for _, name := range strings.Split(names, ",") {
+		some, err := workloadsNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range some {
+			list = append(list, w.withReceivers(receivers).at(rate))
+		}
+	}
+	return list, nil
 }
 
 func runWorkload(ctx context.Context, w workload, s settings, profiles string) ([]round, error) {

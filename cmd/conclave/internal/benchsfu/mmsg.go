@@ -20,7 +20,8 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
-// receiver reads many datagrams by one call, with the time at which each arrived.
+// receiver reads many datagrams by one call, with the time at which each arrived and the
+// address that it was sent to.
 type receiver struct {
 	headers []mmsghdr
 	buffers [][maxDatagram]byte
@@ -28,7 +29,7 @@ type receiver struct {
 	vectors []unix.Iovec
 }
 
-// controlSize is what a control message with a time takes (cmsg(3)).
+// controlSize is what control messages with a time and an address take (cmsg(3)).
 const controlSize = 64
 
 func newReceiver(n int) *receiver {
@@ -61,23 +62,31 @@ func (r *receiver) read(fd int, flags uintptr) (int, error) {
 
 func (r *receiver) packet(i int) []byte { return r.buffers[i][:r.headers[i].size] }
 
-// arrived is when datagram i came to the socket, in nanoseconds of the wall clock;
-// 0 if the kernel did not say.
-func (r *receiver) arrived(i int) int64 {
-	if r.headers[i].header.Controllen < unix.SizeofCmsghdr+16 {
-		return 0
+// about is what the kernel says of datagram i: when it came to the socket, in nanoseconds
+// of the wall clock, and to which address. They are zero if it does not say.
+func (r *receiver) about(i int) (arrived int64, to [4]byte) {
+	left := int(r.headers[i].header.Controllen)
+	for at := 0; left-at >= unix.SizeofCmsghdr; {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[i][at]))
+		size := int(h.Len)
+		if size < unix.SizeofCmsghdr || at+size > left {
+			break
+		}
+		data := unsafe.Pointer(&r.control[i][at+unix.SizeofCmsghdr])
+		switch {
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_TIMESTAMPNS && size >= unix.CmsgLen(16):
+			arrived = (*unix.Timespec)(data).Nano()
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && size >= unix.CmsgLen(unix.SizeofInet4Pktinfo):
+			to = (*unix.Inet4Pktinfo)(data).Addr
+		}
+		at += (size + 7) &^ 7
 	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[i][0]))
-	if h.Level != unix.SOL_SOCKET || h.Type != unix.SO_TIMESTAMPNS {
-		return 0
-	}
-	ts := (*unix.Timespec)(unsafe.Pointer(&r.control[i][unix.SizeofCmsghdr]))
-	return ts.Nano()
+	return arrived, to
 }
 
 // socketBuffer is what the sockets ask for, in bytes: what they lose here is not
 // what is measured.
-const socketBuffer = 4 << 20
+const socketBuffer = 32 << 20
 
 // enlarge sets a socket's buffers, past the system's limits if that is allowed.
 func enlarge(fd int) {

@@ -29,6 +29,8 @@ const (
 type publication struct {
 	client    *client
 	audio     bool
+	interval  time.Duration // between frames
+	step      uint32        // the same by the stream's clock
 	header    rtp.Header
 	transport *uint16 // the transport-wide sequence number, of all streams of the client
 	random    *rand.Rand
@@ -38,7 +40,8 @@ type publication struct {
 	plain     []byte
 }
 
-func newPublication(c *client, s offer.Section, mid int, transport *uint16, seed uint64) *publication {
+// newPublication sends at so many times the usual rate.
+func newPublication(c *client, s offer.Section, mid int, transport *uint16, rate float64, seed uint64) *publication {
 	p := &publication{
 		client: c, audio: s.Audio, transport: transport,
 		random: rand.New(rand.NewPCG(seed, uint64(s.SSRC))), plain: make([]byte, maxDatagram),
@@ -53,15 +56,19 @@ func newPublication(c *client, s offer.Section, mid int, transport *uint16, seed
 		p.header.PayloadType = offer.Opus
 		_ = p.header.SetExtension(offer.Level, []byte{30})
 	}
+	clock := 90000.0
+	p.interval = frameInterval
+	if s.Audio {
+		clock, p.interval = 48000, audioInterval
+	}
+	p.interval = time.Duration(float64(p.interval) / rate)
+	p.step = uint32(clock * p.interval.Seconds())
 	return p
 }
 
 // run sends until ctx ends, beginning at a random place of its interval.
 func (p *publication) run(ctx context.Context) {
-	interval := frameInterval
-	if p.audio {
-		interval = audioInterval
-	}
+	interval := p.interval
 	next := time.Now().Add(time.Duration(p.random.Int64N(int64(interval))))
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
@@ -86,9 +93,8 @@ func (p *publication) send() {
 		return
 	}
 	sizes := []int{audioSize - 20 + p.random.IntN(40)}
-	p.header.Timestamp += 960
+	p.header.Timestamp += p.step
 	if !p.audio {
-		p.header.Timestamp += 90000/30 - 960
 		sizes = split(frameSize*3/4+p.random.IntN(frameSize/2), packetSize)
 	}
 	keyFrame := !p.audio && c.keyFrames.Swap(false)
@@ -97,9 +103,7 @@ func (p *publication) send() {
 	for i, size := range sizes {
 		p.seal(size, i == 0, i == len(sizes)-1, keyFrame, sent)
 	}
-	for _, packet := range p.sealed {
-		_, _ = c.conn.Write(packet)
-	}
+	_ = c.writeAll(p.sealed...)
 }
 
 // seal adds one packet to those to be sent.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -27,7 +28,8 @@ type reader struct {
 	// mu is held while the thread works, and by those who look at what it counts.
 	mu      sync.Mutex
 	closed  bool
-	clients map[int]*client // by socket
+	ports   []*port
+	clients []*client // by their addresses; nil for those that left
 	delays  []time.Duration
 	// sampling says that delays are kept: the window is open.
 	sampling bool
@@ -42,7 +44,7 @@ func newReader() (*reader, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("eventfd: %w", err), unix.Close(epoll))
 	}
-	r := &reader{epoll: epoll, wake: wake, done: make(chan struct{}), clients: map[int]*client{}}
+	r := &reader{epoll: epoll, wake: wake, done: make(chan struct{})}
 	if err := r.watch(wake); err != nil {
 		return nil, errors.Join(err, unix.Close(epoll), unix.Close(wake))
 	}
@@ -58,23 +60,39 @@ func (r *reader) watch(fd int) error {
 	return nil
 }
 
-// add reads the socket of c from now on.
-func (r *reader) add(c *client) error {
+var errTooMany = errors.New("too many clients")
+
+// add gives c an address, and reads what comes to it from now on.
+func (r *reader) add(c *client, server netip.AddrPort) error {
 	r.mu.Lock()
-	r.clients[c.fd] = c
-	r.mu.Unlock()
-	return r.watch(c.fd)
+	defer r.mu.Unlock()
+	n := len(r.clients)
+	if n == mostClients {
+		return errTooMany
+	}
+	if n%clientsAPort == 0 {
+		p, err := openPort()
+		if err != nil {
+			return err
+		}
+		if err := r.watch(p.fd); err != nil {
+			return errors.Join(err, unix.Close(p.fd))
+		}
+		r.ports = append(r.ports, p)
+	}
+	c.endpoint = newEndpoint(r.ports[len(r.ports)-1], n, server)
+	r.clients = append(r.clients, c)
+	return nil
 }
 
-// remove is to be called before the socket is closed.
+// remove has what comes for c go nowhere.
 func (r *reader) remove(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.clients, c.fd)
-	_ = unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	r.clients[clientOf(c.local.Addr().As4())] = nil
 }
 
-// close ends the thread.
+// close ends the thread, and all sockets.
 func (r *reader) close() {
 	r.mu.Lock()
 	r.closed = true
@@ -83,13 +101,16 @@ func (r *reader) close() {
 	_, _ = unix.Write(r.wake, one[:])
 	<-r.done
 	_, _ = unix.Close(r.epoll), unix.Close(r.wake)
+	for _, p := range r.ports {
+		_ = unix.Close(p.fd)
+	}
 }
 
 func (r *reader) run() {
 	runtime.LockOSThread()
 	defer close(r.done)
 	var events [128]unix.EpollEvent
-	in := newReceiver(64)
+	in := newReceiver(128)
 	for {
 		n, err := unix.EpollWait(r.epoll, events[:], -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -105,16 +126,18 @@ func (r *reader) readAll(in *receiver, ready []unix.EpollEvent) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range ready {
-		c := r.clients[int(e.Fd)]
-		if c == nil {
+		if int(e.Fd) == r.wake {
 			continue
 		}
-		n, err := in.read(c.fd, unix.MSG_DONTWAIT)
+		n, err := in.read(int(e.Fd), unix.MSG_DONTWAIT)
 		if err != nil {
 			continue // nothing there, or an ICMP error of a server that ends
 		}
 		for i := range n {
-			r.take(c, in.packet(i), in.arrived(i))
+			arrived, to := in.about(i)
+			if at := clientOf(to); at < len(r.clients) && r.clients[at] != nil {
+				r.take(r.clients[at], in.packet(i), arrived)
+			}
 		}
 	}
 	return !r.closed
@@ -146,6 +169,9 @@ func (r *reader) media(c *client, packet []byte, arrived int64) {
 		c.began(s.audio)
 	}
 	s.count(binary.BigEndian.Uint16(packet[2:]))
+	if number, ok := transportNumber(packet); ok {
+		c.feedback.add(number, arrived)
+	}
 	if s.packets%sampleEvery != 0 || !r.sampling {
 		return
 	}
@@ -189,6 +215,9 @@ func (r *reader) openWindow() {
 	defer r.mu.Unlock()
 	r.sampling, r.delays = true, make([]time.Duration, 0, 1<<16)
 	for _, c := range r.clients {
+		if c == nil {
+			continue
+		}
 		for _, s := range c.streams {
 			s.windowBegan, s.inWindow = false, 0
 		}
@@ -202,6 +231,9 @@ func (r *reader) shutWindow() tally {
 	r.sampling = false
 	t := tally{delays: r.delays}
 	for _, c := range r.clients {
+		if c == nil {
+			continue
+		}
 		for _, s := range c.streams {
 			if s.windowBegan {
 				t.packets += s.inWindow

@@ -40,6 +40,8 @@ func (r *report) add(w workload, rounds []round) {
 	}
 	m := &out.Median
 	m.Ratio = median(rounds, ratio)
+	m.Added50 = median(rounds, func(a round) time.Duration { return a.Added50 })
+	m.Added99 = median(rounds, func(a round) time.Duration { return a.Added99 })
 	m.Server, m.Floor = medianSample(rounds, func(a round) sample { return a.Server }), medianSample(rounds, func(a round) sample { return a.Floor })
 	m.MemoryParticipant = median(rounds, func(a round) int64 { return a.MemoryParticipant })
 	m.MemorySubscription = median(rounds, func(a round) int64 { return a.MemorySubscription })
@@ -82,14 +84,14 @@ func medianSample(rounds []round, of func(round) sample) sample {
 func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "%d cores, load average before the run %s; medians; us = microseconds\n\n", r.Cores, r.LoadBefore)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tus a packet\tfloor\tratio\tleast-most\taim\tp50 / p99 us\tfloor's\tlost\tfloor's\t")
+	fmt.Fprintln(table, "\tus a packet\tfloor\tratio\tleast-most\taim\tp50 / p99 us\tfloor's\tp99 added ms\tlost\tfloor's\t")
 	for _, x := range r.Workloads {
 		m := x.Median
-		fmt.Fprintf(table, "%s %s\t%.2f\t%.2f\t%.2f\t%.2f-%.2f\t%.1f\t%.0f / %.0f\t%.0f / %.0f\t%d\t%d\t\n", x.Name, x.Text,
+		fmt.Fprintf(table, "%s %s\t%.2f\t%.2f\t%.2f\t%.2f-%.2f\t%.1f\t%.0f / %.0f\t%.0f / %.0f\t%.1f\t%d\t%d\t\n", x.Name, x.Text,
 			micros(m.Server.CPU), micros(m.Floor.CPU), m.Ratio, x.LeastRatio, x.GreatestRatio, x.Aim,
-			micros(m.Server.P50), micros(m.Server.P99), micros(m.Floor.P50), micros(m.Floor.P99), m.Server.Lost, m.Floor.Lost)
+			micros(m.Server.P50), micros(m.Server.P99), micros(m.Floor.P50), micros(m.Floor.P99), micros(m.Added99)/1000, m.Server.Lost, m.Floor.Lost)
 	}
-	fmt.Fprintln(table, "\t\t\t\t\t\t\t\t\t\t")
+	fmt.Fprintln(table, "\t\t\t\t\t\t\t\t\t\t\t")
 	fmt.Fprintln(table, "\tkB a participant\ta subscription\tgoroutines\tpackets a message\ta call\tjoins s\taudio ms\tmost\tvideo ms\tmost\t")
 	for _, x := range r.Workloads {
 		m := x.Median

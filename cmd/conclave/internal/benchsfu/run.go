@@ -19,14 +19,22 @@ import (
 
 // settings are those of a run.
 type settings struct {
-	server  string // the program
-	rounds  int
-	window  time.Duration
-	settle  time.Duration
-	timeout time.Duration // of one round of one workload
-	profile string        // a file for a CPU profile of each workload's first round
-	seed    uint64
+	server   string // the program
+	rounds   int
+	window   time.Duration
+	settle   time.Duration
+	timeout  time.Duration // of one round of one workload
+	profile  string        // a file for a CPU profile of each workload's first round
+	seed     uint64
+	feedback string // who gets transport-wide feedback
 }
+
+// Who gets transport-wide feedback. The floor throws it away, but has to receive it.
+const (
+	feedbackBoth   = "both"
+	feedbackServer = "server"
+	feedbackNone   = "none"
+)
 
 // sample is what one window of one process showed.
 type sample struct {
@@ -43,6 +51,9 @@ type sample struct {
 type round struct {
 	Server, Floor sample
 	Ratio         float64
+	// Added is by how much the server's delays are longer than the floor's: the middle one,
+	// and the one that a hundredth exceeds.
+	Added50, Added99 time.Duration
 	// Memory and goroutines are those of the steady server beyond the empty one, for
 	// each participant and each subscription.
 	MemoryParticipant, MemorySubscription int64 // bytes
@@ -69,6 +80,7 @@ func measure(ctx context.Context, w workload, s settings) (round, error) {
 		return r, fmt.Errorf("%s: floor: %w", w.name, err)
 	}
 	r.Ratio = float64(r.Server.CPU) / float64(r.Floor.CPU)
+	r.Added50, r.Added99 = r.Server.P50-r.Floor.P50, r.Server.P99-r.Floor.P99
 	return r, nil
 }
 
@@ -111,7 +123,10 @@ func measureServer(ctx context.Context, w workload, s settings, r *round) error 
 	if err != nil {
 		return err
 	}
-	m := &meeting{workload: w, reader: read, url: srv.url, seed: s.seed}
+	m := &meeting{workload: w, reader: read, url: srv.url, seed: s.seed, check: checkInterval}
+	if s.feedback != feedbackNone {
+		m.feedback = w.feedbackInterval()
+	}
 	defer m.end()
 	if r.Joins, err = m.begin(ctx); err != nil {
 		return err
@@ -203,6 +218,9 @@ type meeting struct {
 	reader *reader
 	url    string
 	seed   uint64
+	// feedback is how often clients send transport-wide feedback, check how often they check
+	// the connection; 0 for never.
+	feedback, check time.Duration
 
 	present    []*participant
 	publishing sync.WaitGroup
@@ -282,7 +300,7 @@ func (m *meeting) publish(ctx context.Context, c *client, i int) {
 		if section.SSRC == 0 {
 			continue
 		}
-		p := newPublication(c, section, mid, transport, m.seed)
+		p := newPublication(c, section, mid, transport, m.rate, m.seed)
 		c.mu.Lock()
 		c.publications = append(c.publications, p)
 		c.mu.Unlock()
@@ -290,27 +308,41 @@ func (m *meeting) publish(ctx context.Context, c *client, i int) {
 	}
 }
 
-// keepAlive sends reports and checks, as browsers do.
+// Times of what clients send, feedback aside: reports and checks, as browsers do.
+const (
+	beat           = time.Millisecond
+	reportInterval = time.Second
+	checkInterval  = 2 * time.Second
+)
+
+// keepAlive sends feedback, reports and checks, each client's at a time of its own.
 func (m *meeting) keepAlive(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
+	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
-	for tick := 0; ; tick++ {
+	began := time.Now()
+	for done := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			m.reader.mu.Lock()
-			present := slices.Clone(m.present)
-			m.reader.mu.Unlock()
-			for _, p := range present {
-				if p == nil {
-					continue
-				}
-				p.report(now)
-				if tick%2 == 0 {
-					_ = p.bind()
-				}
+			for until := int(now.Sub(began) / beat); done < until; done++ {
+				m.due(done, m.feedback, (*participant).tellArrivals)
+				m.due(done, reportInterval, func(p *participant) { p.report(now) })
+				m.due(done, m.check, func(p *participant) { _ = p.bind() })
 			}
+		}
+	}
+}
+
+// due does what is done in each interval, 0 for never, for those whose turn is at a beat.
+func (m *meeting) due(at int, interval time.Duration, do func(*participant)) {
+	turns := int(interval / beat)
+	for i := 0; turns > 0 && at%turns+i < len(m.present); i += turns {
+		m.reader.mu.Lock()
+		p := m.present[at%turns+i]
+		m.reader.mu.Unlock()
+		if p != nil {
+			do(p)
 		}
 	}
 }
@@ -387,6 +419,13 @@ func measureFloor(ctx context.Context, w workload, s settings) (sample, error) {
 	for i := range w.senders {
 		m.publish(sending, clients[i], i)
 	}
+	if s.feedback == feedbackBoth {
+		m.feedback = w.feedbackInterval()
+	}
+	for _, c := range clients {
+		m.present = append(m.present, &participant{client: c})
+	}
+	m.publishing.Go(func() { m.keepAlive(sending) })
 	result, err := window(ctx, p, read, s)
 	stop()
 	m.publishing.Wait()
@@ -418,7 +457,7 @@ func (m *meeting) floorClients(address netip.AddrPort) (clients []*client, plan 
 					continue
 				}
 				source.To = append(source.To, floorTarget{
-					Address: c.conn.LocalAddr().(addrPorter).AddrPort(), SSRC: section.SSRC,
+					Address: c.local, SSRC: section.SSRC,
 					Key: all[to].ReceiveKey, Salt: all[to].ReceiveSalt,
 				})
 			}
@@ -427,8 +466,6 @@ func (m *meeting) floorClients(address netip.AddrPort) (clients []*client, plan 
 	}
 	return clients, plan, nil
 }
-
-type addrPorter interface{ AddrPort() netip.AddrPort }
 
 func randomKeys() keys {
 	raw := make([]byte, 56)

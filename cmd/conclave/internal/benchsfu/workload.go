@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
 	"github.com/conclave-sfu/conclave/room/signal"
@@ -16,22 +18,39 @@ type workload struct {
 	senders, receivers int
 	video              bool
 	aim                float64 // ratio to the floor, at most
+	// rate is how many times the usual number of frames senders send.
+	rate float64
 }
 
 var workloads = []workload{
-	{"W1", "1 to 50", 1, 50, true, 1.3},
-	{"W2", "8 to 8", 8, 0, true, 1.6},
-	{"W3", "audio, 20 to 20", 20, 0, false, 1.8},
-	{"W4", "1 to 500", 1, 500, true, 1.3}, // 110,000 packets a second: two slow cores cannot
+	{"W1", "1 to 50", 1, 50, true, 1.3, 1},
+	{"W2", "8 to 8", 8, 0, true, 1.6, 1},
+	{"W3", "audio, 20 to 20", 20, 0, false, 1.8, 1},
+	{"W4", "1 to 500", 1, 500, true, 1.3, 1},
 }
 
-func workloadNamed(name string) (workload, error) {
+// scale is how many packets a second go out in the workloads of `scale`, as many as a
+// hundred receivers take. A room holds a thousand, the sender included.
+const scale = 100
+
+var scaleReceivers = []int{10, 100, 999}
+
+// workloadsNamed gives one workload, or those of `scale`: as many packets a second to few
+// receivers and to many.
+func workloadsNamed(name string) ([]workload, error) {
+	if name == "scale" {
+		var list []workload
+		for _, n := range scaleReceivers {
+			list = append(list, workload{fmt.Sprint("scale ", n), "", 1, n, true, 1.3, 1}.at(float64(scale)/float64(n)))
+		}
+		return list, nil
+	}
 	for _, w := range workloads {
 		if w.name == name {
-			return w, nil
+			return []workload{w}, nil
 		}
 	}
-	return workload{}, fmt.Errorf("no workload %q", name)
+	return nil, fmt.Errorf("no workload %q", name)
 }
 
 // withReceivers changes how many receive, where some only do; 0 changes nothing.
@@ -41,6 +60,20 @@ func (w workload) withReceivers(n int) workload {
 		w.text = fmt.Sprintf("%d to %d", w.senders, n)
 	}
 	return w
+}
+
+// at changes how often senders send: rate times as often as usual.
+func (w workload) at(rate float64) workload {
+	if rate != 1 {
+		w.rate *= rate
+		w.text = strings.TrimPrefix(fmt.Sprintf("%s at %.3g", w.text, w.rate), " ")
+	}
+	return w
+}
+
+// feedbackInterval is how often a receiver sends feedback.
+func (w workload) feedbackInterval() time.Duration {
+	return max(time.Duration(float64(feedbackInterval)/w.rate), mostOften).Truncate(beat)
 }
 
 func (w workload) participants() int { return w.senders + w.receivers }
