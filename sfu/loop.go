@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -70,8 +69,6 @@ func (l *loop) renew(i int) {
 
 // run forwards until the socket is closed.
 func (l *loop) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	for {
 		count, err := l.socket.Receive(l.inbox)
 		if err != nil {
@@ -223,7 +220,7 @@ func (l *loop) rush(c *connection) {
 	l.rash = append(slices.Clip(l.rash), c)
 	if len(l.rash) == 1 {
 		l.nextRush.Store(l.node.now() + int64(rushInterval))
-		_ = l.socket.SetPatience(rushInterval)
+		l.socket.SetPatience(rushInterval)
 	}
 }
 
@@ -237,7 +234,7 @@ func (l *loop) setPatience() {
 	if len(l.rash) > 0 {
 		d = rushInterval
 	}
-	_ = l.socket.SetPatience(d) // ticks come with packets then
+	l.socket.SetPatience(d) // ticks come with packets then
 }
 
 // add keeps the timers of c. The lists are replaced, never changed: tick goes through

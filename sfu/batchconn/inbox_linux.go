@@ -2,7 +2,9 @@ package batchconn
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 	"unsafe"
@@ -16,6 +18,12 @@ type Inbox struct {
 	vectors []unix.Iovec
 	names   []unix.RawSockaddrInet6
 	infos   []infoControl
+
+	// Of a call of Receive.
+	socket *Socket
+	take   func(uintptr) bool
+	taken  int
+	errno  syscall.Errno
 }
 
 // NewInbox makes one for n packets, without buffers.
@@ -76,18 +84,52 @@ func readPort(field *uint16) uint16 {
 }
 
 // Receive waits for a packet, takes what else has come, and says how many. It is 0 when
-// the socket's patience is over, and fails with [ErrClosed] alone.
+// the socket's patience is over, and fails with [ErrClosed] alone. One goroutine at a time
+// may call it.
 func (s *Socket) Receive(in *Inbox) (int, error) {
-	n, errno := s.receive(in.headers, unix.MSG_WAITFORONE)
+	if in.take == nil {
+		in.take = in.receive
+	}
+	in.socket, in.taken, in.errno = s, 0, 0
+	s.setDeadline()
+	if s.closed.Load() {
+		return 0, ErrClosed // Close may have set its deadline before
+	}
+	err := s.raw.Read(in.take)
 	switch {
-	case s.closed.Load():
+	case s.closed.Load() || errors.Is(err, os.ErrClosed):
 		return 0, ErrClosed
-	case errno == 0:
-		return n, nil
-	case errno != unix.EAGAIN && errno != unix.EINTR:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.waiting = expired
+		return 0, nil
+	case in.errno != 0 && in.errno != unix.EINTR:
 		time.Sleep(time.Millisecond) // the system lacks memory, say
 	}
-	return 0, nil
+	return in.taken, nil
+}
+
+// expired is the patience of a deadline that is over.
+const expired = -1
+
+// setDeadline has Receive end when the socket's patience is over. It is not put off with
+// each packet: who receives some looks at the time anyway.
+func (s *Socket) setDeadline() {
+	d := time.Duration(s.patience.Load())
+	if d == s.waiting {
+		return
+	}
+	s.waiting = d
+	deadline := time.Time{}
+	if d > 0 {
+		deadline = time.Now().Add(d)
+	}
+	_ = s.file.SetReadDeadline(deadline)
+}
+
+// receive is false to wait for a packet.
+func (in *Inbox) receive(uintptr) bool {
+	in.taken, in.errno = in.socket.receive(in.headers)
+	return in.errno != unix.EAGAIN || in.socket.closed.Load()
 }
 
 // ReceiveMore takes what has come after that many packets, after a while in which more
@@ -97,15 +139,16 @@ func (s *Socket) ReceiveMore(in *Inbox, after int, wait time.Duration) int {
 		return 0
 	}
 	pause := unix.NsecToTimespec(int64(wait))
-	_, _, _ = syscall.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
-	n, errno := s.receive(in.headers[after:], unix.MSG_DONTWAIT)
+	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
+	n, errno := s.receive(in.headers[after:])
 	if errno != 0 || s.closed.Load() {
 		return 0
 	}
 	return n
 }
 
-func (s *Socket) receive(headers []mmsghdr, flags uintptr) (int, syscall.Errno) {
+// receive takes what has come. As with sendmmsg, the runtime is not told.
+func (s *Socket) receive(headers []mmsghdr) (int, syscall.Errno) {
 	control := 0
 	if s.anywhere {
 		control = int(unsafe.Sizeof(infoControl{}))
@@ -114,8 +157,8 @@ func (s *Socket) receive(headers []mmsghdr, flags uintptr) (int, syscall.Errno) 
 		headers[i].header.Namelen = unix.SizeofSockaddrInet6
 		headers[i].header.SetControllen(control)
 	}
-	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])),
-		uintptr(len(headers)), flags, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])),
+		uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -60,10 +60,7 @@ func (s *Socket) Close() {
 func (s *Socket) Release() error { return s.conn.Close() }
 
 // SetPatience limits how long Receive waits. 0 is no limit.
-func (s *Socket) SetPatience(d time.Duration) error {
-	s.patience.Store(int64(d))
-	return nil
-}
+func (s *Socket) SetPatience(d time.Duration) { s.patience.Store(int64(d)) }
 
 // Target makes a receiver.
 func (s *Socket) Target(to netip.AddrPort) *Target { return &Target{addr: to, hash: hash(to)} }
