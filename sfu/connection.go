@@ -353,7 +353,7 @@ func (c *connection) close() {
 	if c.parking != nil {
 		c.parking.Stop()
 	}
-	ufrags, ways, parked := c.agent.Ufrags(), c.known, c.parked
+	ufrags, ways, parked := c.agent.Ufrags(), slices.Clone(c.known), c.parked
 	c.mu.Unlock()
 	if closed {
 		return
@@ -402,15 +402,15 @@ func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrP
 		if !c.mayHave(w) {
 			return
 		}
-		c.learn(w, verdict == icelite.Nominated)
+		c.learn(w, verdict == icelite.Nominated, retired != "")
 	}
 	if response != nil {
 		e.write(w, response)
 	}
 }
 
-// wayOf gives the way that a check came by, which may be new; nil if the connection has
-// had too many. The caller holds mu.
+// wayOf gives the way that a check came by, which may be new; nil for none. The caller
+// holds mu.
 func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *way {
 	for _, w := range c.known {
 		if w.addr == addr && w.local == local && w.path == path {
@@ -418,7 +418,7 @@ func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *wa
 		}
 	}
 	socket := c.node().sockets[0]
-	if len(c.known) >= maxPeerAddresses || path == nil && !socket.CanReach(addr) {
+	if path == nil && !socket.CanReach(addr) {
 		return nil
 	}
 	w := &way{conn: c, addr: addr, local: local, path: path}
@@ -428,9 +428,9 @@ func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *wa
 	return w
 }
 
-// maxPeerAddresses is by how many ways a PeerConnection is checked between two restarts
-// of ICE: pairs of an address of the peer and one of ours. A browser has some, and a new
-// one whenever its network changes; past that it has to restart.
+// maxPeerAddresses is by how many ways a PeerConnection is known: pairs of an address of
+// the peer and one of ours. A browser has some, and new ones whenever its network changes;
+// past that the one that was checked longest ago is forgotten.
 const maxPeerAddresses = 32
 
 // heldFor is how long a way is its connection's after a check. Agents check every 2 to 6
@@ -446,9 +446,10 @@ func (c *connection) mayHave(w *way) bool {
 
 // learn takes over what an authentic check has shown: the way is the peer's, and media
 // goes by the one that was nominated last (RFC 8445, Section 8.3.1), before that by the
-// first. The caller holds mu.
-func (c *connection) learn(w *way, nominated bool) {
+// first. Restarted says that the check is the first since a restart. The caller holds mu.
+func (c *connection) learn(w *way, nominated, restarted bool) {
 	if !slices.Contains(c.known, w) {
+		c.forgetOldest()
 		c.known = append(c.known, w)
 	}
 	ways := c.node().ways
@@ -458,10 +459,43 @@ func (c *connection) learn(w *way, nominated bool) {
 	now := c.node().now()
 	w.checkedAt.Store(now)
 	c.checkedAt.Store(now)
-	if nominated || !c.settled && c.way.Load() == nil {
+	if nominated && (restarted || c.mayMove(w, now)) || !c.settled && c.way.Load() == nil {
 		c.way.Store(w)
 	}
 	c.settled = c.settled || nominated
+}
+
+// mayMove says whether a nomination alone moves media. Checks do not age, and who has
+// overheard more of them than an agent remembers may send an old one from anywhere. So a peer that
+// is heard, and still checks the present way, has media follow when a packet comes from the
+// new address: nobody else makes those. Packets come at once, reports within a second or two.
+func (c *connection) mayMove(w *way, now int64) bool {
+	is := c.way.Load()
+	return is == nil || is.addr == w.addr && is.path == w.path || !c.proved.Load() || now-is.checkedAt.Load() > int64(heldFor)
+}
+
+// forgetOldest makes room for a way. That by which media goes stays. The caller holds mu.
+func (c *connection) forgetOldest() {
+	if len(c.known) < maxPeerAddresses {
+		return
+	}
+	var oldest *way
+	for _, w := range c.known {
+		if w != c.way.Load() && (oldest == nil || w.checkedAt.Load() < oldest.checkedAt.Load()) {
+			oldest = w
+		}
+	}
+	c.node().ways.remove(oldest)
+	c.known = slices.DeleteFunc(c.known, func(w *way) bool { return w == oldest })
+}
+
+// lose takes out a way that has ended.
+func (c *connection) lose(w *way) {
+	c.node().ways.remove(w)
+	c.way.CompareAndSwap(w, nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = slices.DeleteFunc(c.known, func(other *way) bool { return other == w })
 }
 
 // follow has media go by the way that an authentic packet came by, if it was checked

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -353,8 +354,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestChecksFromManyAddresses: a connection takes checks by some ways, and goes on with
-// those when there are more.
+// TestChecksFromManyAddresses: of many ways a connection knows some, and that by which media
+// goes is one of them.
 func TestChecksFromManyAddresses(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
@@ -369,11 +370,17 @@ func TestChecksFromManyAddresses(t *testing.T) {
 		want := 1
 		if i == 0 {
 			want = 2
-		} else if i >= maxPeerAddresses {
-			want = 0
 		}
 		if len(p.sent) != want {
 			t.Errorf("way %d: %d answers, want %d", i, len(p.sent), want)
+		}
+	}
+	if known := len(r.known); known != maxPeerAddresses {
+		t.Errorf("%d ways are known", known)
+	}
+	for _, p := range paths {
+		if isKnown := slices.ContainsFunc(r.known, func(w *way) bool { return w.path == p }); isKnown != (n.ways.find(netip.AddrPort{}, p) != nil) {
+			t.Error("what a connection knows is not what the node does")
 		}
 	}
 	if r.way.Load().path != paths[0] {
@@ -382,6 +389,50 @@ func TestChecksFromManyAddresses(t *testing.T) {
 	n.Receive(paths[3], r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
 	if r.way.Load().path != paths[3] {
 		t.Error("media does not go where it was nominated")
+	}
+}
+
+// TestWaysThatEnd: a peer whose streams end one after another is reached by the next.
+func TestWaysThatEnd(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	for range 2 * maxPeerAddresses {
+		p := &fakePath{sent: [][]byte{}}
+		n.Receive(p, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		if w := r.way.Load(); w == nil || w.path != p || len(r.known) != 1 {
+			t.Fatalf("%d ways are known", len(r.known))
+		}
+		if n.Gone(p); len(r.known) != 0 || r.way.Load() != nil {
+			t.Fatal("a way that has ended is known")
+		}
+	}
+}
+
+// TestOldNomination: a nomination does not move the media of a peer that is heard and checks its
+// present way: it may be an old one, from whoever has overheard it.
+func TestOldNomination(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	nominate := func(p *fakePath) *way {
+		n.Receive(p, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		return n.ways.find(netip.AddrPort{}, p)
+	}
+	var home, elsewhere, roaming fakePath
+	was, other := nominate(&home), nominate(&elsewhere)
+	if r.way.Load() != other {
+		t.Error("before anything is heard, the latest nomination does not count")
+	}
+	nominate(&home)
+	r.proved.Store(true)
+	if other = nominate(&elsewhere); r.way.Load() != was {
+		t.Error("a nomination alone moves media")
+	}
+	if r.follow(other); r.way.Load() != other {
+		t.Error("a packet from there does not")
+	}
+	other.checkedAt.Add(-int64(heldFor) - 1)
+	if w := nominate(&roaming); r.way.Load() != w {
+		t.Error("a way that is checked no longer is kept")
 	}
 }
 

@@ -290,8 +290,7 @@ func (n *Node) Receive(path Path, packet []byte) {
 // Gone says that a Path has ended: nothing is sent by it any more.
 func (n *Node) Gone(path Path) {
 	if w := n.ways.find(netip.AddrPort{}, path); w != nil {
-		n.ways.remove(w)
-		w.conn.way.CompareAndSwap(w, nil)
+		w.conn.lose(w)
 	}
 }
 

@@ -165,8 +165,8 @@ func TestFollow(t *testing.T) {
 	old, next := &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.1:1")}, &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.2:2")}
 	stranger := &way{conn: c, addr: netip.MustParseAddrPort("192.0.2.3:3")}
 	stranger.checkedAt.Store(1 << 62)
-	c.learn(old, true)
-	c.learn(next, false)
+	c.learn(old, true, false)
+	c.learn(next, false, false)
 	old.checkedAt.Store(1)
 	next.checkedAt.Store(2)
 	for _, step := range []struct{ came, want *way }{{nil, old}, {stranger, old}, {old, old}, {next, next}, {old, next}} {
