@@ -19,6 +19,7 @@ func TestUnwrap(t *testing.T) {
 		{"late across a wrap", []uint16{65535, 1, 0, 65534}, []int64{65535, 65537, 65536, 65534}},
 		{"before the first", []uint16{3, 65535}, []int64{3, -1}},
 		{"half the space ahead", []uint16{0, 32767}, []int64{0, 32767}},
+		{"one that is late does not move the middle", []uint16{30000, 0, 32768 + 20000}, []int64{30000, 0, 52768}},
 		{"twice around", []uint16{0, 30000, 60000, 24464, 54464}, []int64{0, 30000, 60000, 90000, 120000}},
 	} {
 		var u Unwrapper
@@ -97,6 +98,9 @@ func TestMap(t *testing.T) {
 			{"start", 10, 0}, {"forward", 10, 10}, {"skip", 12, 0}, {"forward", 13, 12}, {"forward", 11, 11}, {"forward", 12, 0},
 		}},
 		{"skip at the start", []step{{"start", 10, 0}, {"skip", 10, 0}, {"forward", 11, 10}}},
+		{"skip what was forwarded, or skipped", []step{
+			{"start", 10, 0}, {"forward", 10, 10}, {"skip", 10, 0}, {"forward", 11, 11}, {"skip", 12, 0}, {"skip", 12, 0}, {"forward", 13, 12},
+		}},
 		{"skip too late", []step{{"start", 10, 0}, {"forward", 12, 12}, {"skip", 11, 0}, {"forward", 13, 13}}},
 		{"new source after a late packet before a skipped one", []step{
 			{"start", 10, 0}, {"forward", 10, 10}, {"skip", 12, 0}, {"forward", 11, 11}, {"start", 500, 0}, {"forward", 500, 12},
