@@ -200,6 +200,32 @@ func TestMapModel(t *testing.T) {
 	}
 }
 
+// TestShorten: a long gap becomes a short one, and what comes late is in its place as far as
+// there is one.
+func TestShorten(t *testing.T) {
+	var m Map
+	m.Shorten(5, 10) // nothing yet
+	m.Start(100, 7)
+	for _, step := range []struct {
+		in   int64
+		want int64 // 0: left out
+	}{{100, 100}, {105, 105}, {115, 115}, {126, 125}, {127, 126}, {116, 116}, {124, 124}, {125, 0}, {126, 125}, {5000, 136}, {127, 126}, {128, 127}} {
+		m.Shorten(step.in, 10)
+		out, ok := m.Forward(step.in)
+		if ok != (step.want != 0) || out != step.want {
+			t.Errorf("packet %d: %d, %t, want %d", step.in, out, ok, step.want)
+		}
+	}
+	if in, tag, ok := m.Lookup(125); in != 126 || tag != 7 || !ok {
+		t.Errorf("number 125 is of packet %d, tag %d, %t", in, tag, ok)
+	}
+	m.Skip(5004)
+	m.Shorten(5015, 10)
+	if out, _ := m.Forward(5015); out != 136+4+10-1 {
+		t.Errorf("after one that was left out: %d", out)
+	}
+}
+
 func TestMapForgets(t *testing.T) {
 	var m Map
 	m.Start(1000, 7)
