@@ -396,7 +396,8 @@ func FuzzDownlink(f *testing.F) {
 			s.drain(at(ms))
 			data = data[n:]
 		}
-		s.drain(at(1 << 20))
+		s.drain(at(1 << 20))                                 // nothing waits for packets any more,
+		s.drain(at(1<<20 + int(earlyWait/time.Millisecond))) // nor for keys
 		if s.frames != nil {
 			t.Errorf("opened %q", s.frames)
 		}

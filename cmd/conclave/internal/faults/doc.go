@@ -9,6 +9,7 @@
 //	frames_test.go    frames that are known by their bytes, and those who look at them
 //	networks_test.go  meetings of native participants over bad networks
 //	garbage_test.go   what is no packet of ours, at the port and from participants
+//	handshake_test.go DTLS that ends, other profiles and fingerprints, a server that ends
 //	hostile_test.go   participants who mean harm
 //	sources_test.go   senders whose numbers wrap, jump or begin anew
 //	flat_test.go      joins and leaves without end

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -11,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +40,12 @@ type role struct {
 	deaf       bool // reads nothing of what is sent to it, neither media nor messages
 	tcp        bool // has its media over TCP (RFC 6544)
 	connection uint32
+
+	profile dtls.SRTPProtectionProfile // the only one that it offers; 0 for AEAD_AES_128_GCM
+	// fingerprint is "algorithm value" of the certificate in SDP, empty for its SHA-256.
+	fingerprint string
+	// flights of DTLS are sent at most, if that is not 0: then it hangs up.
+	flights int
 }
 
 // probe is a participant in the room, without encryption between ends. It can send
@@ -52,6 +60,7 @@ type probe struct {
 	ssrc uint32
 
 	ws      *websocket.Conn
+	lost    func() // is called when ws ends: nothing comes of joining
 	answers chan *signal.Answer
 	errors  chan *signal.Error
 	own     offer.Credentials
@@ -60,9 +69,9 @@ type probe struct {
 	tasks   sync.WaitGroup
 	once    sync.Once
 
-	sealer        *sealer
+	sealer        sealing
 	controlSealer *srtp.Context
-	sealing       sync.Mutex // guards controlSealer
+	sealing       sync.Mutex // guards what seals and opens
 
 	opener, controlOpener *srtp.Context // owned by the reader
 
@@ -110,6 +119,7 @@ func (s *site) tryJoinAs(room string, r role, pid signal.PID) (*probe, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	p.lost = cancel
 	err := p.signal(ctx)
 	if err == nil {
 		err = p.connect(ctx)
@@ -182,15 +192,19 @@ func (p *probe) offer(ctx context.Context) error {
 	ours := offer.Offer{
 		Own: p.own, Fingerprint: selfsigned.Fingerprint(cert), Sections: sections, Layers: true, RTX: true,
 	}
-	err = p.say(ctx, 2, &signal.Offer{Connection: p.role.connection, SDP: ours.SDP(), Tracks: tracks})
+	sdp := ours.SDP()
+	if f := p.role.fingerprint; f != "" {
+		sdp = strings.ReplaceAll(sdp, "sha-256 "+ours.Fingerprint, f)
+	}
+	err = p.say(ctx, 2, &signal.Offer{Connection: p.role.connection, SDP: sdp, Tracks: tracks})
 	if err != nil {
 		return err
 	}
-	sdp, err := p.awaitAnswer(ctx)
+	answer, err := p.awaitAnswer(ctx)
 	if err != nil {
 		return err
 	}
-	p.server, err = offer.ReadAnswer(sdp)
+	p.server, err = offer.ReadAnswer(answer)
 	return err
 }
 
@@ -217,6 +231,7 @@ func (p *probe) listen() {
 	for {
 		_, raw, err := p.ws.Read(context.Background())
 		if err != nil {
+			p.lost()
 			return
 		}
 		message, err := signal.DecodeServer(raw)
@@ -368,9 +383,9 @@ func (p *probe) shakeHands(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.line.dtls, err = dtls.ClientWithOptions((*handshake)(p.line), p.line.conn.RemoteAddr(),
-		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+	profile := cmp.Or(p.role.profile, dtls.SRTP_AEAD_AES_128_GCM)
+	p.line.dtls, err = dtls.ClientWithOptions(&handshake{line: p.line, left: p.role.flights, expired: make(chan struct{})}, p.line.conn.RemoteAddr(),
+		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true), dtls.WithSRTPProtectionProfiles(profile))
 	if err != nil {
 		return fmt.Errorf("DTLS: %w", err)
 	}
@@ -381,16 +396,16 @@ func (p *probe) shakeHands(ctx context.Context) error {
 	if !ok {
 		return errors.New("DTLS: no state after the handshake")
 	}
-	cfg := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)} // the numbers of both are IANA's
 	if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
 		return fmt.Errorf("DTLS: %w", err)
 	}
-	return p.setKeys(cfg.Keys)
+	return p.setKeys(cfg.Profile, cfg.Keys)
 }
 
-func (p *probe) setKeys(k srtp.SessionKeys) (err error) {
+func (p *probe) setKeys(profile srtp.ProtectionProfile, k srtp.SessionKeys) (err error) {
 	context := func(key, salt []byte) *srtp.Context {
-		c, e := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm, srtp.SRTPNoReplayProtection())
+		c, e := srtp.CreateContext(key, salt, profile, srtp.SRTPNoReplayProtection())
 		err = errors.Join(err, e)
 		return c
 	}
@@ -399,6 +414,10 @@ func (p *probe) setKeys(k srtp.SessionKeys) (err error) {
 	p.opener = context(k.RemoteMasterKey, k.RemoteMasterSalt)
 	p.controlOpener = context(k.RemoteMasterKey, k.RemoteMasterSalt)
 	p.controlSealer = context(k.LocalMasterKey, k.LocalMasterSalt)
+	if profile != srtp.ProtectionProfileAeadAes128Gcm {
+		p.sealer = &librarySealer{context: context(k.LocalMasterKey, k.LocalMasterSalt)}
+		return err
+	}
 	sealer, e := newSealer(k.LocalMasterKey, k.LocalMasterSalt)
 	p.sealer = sealer
 	return errors.Join(err, e)
@@ -556,10 +575,24 @@ func (p *probe) redial() {
 }
 
 // handshake shows the DTLS packets of a line as a connection.
-type handshake line
+type handshake struct {
+	*line
+	left int // datagrams that may be sent, and one more; 0 for any number
+
+	mu      sync.Mutex
+	expired chan struct{} // Guarded by mu. Closed while nobody may wait for a packet.
+}
+
+// errHungUp: the probe has sent as much of a handshake as it was to.
+var errHungUp = errors.New("hung up")
 
 func (h *handshake) ReadFrom(b []byte) (int, net.Addr, error) {
+	h.mu.Lock()
+	expired := h.expired
+	h.mu.Unlock()
 	select {
+	case <-expired:
+		return 0, nil, os.ErrDeadlineExceeded
 	case packet := <-h.dtlses:
 		return copy(b, packet), h.conn.RemoteAddr(), nil
 	case <-h.stop:
@@ -567,11 +600,36 @@ func (h *handshake) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-func (h *handshake) WriteTo(b []byte, _ net.Addr) (int, error) { return h.conn.Write(b) }
-func (h *handshake) LocalAddr() net.Addr                       { return h.conn.LocalAddr() }
-func (h *handshake) SetDeadline(time.Time) error               { return nil }
-func (h *handshake) SetReadDeadline(time.Time) error           { return nil }
-func (h *handshake) SetWriteDeadline(time.Time) error          { return nil }
+func (h *handshake) WriteTo(b []byte, _ net.Addr) (int, error) {
+	switch h.left {
+	case 0:
+		return h.conn.Write(b)
+	case 1:
+		return 0, errHungUp
+	}
+	h.left--
+	return h.conn.Write(b)
+}
+
+func (h *handshake) LocalAddr() net.Addr              { return h.conn.LocalAddr() }
+func (h *handshake) SetDeadline(time.Time) error      { return nil }
+func (h *handshake) SetWriteDeadline(time.Time) error { return nil }
+
+// SetReadDeadline ends waiting where the deadline has passed: so a handshake that has failed
+// ends its reader, and waits for it. Other deadlines are not asked for.
+func (h *handshake) SetReadDeadline(at time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.expired:
+		h.expired = make(chan struct{})
+	default:
+	}
+	if !at.IsZero() && at.Before(time.Now()) {
+		close(h.expired)
+	}
+	return nil
+}
 
 // Close ends nothing: the socket stays.
 func (h *handshake) Close() error { return nil }

@@ -38,6 +38,18 @@ type site struct {
 // open runs a server until the test ends.
 func open(t testing.TB) *site {
 	t.Helper()
+	s, stop := start(t)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+// start runs a server until stop is called, which gives its error.
+func start(t testing.TB) (running *site, stop func() error) {
+	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
 	var s *server.Server
 	var err error
@@ -55,18 +67,16 @@ func open(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return &site{
+	running = &site{
 		t: t, inProcess: s, mediaPort: s.MediaAddr(),
 		http: "http://" + s.Addr().String(), admin: "http://" + s.AdminAddr().String(),
+	}
+	return running, func() error {
+		cancel()
+		return <-ended
 	}
 }
 

@@ -5,7 +5,30 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 	"sync"
+
+	"github.com/pion/srtp/v3"
 )
+
+// sealing seals SRTP packets of which the first header bytes stay in clear.
+type sealing interface {
+	seal(packet []byte, header int) []byte
+}
+
+// librarySealer seals as a library does, under any profile; what is no RTP it sends as it is.
+type librarySealer struct {
+	mu      sync.Mutex
+	context *srtp.Context // Guarded by mu.
+}
+
+func (s *librarySealer) seal(packet []byte, _ int) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sealed, err := s.context.EncryptRTP(nil, packet, nil)
+	if err != nil {
+		return packet
+	}
+	return sealed
+}
 
 // sealer seals SRTP packets as AEAD_AES_128_GCM does (RFC 7714), of whatever bytes: also
 // of headers that are none, which no library would seal.

@@ -31,7 +31,9 @@ func TestFileDescriptorsRunOut(t *testing.T) {
 		exhaust(t)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFileDescriptorsRunOut$", "-test.v")
+	// A binary of tests runs without end if nobody says otherwise; at the end of its time it
+	// says where it waits.
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFileDescriptorsRunOut$", "-test.v", "-test.timeout=3m")
 	cmd.Env = append(os.Environ(), "CONCLAVE_TEST_FEW=1")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
 		t.Errorf("%v\n%s", err, out)
