@@ -209,16 +209,17 @@ func viewLarge(here []signal.Participant) []signal.Want {
 	return wants
 }
 
-// opened sums the bytes of the video frames that could be shown.
-func (p *participant) opened() (bytes uint64) {
+// opened sums the bytes of the video frames that could be shown, and counts these.
+func (p *participant) opened() (bytes, frames uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, v := range p.views {
 		for _, s := range v.phases {
 			bytes += s.bytes
+			frames += s.frames
 		}
 	}
-	return bytes
+	return bytes, frames
 }
 
 // smooth is how many videos it sees without a freeze.

@@ -27,9 +27,9 @@ type phase struct {
 type Sighting struct {
 	At   time.Duration // since the first of all conditions
 	Step Step
-	// Received are the bits a second that each impaired participant opens, or everybody
-	// where nobody is.
-	Received float64
+	// Received are the bits a second, and Frames the frames a second, that each impaired
+	// participant could show, or everybody where nobody is.
+	Received, Frames float64
 }
 
 // Names of phases that are none of the steps.
@@ -133,7 +133,8 @@ func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
 	defer end.Stop()
 	tick := time.NewTicker(WatchInterval)
 	defer tick.Stop()
-	bytes, at := r.bytes(), time.Now()
+	at := time.Now()
+	bytes, frames := r.opened()
 	for {
 		select {
 		case <-end.C:
@@ -142,11 +143,12 @@ func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
 			return
 		case <-tick.C:
 			r.Progress.show("measuring: %s, %d frames, %d wrong", s, r.checker.right.Load(), r.checker.wrong.Load())
-			now, sum := time.Now(), r.bytes()
-			if r.Watch != nil {
-				r.Watch(Sighting{now.Sub(begin), s, 8 * (sum - bytes) / now.Sub(at).Seconds()})
+			now := time.Now()
+			moreBytes, moreFrames := r.opened()
+			if seconds := now.Sub(at).Seconds(); r.Watch != nil {
+				r.Watch(Sighting{now.Sub(begin), s, 8 * (moreBytes - bytes) / seconds, (moreFrames - frames) / seconds})
 			}
-			bytes, at = sum, now
+			bytes, frames, at = moreBytes, moreFrames, now
 		}
 	}
 }
@@ -165,14 +167,14 @@ func (r *run) watched() []*participant {
 	return bad
 }
 
-// bytes gives the mean of what the watched have opened of video.
-func (r *run) bytes() float64 {
+// opened gives the mean of what the watched have opened of video.
+func (r *run) opened() (bytes, frames float64) {
 	watched := r.watched()
-	sum := 0.0
 	for _, p := range watched {
-		sum += float64(p.opened())
+		b, f := p.opened()
+		bytes, frames = bytes+float64(b), frames+float64(f)
 	}
-	return sum / float64(len(watched))
+	return bytes / float64(len(watched)), frames / float64(len(watched))
 }
 
 // sent gives the frames of each video so far.
