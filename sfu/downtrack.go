@@ -63,7 +63,9 @@ type downTrack struct {
 	numbers packetmap.Map
 	feed    atomic.Pointer[feed]
 	packets atomic.Uint32
-	octets  atomic.Uint32
+	// queued is how many packets of the source wait in its cache for room on the path.
+	queued atomic.Int64
+	octets atomic.Uint32
 	// sent says that a packet of the present feed went out; heard that the receiver
 	// has reported on the stream.
 	sent, heard atomic.Bool
@@ -204,6 +206,7 @@ func (d *downTrack) disconnect() {
 	}
 	d.up.detach(d)
 	d.up = nil
+	d.queued.Store(0)
 	if d.begun && d.phase != waiting {
 		d.lastAt = d.mediaTime.at(d.lastIn, d.lastAt)
 	}

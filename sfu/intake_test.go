@@ -100,6 +100,11 @@ func (r *rig) packet(ssrc uint32, payloadType uint8, seq uint16, payload string,
 		Header:  rtp.Header{Version: 2, SSRC: ssrc, PayloadType: payloadType, SequenceNumber: seq, Timestamp: uint32(seq) * 3000},
 		Payload: []byte(payload),
 	}
+	for i := 1; i < len(extensions); i += 2 {
+		if len(extensions[i]) > oneByteSize {
+			p.Extension, p.ExtensionProfile = true, rtp.ExtensionProfileTwoByte
+		}
+	}
 	for i := 0; i < len(extensions); i += 2 {
 		if err := p.SetExtension(extensions[i][0], []byte(extensions[i+1])); err != nil {
 			r.t.Fatal(err)
@@ -245,9 +250,16 @@ func FuzzReports(f *testing.F) {
 }
 
 // TestForwardingAllocatesNothing: from the received packet to what 50 subscribers are
-// sent, opened and sealed.
+// sent, opened and sealed, within the budget of a path, with transport-wide sequence
+// numbers, and Dependency Descriptors or none.
 func TestForwardingAllocatesNothing(t *testing.T) {
-	forward, sent := fanOut(t, 50)
+	for _, described := range []bool{false, true} {
+		t.Run(fmt.Sprintf("described=%t", described), func(t *testing.T) { testForwarding(t, described) })
+	}
+}
+
+func testForwarding(t *testing.T, described bool) {
+	forward, sent := fanOut(t, 50, described)
 	for range 2 * cacheSize {
 		forward()
 	}
@@ -262,10 +274,16 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 
 // fanOut gives a function that has one packet forwarded to n subscribers, and their
 // messages sent.
-func fanOut(t testing.TB, subscribers int) (forward func(), sent func() uint64) {
+func fanOut(t testing.TB, subscribers int, described bool) (forward func(), sent func() uint64) {
 	n := startNode(t, nil)
 	from := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
-	from.send(from.packet(70, 96, 1, keyFrame+strings.Repeat("x", 1000), id(rigCC), "\x00\x01"))
+	first, next, descriptor := []string{id(rigCC), "\x00\x01"}, []string{id(rigCC), "\x00\x01"}, []byte(nil)
+	if described {
+		list := recordedDescriptors(t, "vp8_simulcast_q")
+		descriptor = list[1][:3]
+		first, next = append(first, id(rigDD), string(list[0])), append(next, id(rigDD), string(descriptor))
+	}
+	from.send(from.packet(70, 96, 1, keyFrame+strings.Repeat("x", 1000), first...))
 	up := from.uplinks[70].up
 	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -277,16 +295,23 @@ func fanOut(t testing.TB, subscribers int) (forward func(), sent func() uint64) 
 		to.way.Store(&way{conn: to.connection, target: n.sockets[0].Target(sink.LocalAddr().(*net.UDPAddr).AddrPort())})
 		for _, d := range to.slots {
 			d.connect(up, n.now())
+			d.bucket.SetRate(5_000_000)
 		}
 	}
-	raw, err := from.packet(70, 96, 2, keyFrame+strings.Repeat("x", 1000), id(rigCC), "\x00\x01").Marshal()
+	raw, err := from.packet(70, 96, 2, keyFrame+strings.Repeat("x", 1000), next...).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	header, _ := srtp.HeaderSize(raw)
 	in, seq, sealed := packetcache.New(), uint16(1), make([]byte, 1500)
+	frame := raw[bytes.Index(raw[:header], descriptor):][1:3] // its number, if there is a descriptor
+	number := binary.BigEndian.Uint16(frame)
 	return func() {
 		seq++
+		if described {
+			number++
+			binary.BigEndian.PutUint16(frame, number)
+		}
 		from.egress.now += int64(20 * time.Millisecond) // pacing lets it through
 		binary.BigEndian.PutUint16(raw[2:], seq)
 		packet, err := from.out[70].Seal(append(sealed[:0], raw[:header]...), raw[header:])
@@ -304,7 +329,7 @@ func fanOut(t testing.TB, subscribers int) (forward func(), sent func() uint64) 
 func BenchmarkFanOut(b *testing.B) {
 	for _, subscribers := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
-			forward, _ := fanOut(b, subscribers)
+			forward, _ := fanOut(b, subscribers, false)
 			b.ReportAllocs()
 			for b.Loop() {
 				forward()

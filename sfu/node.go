@@ -177,11 +177,11 @@ func (n *Node) Stats() Stats {
 	for _, r := range n.rooms {
 		r.countLayers(&s.LayerSlots)
 	}
-	for _, socket := range n.sockets {
-		sent := socket.Stats()
-		s.SendMessages, s.SendCalls = s.SendMessages+sent.Messages, s.SendCalls+sent.Calls
-		s.Dropped[reasonNames[dropSendError]] += sent.Failed
+	for _, r := range n.rooms {
+		r.countQueues(&s)
 	}
+	n.countSockets(&s)
+	s.BackgroundTasks = n.background.running()
 	s.Rooms, s.Transports, s.Publications, s.Slots = len(n.rooms), n.transports, publications, slots
 	return s
 }

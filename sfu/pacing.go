@@ -68,6 +68,7 @@ func (d *downTrack) catchUp(u *upTrack, now int64) bool {
 // fallBehind leaves what comes, from a number on, to drain.
 func (d *downTrack) fallBehind(u *upTrack, number, now int64) {
 	d.phase, d.cursor, d.behindAt, d.lag = behind, number, now, 0
+	d.queued.Store(max(u.newest.Load()-number, 0) + 1)
 	u.trailing.Store(true)
 }
 
@@ -96,10 +97,12 @@ func (d *downTrack) drain(u *upTrack, now int64) {
 		}
 		p.Release()
 		if !afforded {
+			d.queued.Store(newest - d.cursor + 1)
 			return
 		}
 	}
 	d.phase = live
+	d.queued.Store(0)
 }
 
 // affords says whether the path has room for p now, and takes it.
@@ -140,6 +143,7 @@ func (d *downTrack) tooLate(u *upTrack, p *packetcache.Packet, newest, now int64
 // overflow gives up what waits: the slot begins anew with the next key frame.
 func (d *downTrack) overflow(u *upTrack) {
 	d.phase = waiting
+	d.queued.Store(0)
 	d.overflowed.Store(true)
 	u.counters.drop(dropPace)
 }

@@ -9,6 +9,12 @@ type Stats struct {
 	// LayerSlots are the video slots that are sent the lowest layer of what they carry,
 	// the next one, and so on.
 	LayerSlots [maxRanks]int
+	// BehindSlots wait for room on the path to their participant, with BehindPackets.
+	BehindSlots, BehindPackets int
+	// SocketQueue is what waits in the receive buffers of the media port, in bytes.
+	SocketQueue int
+	// BackgroundTasks are handshakes, new and ending connections, and what else is done aside.
+	BackgroundTasks int
 	// Estimates are what the paths to participants are held to take in bits a second, of
 	// those who say what arrives, in no order. Allocated is what these are sent, Wanted
 	// what they would be sent if it fitted.
@@ -23,6 +29,11 @@ type Stats struct {
 	// SendMessages counts what the system was given to send media, runs of packets to
 	// one receiver, and SendCalls the calls that gave them. Fewer is cheaper.
 	SendMessages, SendCalls uint64
+	// ReceiveCalls counts the system calls that gave Datagrams, FullReceives those of them
+	// that gave as many as can be taken at once, so that others had to wait.
+	ReceiveCalls, Datagrams, FullReceives uint64
+	// SocketDropped counts datagrams for which the receive buffers had no room.
+	SocketDropped uint64
 	// NACKs counts packets that receivers asked for again, Retransmitted those that
 	// were sent again, PLIsIn the key frames that receivers asked for, PLIsOut those
 	// asked of publishers.

@@ -30,6 +30,13 @@ func (t *tasks) done() {
 	}
 }
 
+// running is how many run now.
+func (t *tasks) running() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count
+}
+
 // Wait returns when none runs.
 func (t *tasks) Wait() {
 	t.mu.Lock()

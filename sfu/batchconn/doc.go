@@ -41,6 +41,7 @@ var ErrClosed = errors.New("socket closed")
 
 type counters struct {
 	packets, messages, calls, failed atomic.Uint64
+	received, receives, full         atomic.Uint64
 }
 
 // Stats counts since the socket was opened.
@@ -49,13 +50,22 @@ type Stats struct {
 	Packets, Messages, Calls uint64
 	// Failed packets are those that the system refused.
 	Failed uint64
+	// Received packets came by Receives calls, of which Full had room for no more.
+	Received, Receives, Full uint64
+	// Queue is what waits now to be received, in bytes of the kernel's memory. Dropped
+	// packets found no room there. Both are 0 where the system does not tell.
+	Queue   int
+	Dropped uint64
 	// Segmentation says that packets to one receiver still go as one message.
 	Segmentation bool
 }
 
 // Stats is a snapshot of the counters.
 func (s *Socket) Stats() Stats {
+	queue, dropped := s.queue()
 	return Stats{
+		Queue: queue, Dropped: dropped,
+		Received: s.count.received.Load(), Receives: s.count.receives.Load(), Full: s.count.full.Load(),
 		Packets: s.count.packets.Load(), Messages: s.count.messages.Load(), Calls: s.count.calls.Load(),
 		Failed: s.count.failed.Load(), Segmentation: s.segments(),
 	}

@@ -162,5 +162,10 @@ func (s *Socket) receive(headers []mmsghdr) (int, syscall.Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	s.count.receives.Add(1)
+	s.count.received.Add(uint64(n))
+	if int(n) == len(headers) {
+		s.count.full.Add(1)
+	}
 	return int(n), 0
 }

@@ -169,6 +169,29 @@ func (s *Socket) Close() {
 // Release frees the socket. Nobody may use it then.
 func (s *Socket) Release() error { return s.file.Close() }
 
+// Of the numbers that the kernel gives of a socket's memory (sock_diag(7)): what waits to be
+// received, and how many packets were dropped.
+const (
+	memoryReceived = 0
+	memoryDropped  = 8
+	memoryCount    = 9
+)
+
+// queue is what waits to be received, and what was lost there.
+func (s *Socket) queue() (bytes int, dropped uint64) {
+	if s.closed.Load() {
+		return 0, 0 // its number may be another's
+	}
+	var memory [memoryCount]uint32
+	size := uint32(unsafe.Sizeof(memory))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&memory)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0, 0
+	}
+	return int(memory[memoryReceived]), uint64(memory[memoryDropped])
+}
+
 // SetPatience limits how long Receive waits, from the next call on. 0 is no limit.
 func (s *Socket) SetPatience(d time.Duration) { s.patience.Store(int64(d)) }
 

@@ -59,6 +59,9 @@ func (s *Socket) Close() {
 // Release frees the socket. Nobody may use it then.
 func (s *Socket) Release() error { return s.conn.Close() }
 
+// queue is not known.
+func (s *Socket) queue() (bytes int, dropped uint64) { return 0, 0 }
+
 // SetPatience limits how long Receive waits. 0 is no limit.
 func (s *Socket) SetPatience(d time.Duration) { s.patience.Store(int64(d)) }
 
@@ -117,6 +120,8 @@ func (s *Socket) Receive(in *Inbox) (int, error) {
 		}
 		return 0, nil
 	}
+	s.count.receives.Add(1)
+	s.count.received.Add(1)
 	in.size, in.from = n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	return 1, nil
 }

@@ -64,6 +64,7 @@ received     500 packets/s, 0 bit/s
 sent         6000 packets/s, 12 Mbit/s, 4 a system call
 repair       60 packets/s asked for (1.0 %), 0 sent again
 key frames   0/s asked by receivers, 0 of senders
+waiting      0 packets in 0 slots, 0 B in the port's buffers, 0 datagrams a call
 dropped      20/s padding
 connections  0 TCP, 0 of them media, 0 TURN
 process      0.03 processors, 5.00 us a packet, 128 MB resident, 0 goroutines, 0 files

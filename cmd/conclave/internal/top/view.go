@@ -27,6 +27,9 @@ func View(w io.Writer, before, now Sample) error {
 	row("repair", "%s packets/s asked for (%s), %s sent again", figure(v.rate("conclave_media_nacks_total")),
 		percent(v.rate("conclave_media_nacks_total"), v.rate(sent)), figure(v.rate("conclave_media_retransmitted_packets_total")))
 	row("key frames", "%s/s asked by receivers, %s of senders", figure(v.rate("conclave_media_received_plis_total")), figure(v.rate("conclave_media_sent_plis_total")))
+	row("waiting", "%s packets in %s slots, %s in the port's buffers, %s datagrams a call", v.count("conclave_media_behind_packets"),
+		v.count("conclave_media_behind_slots"), bytes(now.get("conclave_media_socket_queue_bytes")),
+		figure(ratio(v.rate("conclave_media_received_datagrams_total"), v.rate("conclave_media_receive_calls_total"))))
 	row("dropped", "%s", v.drops())
 	v.estimates(row)
 	row("connections", "%s TCP, %s of them media, %s TURN", v.count("conclave_connections"), v.count("conclave_media_tcp_streams"), v.count("conclave_turn_allocations"))
