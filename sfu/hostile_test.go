@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conclave-sfu/conclave/sfu/pace"
+	"github.com/conclave-sfu/conclave/sfu/packetmap"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
@@ -137,5 +139,50 @@ func TestSlotComesBack(t *testing.T) {
 	}
 	if len(to.slots) != 1 {
 		t.Errorf("%d slots for one section", len(to.slots))
+	}
+}
+
+// TestTooLate: what comes when the window has forgotten whether it was here is not forwarded.
+func TestTooLate(t *testing.T) {
+	u, _ := newTestUp(true)
+	w := &fakeWriter{}
+	d := newTestSlot(t, true, w)
+	s := &source{u: u, seq: 100}
+	d.connect(u, 0)
+	s.send(t, true, true, []byte("key frame"))
+	missing, last := s.packet(t, 101, false, false, []byte("missing")), s.packet(t, 102, false, false, []byte("missing too"))
+	s.seq = 103
+	for s.seq < 101+packetmap.WindowSize {
+		s.send(t, false, true, []byte("x"))
+	}
+	s.send(t, false, true, []byte("x"))
+	sent := len(w.packets)
+	s.receive(t, 101, missing)
+	s.receive(t, 101, missing)
+	if n := u.counters.dropped[dropLate].Load(); n != 2 || len(w.packets) != sent {
+		t.Errorf("%d counted as late, %d sent", n, len(w.packets)-sent)
+	}
+	s.receive(t, 102, last)
+	s.receive(t, 102, last)
+	if n := u.counters.dropped[dropDuplicate].Load(); n != 1 || len(w.packets) != sent+1 {
+		t.Errorf("%d counted as repeated, %d sent", n, len(w.packets)-sent)
+	}
+}
+
+// TestVoicesArePaidByVideo: audio always goes, and what it takes is not there for video.
+func TestVoicesArePaidByVideo(t *testing.T) {
+	u, _ := newTestUp(false)
+	w := &fakeWriter{}
+	d := newTestSlot(t, false, w)
+	d.bucket = &pace.Bucket{}
+	d.bucket.SetRate(100_000)
+	s := &source{u: u, seq: 100}
+	d.connect(u, 0)
+	for range 60 {
+		s.receive(t, s.seq, s.packet(t, s.seq, true, true, []byte(strings.Repeat("x", 400))))
+		s.seq++
+	}
+	if len(w.packets) != 60 || !d.bucket.Short(s.now) {
+		t.Errorf("%d packets of audio sent; video has to wait: %t", len(w.packets), d.bucket.Short(s.now))
 	}
 }
