@@ -22,6 +22,7 @@ TYPES     := webclient/src/signal/generated.ts
 MODULES   := webclient/node_modules/.package-lock.json
 PAGE      := webclient/dist/index.html
 INTEROP   := e2ee/mls/interop
+PEBBLE    := cmd/conclave/internal/certs/pebble
 PEERS     := $(INTEROP)/node/node_modules/.package-lock.json
 
 go_files   = $(shell find $(1) -name '*.go' -not -name '*_test.go' -not -path '*/node_modules/*' 2>/dev/null) go.mod go.sum
@@ -92,10 +93,11 @@ test-go: ## Go tests, with the race detector where goroutines are
 	@.ci/count go-race $(GO) test -v $(if $(shell command -v cc),-race) -timeout 10m $$($(GO) list ./... | grep -v /e2ee)
 	@.ci/count go-tap $(GO) test -v -tags tap -run Tap ./cmd/conclave
 
-# A module of its own, so that the peers are dependencies of no program.
-interop: $(PEERS) ## the MLS core against ts-mls and mls-go, and that module's format and vet
-	cd $(INTEROP) && $(GO) vet ./... && $$($(GO) tool -C $(CURDIR) -n staticcheck) ./...
+# Modules of their own, so that the peers are dependencies of no program.
+interop: $(PEERS) ## the MLS core against ts-mls and mls-go, HTTPS against Pebble, and those modules' vet
+	for module in $(INTEROP) $(PEBBLE); do (cd $$module && $(GO) vet ./... && $$($(GO) tool -C $(CURDIR) -n staticcheck) ./...) || exit; done
 	@.ci/count go-interop env -C $(INTEROP) $(GO) test -v -timeout 10m ./...
+	@.ci/count go-pebble env -C $(PEBBLE) $(GO) test -v -timeout 10m ./...
 
 $(PEERS): $(INTEROP)/node/package.json $(INTEROP)/node/package-lock.json
 	npm --prefix $(INTEROP)/node ci --no-audit --no-fund
