@@ -38,6 +38,9 @@ func TestSentOnce(t *testing.T) {
 		if d.forward(p, n.now()); len(path.sent) != 1 {
 			t.Errorf("%d packets were sent, want 1", len(path.sent))
 		}
+		if numbered := to.sent.Count(); numbered != 1 {
+			t.Errorf("%d packets have a number of the transport's, want 1", numbered)
+		}
 	}
 }
 
@@ -89,7 +92,7 @@ func TestConsentWithoutWay(t *testing.T) {
 		t.Fatal("the way is there")
 	}
 	r.tick(r.egress, r.checkedAt.Load()+int64(consentTimeout)+1)
-	for deadline := time.Now().Add(patience); r.transport.current() != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); r.transport.current() != nil; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the connection goes on")
 		}

@@ -186,3 +186,23 @@ func TestVoicesArePaidByVideo(t *testing.T) {
 		t.Errorf("%d packets of audio sent; video has to wait: %t", len(w.packets), d.bucket.Short(s.now))
 	}
 }
+
+// TestTooLargeToSend: what grows beyond a datagram by its headers is not sent.
+func TestTooLargeToSend(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("video", "v", "recvonly"))
+	path := &fakePath{}
+	r.way.Store(&way{conn: r.connection, path: path})
+	for _, d := range r.slots {
+		for i, test := range []struct {
+			payload, descriptor int
+			want                bool
+		}{{1400, 0, true}, {1400, 20, true}, {1400, 255, false}, {1480, 0, false}, {1100, 255, true}, {1500, 0, false}} {
+			before := len(path.sent)
+			o := outgoing{payload: make([]byte, test.payload), descriptor: make([]byte, test.descriptor), seq: uint16(2000 + i), payloadType: 96}
+			if sent := d.writer.writeMedia(&o); sent != test.want || len(path.sent)-before != map[bool]int{true: 1}[test.want] {
+				t.Errorf("payload of %d, descriptor of %d bytes: sent %t", test.payload, test.descriptor, sent)
+			}
+		}
+	}
+}

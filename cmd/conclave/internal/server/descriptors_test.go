@@ -3,7 +3,6 @@ package server
 import (
 	"net"
 	"testing"
-	"time"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/port"
 )
@@ -30,11 +29,7 @@ func TestPlainHTTPIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for s.reach.limiter.Stats().Open != 1 {
-		time.Sleep(time.Millisecond) // until it is accepted
-	}
+	until(t, "it is accepted", func() bool { return s.reach.limiter.Stats().Open == 1 })
 	c.Close()
-	for s.reach.limiter.Stats().Open != 0 {
-		time.Sleep(time.Millisecond) // until its end is seen
-	}
+	until(t, "its end is seen", func() bool { return s.reach.limiter.Stats().Open == 0 })
 }

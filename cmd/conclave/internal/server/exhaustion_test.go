@@ -54,9 +54,7 @@ func exhaust(t *testing.T) {
 	}
 
 	stop := flood(t, addr, s.PlainAddr().String())
-	for s.reach.limiter.Stats().Refused == 0 {
-		time.Sleep(time.Millisecond) // until some are turned away
-	}
+	until(t, "some are turned away", func() bool { return s.reach.limiter.Stats().Refused > 0 })
 	for _, m := range meetings {
 		m.goesOn(t)
 	}
@@ -75,11 +73,13 @@ func exhaust(t *testing.T) {
 	}
 	stop()
 
-	resp, err := http.Get("http://" + addr + "/api/v1/health")
-	for ; err != nil; resp, err = http.Get("http://" + addr + "/api/v1/health") {
-		time.Sleep(time.Millisecond) // until the server has seen the flood's end
-	}
-	resp.Body.Close()
+	until(t, "the server has seen the flood's end", func() bool {
+		resp, err := http.Get("http://" + addr + "/api/v1/health")
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil
+	})
 	http.DefaultClient.CloseIdleConnections()
 	if stats := s.reach.limiter.Stats(); stats.Open > fewDescriptors-keptDescriptors {
 		t.Errorf("%+v", stats)
@@ -159,19 +159,25 @@ func lower(t *testing.T, n uint64) {
 }
 
 // flood opens connections to both addresses in turn, that begin to ask for a page and never end,
-// from another process, whose descriptors are its own. It gives what ends them.
+// from another process, whose descriptors are its own. It gives what ends them: that process
+// has none of its own, which would outlive it and keep the connections.
 func flood(t *testing.T, addrs ...string) (stop func()) {
 	t.Helper()
-	script := `i=0; while [ $i -lt 450 ]; do for a; do exec {fd}<>/dev/tcp/$a; echo -n GET >&$fd; done; i=$((i+1)); done; sleep 60`
+	script := `i=0; while [ $i -lt 450 ]; do for a; do exec {fd}<>/dev/tcp/$a; echo -n GET >&$fd; done; i=$((i+1)); done; read`
 	args := []string{"-c", "ulimit -n 1000; " + script, "flood"}
 	for _, a := range addrs {
 		args = append(args, strings.Replace(a, ":", "/", 1))
 	}
 	cmd := exec.Command("bash", args...)
-	if err := cmd.Start(); err != nil {
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Skip("no bash to flood with: " + err.Error())
 	}
 	return func() {
+		stdin.Close() // it waits for that
 		cmd.Process.Kill()
 		cmd.Wait()
 	}

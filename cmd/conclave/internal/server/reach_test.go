@@ -178,9 +178,9 @@ func TestPublicAddress(t *testing.T) {
 	s := startReach(t, func(c *Config) { c.Reach.STUNServer = socket.LocalAddr().String() })
 	media, pages := s.MediaAddr().Port(), uint16(s.Addr().(*net.TCPAddr).Port)
 	public := netip.MustParseAddr("203.0.113.7")
-	for !slices.Contains(*s.reach.peers.Load(), netip.AddrPortFrom(public, 40001)) {
-		time.Sleep(time.Millisecond) // until the answer has come
-	}
+	until(t, "the answer has come", func() bool {
+		return slices.Contains(*s.reach.peers.Load(), netip.AddrPortFrom(public, 40001))
+	})
 	loopback := netip.MustParseAddr("127.0.0.1")
 	s.reach.mu.Lock()
 	defer s.reach.mu.Unlock()
