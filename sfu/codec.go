@@ -26,6 +26,10 @@ type uplinkFormat struct {
 type unit struct {
 	// payload is what is forwarded.
 	payload []byte
+	// front is the whole descriptor but for its last byte, which is frontEnd; nil unless it
+	// counts pictures and names their layers.
+	front    []byte
+	frontEnd byte
 	// begins says that a key frame begins in this packet.
 	begins bool
 	// layered says that the rest is known.

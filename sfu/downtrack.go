@@ -92,6 +92,8 @@ type downTrack struct {
 	mediaTime *mediaClock
 	cursor    int64  // number of the first packet that is yet to be sent, while behind
 	lastFrame uint16 // highest frame number that went out
+	lastCount vp9Count
+	counted   bool // lastCount went out, ever
 
 	// Owned by the goroutine that takes the receiver's RTCP; againVia is its egress.
 	again              outgoing
@@ -115,6 +117,9 @@ const (
 type feed struct {
 	up         *upTrack
 	generation uint16
+	// moved is what is added to the numbers of payload descriptors, a vp9Count; 0 before one
+	// went out whole.
+	moved atomic.Uint32
 }
 
 // tag is what a feed's packets are marked with.

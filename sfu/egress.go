@@ -63,15 +63,23 @@ type outgoing struct {
 	// longer than a call takes a reference, which only packets in a cache give.
 	packet  *packetcache.Packet
 	payload []byte // empty: the packet is nothing but padding
-	seq     uint16 // of the slot's stream; retransmissions have the writer's
-	stamp   uint32
-	marker  bool
+	// front goes before payload; nil for nothing. The writer copies it.
+	front  []byte
+	seq    uint16 // of the slot's stream; retransmissions have the writer's
+	stamp  uint32
+	marker bool
 	// payloadType is that of the codec, or of its retransmissions.
 	payloadType uint8
 	// padding is how many bytes there are in a packet without payload, one at least.
 	padding uint8
 	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
 	descriptor []byte
+}
+
+// put copies what the packet carries.
+func (o *outgoing) put(b []byte) int {
+	n := copy(b, o.front)
+	return n + copy(b[n:], o.payload)
 }
 
 // rtpWriter seals and sends packets of a slot. It keeps neither argument, and says
@@ -252,7 +260,7 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	if len(descriptor) > oneByteSize || len(descriptor) > 0 && s.dependency > oneByteID {
 		head = &s.described
 	}
-	header, body := head.room(len(descriptor)), len(o.payload)
+	header, body := head.room(len(descriptor)), len(o.front)+len(o.payload)
 	switch {
 	case body == 0:
 		body = max(1, int(o.padding))
@@ -285,13 +293,16 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 		payload[body-1] = byte(body)
 	case s.repair:
 		binary.BigEndian.PutUint16(b[header:], s.osn)
-		copy(b[header+2:], payload)
+		o.put(b[header+2:])
 		payload = b[header : header+body]
 	case body > len(payload):
-		b[0] |= 0x20
-		clear(b[header+copy(b[header:], payload) : header+body])
-		b[header+body-1] = byte(body - len(payload))
+		n := o.put(b[header:])
 		payload = b[header : header+body]
+		if n < body {
+			b[0] |= 0x20
+			clear(payload[n:])
+			payload[body-1] = byte(body - n)
+		}
 	}
 	sealed, err := s.seal.Seal(b[:header], payload)
 	if err != nil {

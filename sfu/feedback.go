@@ -129,8 +129,13 @@ func (d *downTrack) resend(f *feed, seq uint16) (size int) {
 		via: d.againVia, packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
 		marker: p.Marker || d.layers.ends(p), payloadType: types.rtx,
 	}
-	if d.ddExtension != 0 {
+	switch moved := f.moved.Load(); {
+	case d.ddExtension != 0 && p.Descriptor != nil:
 		d.again.descriptor = d.layers.again.shift(p.Descriptor, tag(mark).frames())
+	case p.Front != nil && moved != 0:
+		front := d.layers.again.front(p)
+		putVP9Count(front, vp9CountOf(front).add(unpackVP9Count(moved)))
+		d.again.front, d.again.payload = front, p.Payload[1:]
 	}
 	if !d.writer.writeRTX(&d.again, seq) {
 		return 0

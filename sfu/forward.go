@@ -29,8 +29,11 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 		via: d.via, packet: p, payload: p.Payload, seq: uint16(number), stamp: p.Timestamp + d.offset,
 		marker: p.Marker || last, payloadType: types.media,
 	}
-	if d.ddExtension != 0 && p.Descriptor != nil {
+	switch {
+	case d.ddExtension != 0 && p.Descriptor != nil:
 		o.descriptor = d.layers.descriptor(p, d.frames, last)
+	case p.Front != nil:
+		o.front, o.payload = d.front(p), p.Payload[1:]
 	}
 	if p.InOrder {
 		d.lastIn, d.lastOut, d.lastAt = p.Timestamp, o.stamp, now
@@ -39,7 +42,7 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 		}
 	}
 	sent := d.writer.writeMedia(o)
-	o.packet, o.payload, o.descriptor = nil, nil, nil
+	o.packet, o.payload, o.front, o.descriptor = nil, nil, nil, nil
 	if !sent {
 		up.counters.drop(dropSendError)
 		return false
@@ -47,6 +50,27 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	d.packets.Add(1)
 	d.octets.Add(uint32(len(p.Payload)))
 	return true
+}
+
+// front is p's payload descriptor as it goes out, with the numbers of the slot: those of
+// its sources follow each other.
+func (d *downTrack) front(p *packetcache.Packet) []byte {
+	f, front := d.feed.Load(), d.layers.scratch.front(p)
+	count, moved := vp9CountOf(front), f.moved.Load()
+	if moved == 0 {
+		by := vp9Count{}
+		if d.counted {
+			by = count.to(vp9Count{d.lastCount.picture + 1, d.lastCount.base + 1})
+		}
+		moved = by.pack()
+		f.moved.Store(moved)
+	}
+	count = count.add(unpackVP9Count(moved))
+	if p.InOrder {
+		d.counted, d.lastCount = true, count
+	}
+	putVP9Count(front, count)
+	return front
 }
 
 // leaveOut closes the gap that p would leave. Where a later packet has gone out, an empty

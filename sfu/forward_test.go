@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func (w *fakeWriter) keep(o *outgoing, h rtp.Header, front []byte) {
 			panic(err)
 		}
 	}
-	w.packets = append(w.packets, rtp.Packet{Header: h, Payload: append(front, o.payload...)})
+	w.packets = append(w.packets, rtp.Packet{Header: h, Payload: slices.Concat(front, o.front, o.payload)})
 }
 
 // testTypes are the payload types of slots in tests: 90 and the codec, 100 and the codec

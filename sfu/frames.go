@@ -71,6 +71,7 @@ func (u *upTrack) readFrame(p *packetcache.Packet, c codec, payload []byte, now 
 		return false
 	}
 	p.Payload, p.KeyFrame = part.payload, false
+	p.Front, p.FrontEnd = part.front, part.frontEnd
 	p.Layered, p.Structure, p.Descriptor, p.Frame = false, nil, nil, packetcache.Frame{}
 	if !u.video {
 		return true

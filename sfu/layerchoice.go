@@ -16,8 +16,9 @@ type layerChoice struct {
 	limit, current atomic.Uint32
 	blocked        atomic.Bool
 
-	// flat says that the slot gets the lowest spatial layer of a stream with several:
-	// without descriptors a receiver does not put their frames together. Immutable.
+	// flat says that the slot has no Dependency Descriptor: it gets the lowest spatial layer
+	// of a stream with several, unless the payload descriptor tells their frames apart too.
+	// Immutable.
 	flat bool
 
 	// Owned by the goroutine of the slot's source.
@@ -32,8 +33,8 @@ type layerChoice struct {
 	again descriptorBuffer
 }
 
-// descriptorBuffer holds a Dependency Descriptor that is rewritten: at most what a
-// header extension can hold (RFC 8285, Section 4.3).
+// descriptorBuffer holds a descriptor that is rewritten: at most what a header extension
+// can hold (RFC 8285, Section 4.3).
 type descriptorBuffer [255]byte
 
 func newLayerChoice(flat bool) *layerChoice {
@@ -67,7 +68,7 @@ func (c *layerChoice) take(p *packetcache.Packet) (forward, last bool) {
 		targets = s.targets
 	}
 	frame, limit := (*layer.Frame)(&p.Frame), unpackLayer(c.limit.Load())
-	if c.flat {
+	if c.flat && p.Front == nil {
 		limit.Spatial = 0
 	}
 	forward, last = c.selector.Take(frame, targets, limit, !p.InOrder)
@@ -124,6 +125,13 @@ func (c *layerChoice) descriptor(p *packetcache.Packet, offset uint16, last bool
 		return c.scratch[:n]
 	}
 	return c.scratch.shift(p.Descriptor, offset)
+}
+
+// front copies p's payload descriptor as it came.
+func (b *descriptorBuffer) front(p *packetcache.Packet) []byte {
+	n := copy(b[:], p.Front)
+	b[n-1] = p.FrontEnd
+	return b[:n]
 }
 
 // shift copies a descriptor with its frame number moved.

@@ -235,15 +235,15 @@ func TestFrameNumbersGoOn(t *testing.T) {
 // lowest spatial layer, without it; one of another codec nothing.
 func TestDescriptorNotNegotiated(t *testing.T) {
 	u, _ := newTestUp(true)
-	u.format = plainFormat(codecVP9)
+	u.format = plainFormat(codecAV1)
 	w, none := &fakeWriter{}, &fakeWriter{}
 	d, other := newTestSlot(t, true, w), newTestSlot(t, true, none)
-	other.types[codecVP9] = payloadTypes{}
+	other.types[codecAV1] = payloadTypes{}
 	s := newLayeredSource(u, rand.New(rand.NewPCG(1, 3)))
 	d.connect(u, 0)
 	other.connect(u, 0)
 	for _, extension := range recordedDescriptors(t, "vp9_L3T3") {
-		s.send(t, fronts[codecVP9].in, extension)
+		s.send(t, fronts[codecAV1].in, extension)
 	}
 	if len(w.packets) == 0 || len(w.packets) == len(s.sent) || len(none.packets) != 0 {
 		t.Fatalf("%d and %d packets of %d", len(w.packets), len(none.packets), len(s.sent))
@@ -258,7 +258,7 @@ func TestDescriptorNotNegotiated(t *testing.T) {
 		}
 	}
 	if other.takes(u) || !d.takes(u) {
-		t.Error("who takes VP9?")
+		t.Error("who takes AV1?")
 	}
 }
 

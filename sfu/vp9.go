@@ -1,6 +1,10 @@
 package sfu
 
-import "github.com/conclave-sfu/conclave/sfu/layer"
+import (
+	"encoding/binary"
+
+	"github.com/conclave-sfu/conclave/sfu/layer"
+)
 
 // The bits of the VP9 payload descriptor (RFC 9628, Section 4.2):
 //
@@ -91,6 +95,9 @@ func readVP9(payload []byte) (unit, bool) {
 	}
 	u.begins = u.starts && u.independent && u.layer.Spatial == 0
 	size := len(payload) - len(c.rest)
+	if countsVP9(payload[:size]) {
+		u.front, u.frontEnd = payload[:size], payload[size-1]
+	}
 	kept := first & vp9Keep
 	if onLower {
 		// Without the layer indices, a frame that refers to the layer below would pass
@@ -99,6 +106,58 @@ func readVP9(payload []byte) (unit, bool) {
 	}
 	u.payload = cutDescriptor(payload, size, kept)
 	return u, true
+}
+
+// Places in a descriptor that names layers and has a picture id of two bytes.
+const (
+	vp9PictureAt = 1
+	vp9BaseAt    = 4 // TL0PICIDX, unless F
+	vp9Pictures  = 1<<15 - 1
+	vp9MaxFront  = 255 // of what is sent whole: the structure for three layers takes some 30
+)
+
+// countsVP9 says whether a descriptor is of a kind whose numbers can be moved.
+func countsVP9(front []byte) bool {
+	const named = vp9PictureID | vp9Layers
+	return front[0]&named == named && front[vp9PictureAt]&vp9LongID != 0 && len(front) <= vp9MaxFront
+}
+
+// vp9Count is where a stream is by its descriptors: the picture id, of 15 bits, and
+// TL0PICIDX, which counts the pictures of the lowest temporal layer.
+type vp9Count struct {
+	picture uint16
+	base    uint8
+}
+
+// pack makes a number that is never 0.
+func (n vp9Count) pack() uint32 { return 1<<24 | uint32(n.picture)<<8 | uint32(n.base) }
+
+func unpackVP9Count(v uint32) vp9Count { return vp9Count{uint16(v >> 8 & vp9Pictures), uint8(v)} }
+
+// to is what has to be added to n so that next comes out.
+func (n vp9Count) to(next vp9Count) vp9Count {
+	return vp9Count{(next.picture - n.picture) & vp9Pictures, next.base - n.base}
+}
+
+func (n vp9Count) add(o vp9Count) vp9Count {
+	return vp9Count{(n.picture + o.picture) & vp9Pictures, n.base + o.base}
+}
+
+// vp9CountOf reads the numbers of a descriptor that has them all.
+func vp9CountOf(front []byte) vp9Count {
+	n := vp9Count{picture: binary.BigEndian.Uint16(front[vp9PictureAt:]) & vp9Pictures}
+	if front[0]&vp9Flexible == 0 {
+		n.base = front[vp9BaseAt]
+	}
+	return n
+}
+
+// putVP9Count writes them.
+func putVP9Count(front []byte, n vp9Count) {
+	binary.BigEndian.PutUint16(front[vp9PictureAt:], vp9LongID<<8|n.picture)
+	if front[0]&vp9Flexible == 0 {
+		front[vp9BaseAt] = n.base
+	}
 }
 
 func (c *vp9Cursor) skipDiffs() {

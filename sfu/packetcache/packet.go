@@ -51,6 +51,11 @@ type Packet struct {
 	Descriptor []byte
 	// Payload is the part of Buffer that is forwarded.
 	Payload []byte
+	// Front is the payload descriptor that Payload lacks all of but a byte, where a receiver
+	// may need it; nil if there is none. Its last byte has become the first of Payload:
+	// FrontEnd is what it was.
+	Front    []byte
+	FrontEnd byte
 	// Buffer holds the packet as it was received.
 	Buffer [MaxPacket]byte
 }
