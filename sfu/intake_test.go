@@ -470,7 +470,11 @@ func TestHeaders(t *testing.T) {
 		descriptor int
 		payload    int
 		padding    uint8
-	}{{"0", 0, 100, 0}, {"0", 3, 100, 0}, {"0", 16, 100, 5}, {"0", 40, 100, 0}, {strings.Repeat("m", 20), 3, 9, 16}, {"x", 255, 700, 0}, {"0", 0, 0, 0}} {
+		front      int
+	}{
+		{"0", 0, 100, 0, 0}, {"0", 3, 100, 0, 0}, {"0", 16, 100, 5, 0}, {"0", 40, 100, 0, 0}, {strings.Repeat("m", 20), 3, 9, 16, 0},
+		{"x", 255, 700, 0, 0}, {"0", 0, 0, 0, 0}, {"0", 0, 100, 0, 9}, {"0", 0, 100, 5, 30},
+	} {
 		r := newRig(t, n, fmt.Sprint(test), nil, rigSection("video", test.mid, "recvonly"))
 		path := &fakePath{}
 		r.way.Store(&way{conn: r.connection, path: path})
@@ -478,6 +482,7 @@ func TestHeaders(t *testing.T) {
 			o := &outgoing{
 				via: &egress{padding: test.padding}, seq: 7, stamp: 9, marker: true, payloadType: 96,
 				payload: bytes.Repeat([]byte("p"), test.payload), descriptor: bytes.Repeat([]byte("d"), test.descriptor),
+				front: bytes.Repeat([]byte("f"), test.front),
 			}
 			if !d.writer.writeMedia(o) || !d.writer.writeRTX(o, 1234) {
 				t.Fatal("not sent")
@@ -493,7 +498,7 @@ func TestHeaders(t *testing.T) {
 				if err := p.Unmarshal(plain); err != nil {
 					t.Fatal(err)
 				}
-				want := string(o.payload)
+				want := string(o.front) + string(o.payload)
 				if i == 1 && test.payload > 0 {
 					want = "\x04\xd2" + want
 				}

@@ -3,9 +3,11 @@ package sfu
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +148,61 @@ func TestRenegotiation(t *testing.T) {
 	showsCamera(t, carol, alice, mids[camera("carol")])
 
 	awaitFrame(t, alice, mids[camera("bob")], bob.sends[Camera].frame(t, false, 1)[0])
+}
+
+// TestInactiveAndBack: a slot and an uplink whose sections are inactive for a while are
+// mapped again, on the same streams.
+func TestInactiveAndBack(t *testing.T) {
+	n := startNode(t, nil)
+	alice, bob := join(t, n, "r", "alice"), join(t, n, "r", "bob")
+	alice.connect(1, 1)
+	bob.connect(0, 0, Camera, Mic)
+	bob.begin(Camera)
+	bob.begin(Mic)
+	alice.watch("bob")
+	keys := []pubKey{camera("bob"), mic("bob")}
+	mids := alice.awaitSlots(keys...)
+	first := bob.sends[Camera].frame(t, true, 1)[0]
+	before := awaitFrame(t, alice, mids[camera("bob")], first)
+
+	for round := range 2 {
+		alice.offerAs("inactive")
+		alice.awaitSlots()
+		alice.offerAs("recvonly")
+		if again := alice.awaitSlots(keys...); !maps.Equal(again, mids) {
+			t.Fatalf("mids %v, were %v", again, mids)
+		}
+		sent := bob.sends[Camera].frame(t, true, 1)[0]
+		after := awaitFrame(t, alice, mids[camera("bob")], sent)
+		if after.SSRC != before.SSRC || after.SequenceNumber-before.SequenceNumber > 2 { // with the key frame before, from the cache
+			t.Errorf("round %d: %+v after %+v", round, after.Header, before.Header)
+		}
+		before = after
+	}
+
+	bob.offerAs("inactive")
+	alice.awaitSlots()
+	bob.offerAs("sendonly")
+	bob.begin(Camera)
+	bob.begin(Mic)
+	mids = alice.awaitSlots(keys...)
+	showsCamera(t, bob, alice, mids[camera("bob")])
+	awaitFrame(t, alice, mids[mic("bob")], bob.sends[Mic].sound(t, 40))
+}
+
+// offerAs offers all sections anew with another direction, which the PeerConnection is not
+// told.
+func (c *client) offerAs(direction string) {
+	c.t.Helper()
+	o := Offer{Connection: c.number, SDP: c.pc.LocalDescription().SDP, Sources: c.sources}
+	for _, was := range []string{"sendonly", "recvonly"} {
+		o.SDP = strings.ReplaceAll(o.SDP, "a="+was+"\r\n", "a="+direction+"\r\n")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := c.transport.Answer(ctx, o); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // TestRestart: a publisher comes back with a new PeerConnection, so with new SSRCs.

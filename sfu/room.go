@@ -247,6 +247,8 @@ func (c *connection) dropSlots(p plan) {
 		kept := p.receives(d.mid)
 		if !kept {
 			d.disconnect()
+			c.reported = c.reported && d.key == (pubKey{})
+			d.key = pubKey{} // it may come back
 		}
 		return !kept
 	}
