@@ -51,8 +51,9 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 func (r *room) wishFor(d *downTrack, key pubKey, wants []Want, now int64) {
 	d.wanted = nil
 	if p := r.publications[key]; p != nil && len(p.layers) > 0 {
-		d.wanted = p.wantedFor(heightOf(key, wants))
-		r.wish(p, d.wanted, now)
+		d.wantedHeight = heightOf(key, wants)
+		d.wanted = p.wantedFor(d.wantedHeight)
+		r.wish(p, d.wanted, d.wantedHeight, now)
 	}
 }
 

@@ -111,6 +111,9 @@ type Demand struct {
 	Watched bool
 	// RIDs are the encodings of a simulcast that are wanted, in no order.
 	RIDs []string
+	// Height is that of the largest picture in pixels in which one stream with several
+	// spatial layers is shown; 0 for any, and for other streams.
+	Height int
 }
 
 // Events is what a [Transport] reports. The calls come one at a time, in order,

@@ -21,10 +21,11 @@ func (p *publication) inOrder() []*encoding {
 	return list
 }
 
-// wish says that a slot is to show the publication with encoding u, if the line allows.
-func (r *room) wish(p *publication, u *upTrack, now int64) {
-	u.wantedAt = now
-	if !p.demands(u) {
+// wish says that a slot is to show the publication with encoding u, at a height in pixels,
+// if the line allows.
+func (r *room) wish(p *publication, u *upTrack, height int, now int64) {
+	u.shownAt(height, now)
+	if !p.demands(u) || p.grows(u) {
 		r.demand(p, now)
 	}
 }
@@ -46,6 +47,7 @@ func (r *room) demand(p *publication, now int64) {
 			changed = true
 			e.pause(!wanted, now)
 		}
+		changed = e.resize(now) || changed
 	}
 	if t := r.transports[p.key.participant]; changed && t != nil {
 		p.stale = true
@@ -61,7 +63,7 @@ func (r *room) refreshDemand(now int64) {
 		}
 		for _, d := range t.connection.video {
 			if d.wanted != nil && d.key != (pubKey{}) {
-				d.wanted.wantedAt = now
+				d.wanted.shownAt(d.wantedHeight, now)
 			}
 		}
 	}
@@ -87,7 +89,7 @@ func (r *room) reportDemand(t *Transport) {
 		d := Demand{Source: source, RIDs: []string{}}
 		for _, e := range p.layers {
 			if e.connection == c && !e.paused {
-				d.Watched = true
+				d.Watched, d.Height = true, e.size.height()
 				if e.up.rid != "" {
 					d.RIDs = append(d.RIDs, e.up.rid)
 				}

@@ -43,8 +43,9 @@ type downTrack struct {
 	key  pubKey   // what the slot carries; zero for nothing
 	up   *upTrack // whose fan-out it is in; nil for none
 	next *upTrack // the layer that takes over with its next key frame; nil for none
-	// wanted is the encoding that the size calls for.
-	wanted *upTrack
+	// wanted is the encoding that the size calls for, wantedHeight that size.
+	wanted       *upTrack
+	wantedHeight int
 	// mappedAt is when up or next was set, asked how often the key frame was asked
 	// for again.
 	mappedAt int64

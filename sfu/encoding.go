@@ -20,11 +20,14 @@ type encoding struct {
 	dueBy  int64
 	// stalled says that it has stopped unasked while others go on.
 	stalled bool
+	// scalable says that it has, or had, several spatial layers; size is how large it is shown.
+	scalable bool
+	size     sizing
 	rateMeter
 }
 
 func newEncoding(u *upTrack, c *connection) *encoding {
-	e := &encoding{up: u, connection: c, place: -1}
+	e := &encoding{up: u, connection: c, place: -1, size: sizing{told: anyHeight}}
 	if u.format != nil && u.rid != "" {
 		e.place = slices.Index(u.format.rids, u.rid)
 	}

@@ -106,9 +106,11 @@ type upTrack struct {
 	wake    func()
 
 	// Guarded by the room's lock. waiters are the slots that take over this layer with its
-	// next key frame, wantedAt is when a slot last called for it.
+	// next key frame, wantedAt is when a slot last called for it, shown the largest height at
+	// which one did then.
 	waiters  []*downTrack
 	wantedAt int64
+	shown    int
 
 	// Owned by the reading goroutine.
 	via       *egress // of that goroutine

@@ -65,7 +65,7 @@ var goldenServer = map[string]any{
 	"server-slots": &Slots{Connection: 1, Slots: []Slot{
 		{MID: "4", PID: testPID(2), Source: SourceCamera}}},
 	"server-demand": &Demand{Connection: 1, Sources: []SourceDemand{
-		{Source: SourceCamera, Watched: true, RIDs: []string{"q", "h"}}, {Source: SourceScreen, RIDs: []string{}}}},
+		{Source: SourceCamera, Watched: true, RIDs: []string{"q", "h"}}, {Source: SourceScreen, Watched: true, RIDs: []string{}, Height: 360}}},
 	"server-media-down": &MediaDown{Connection: 1, Code: CodeMediaFailed},
 	"server-error":      &Error{Code: CodeStale, Message: "last is 6"},
 }

@@ -245,6 +245,9 @@ type SourceDemand struct {
 	Watched bool `json:"watched"`
 	// RIDs are the encodings of a simulcast that are wanted (RFC 8852).
 	RIDs []string `json:"rids"`
+	// Height is that of the largest picture, in pixels, in which one stream with several
+	// spatial layers is shown: layers that are not needed for it need not be made. 0 is any.
+	Height int `json:"height,omitempty"`
 }
 
 // MediaDown says that the forwarder has given up a PeerConnection; the client

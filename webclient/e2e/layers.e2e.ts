@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { Browser } from './browser';
-import { decoding, type Decoding, forgetExtensions, keepHandles } from './inpage';
+import { decoding, type Decoding, forgetExtensions, keepHandles, sending } from './inpage';
 import { interval, patience, type Person } from './person';
 import { Server } from './server';
 
@@ -65,6 +65,7 @@ it.each([
   ['VP8', true],
   ['VP8', false],
   ['VP9', true],
+  ['VP9', false],
 ])('%s is shown in three sizes, with a descriptor in the slot: %s', async (codec, descriptor) => {
   const maya = await browser.person('Maya', { camera });
   await maya.page.addInitScript(keepHandles);
@@ -92,4 +93,25 @@ it.each([
   // eslint-disable-next-line no-console -- how smooth it is depends on the machine
   console.log(codec, descriptor, JSON.stringify(before), JSON.stringify(after));
   await Promise.all(Object.values(viewers).map((viewer) => viewer.expectWholeKey()));
+});
+
+it('layers that nobody is shown are not made', async () => {
+  const maya = await browser.person('Maya', { camera });
+  await maya.page.addInitScript(keepHandles);
+  await maya.prefer('vp9');
+  const lars = await viewer('Lars', 'small', await maya.open(server.url), true);
+  const expectToSend = (what: string): Promise<void> =>
+    expect.poll(() => maya.page.evaluate(sending), { timeout: patience, interval }).toBe(what);
+
+  await lars.expectToSee('Maya');
+  await expectToSend('L1T3 144');
+  await expectHeight(lars, sizes.small);
+  await lars.page.setViewportSize(windows.large);
+  await expectToSend('L3T3_KEY 576');
+  await expectHeight(lars, sizes.large);
+  await lars.page.setViewportSize(windows.middle);
+  await expectToSend('L2T3_KEY 288');
+  await expectHeight(lars, sizes.middle);
+  await expectToGoOn(lars);
+  expect(lars.complaints).toEqual([]);
 });

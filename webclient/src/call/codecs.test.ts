@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { cameraEncodings, receiveAll, sendableCodecs, sendAs } from './codecs';
+import { adapt, cameraEncodings, receiveAll, sendableCodecs, sendAs } from './codecs';
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -59,6 +59,47 @@ describe('sendableCodecs', () => {
 it('has encodings or layers, never both', () => {
   expect(cameraEncodings.vp8.map(({ rid }) => rid)).toEqual(['q', 'h', 'f']);
   expect(cameraEncodings.vp9).toHaveLength(1);
+});
+
+describe('what is made of a source', () => {
+  const all = { watched: true, rids: ['q', 'h', 'f'] };
+
+  it('is the encodings that are watched', () => {
+    const encodings = cameraEncodings.vp8.map((encoding) => ({ ...encoding }));
+    expect(adapt(encodings, undefined, 720)).toBe(false);
+    expect(adapt(encodings, all, 720)).toBe(false);
+    expect(adapt(encodings, { watched: true, rids: ['q'] }, 720)).toBe(true);
+    expect(encodings.map(({ active }) => active)).toEqual([true, false, false]);
+    expect(adapt(encodings, { watched: false, rids: [] }, 720)).toBe(true);
+    expect(encodings.map(({ scaleResolutionDownBy: by }) => by)).toEqual([4, 2, 1]);
+  });
+
+  it.each([
+    [720, 720, 'L3T3_KEY', 1],
+    [720, 541, 'L3T3_KEY', 1],
+    [720, 540, 'L2T3_KEY', 2],
+    [720, 271, 'L2T3_KEY', 2],
+    [720, 270, 'L1T3', 4],
+    [720, 90, 'L1T3', 4],
+    [720, 0, 'L3T3_KEY', 1], // any
+    [undefined, 90, 'L3T3_KEY', 1], // who knows
+    [360, 2160, 'L3T3_KEY', 1],
+  ])('of %s lines, shown at %s, is %s', (lines, height, mode, by) => {
+    const encodings = cameraEncodings.vp9.map((encoding) => ({ ...encoding }));
+    expect(adapt(encodings, { watched: true, rids: [], height }, lines)).toBe(mode !== 'L3T3_KEY');
+    expect(encodings).toMatchObject([
+      { active: true, scalabilityMode: mode, scaleResolutionDownBy: by, maxFramerate: 30 },
+    ]);
+    expect(adapt(encodings, { watched: true, rids: [], height }, lines)).toBe(false);
+    expect(adapt(encodings, { watched: false, rids: [] }, lines)).toBe(true);
+    expect(encodings).toMatchObject([{ active: false }]);
+  });
+
+  it('is one stream without layers, where the browser makes none', () => {
+    const encodings: RTCRtpEncodingParameters[] = [{}];
+    expect(adapt(encodings, { watched: true, rids: [], height: 90 }, 720)).toBe(false);
+    expect(encodings).toEqual([{ active: true }]);
+  });
 });
 
 interface Extension {

@@ -1,3 +1,4 @@
+import type { SourceDemand } from '../signal/generated';
 import type { Kind } from './ports';
 
 /** What the camera's picture may be coded by: codecs whose frames can be sealed. */
@@ -20,12 +21,47 @@ interface ScalableEncoding extends RTCRtpEncodingParameters {
 }
 
 /**
- * The same sizes as layers of one stream. Above a key frame they do not refer to each other, so that a
- * viewer is sent one of them, not also those below it.
+ * The same sizes as layers of one stream, all or only the lower ones. Above a key frame they do not
+ * refer to each other, so that a viewer is sent one of them, not also those below it.
  */
-const layered: ScalableEncoding[] = [
-  { scalabilityMode: 'L3T3_KEY', maxBitrate: 2_000_000, maxFramerate: 30 },
+const layers: ScalableEncoding[] = [
+  { scalabilityMode: 'L1T3', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { scalabilityMode: 'L2T3_KEY', scaleResolutionDownBy: 2, maxBitrate: 600_000 },
+  { scalabilityMode: 'L3T3_KEY', scaleResolutionDownBy: 1, maxBitrate: 2_000_000 },
 ];
+
+const layered: ScalableEncoding[] = [{ ...layers.at(-1), maxFramerate: 30 }];
+
+const tolerance = 1.5; // how far a picture is stretched before a larger one is worth its price
+
+/** The fewest layers of a picture of so many lines that do where it is shown at this height. */
+function layersFor(lines: number, height: number): ScalableEncoding | undefined {
+  const isEnough = ({ scaleResolutionDownBy: by = 1 }: ScalableEncoding): boolean =>
+    (lines / by) * tolerance >= height;
+  return height > 0 ? (layers.find(isEnough) ?? layers.at(-1)) : layers.at(-1);
+}
+
+/**
+ * Sets what of a source is made: the encodings, or the layers of the one there is, that somebody
+ * watches. It says whether anything has changed. `lines` is the height of the source in pixels.
+ */
+export function adapt(
+  encodings: ScalableEncoding[],
+  demand: Pick<SourceDemand, 'watched' | 'rids' | 'height'> | undefined,
+  lines: number | undefined,
+): boolean {
+  let changed = false;
+  for (const encoding of encodings) {
+    const { rid, active: was = true, scalabilityMode: mode } = encoding;
+    encoding.active = !demand || (demand.watched && (!rid || demand.rids.includes(rid)));
+    changed ||= was !== encoding.active;
+    if (rid || mode === undefined || !encoding.active) continue;
+    const wanted = layersFor(lines ?? 0, lines ? (demand?.height ?? 0) : 0);
+    changed ||= mode !== wanted?.scalabilityMode;
+    Object.assign(encoding, wanted);
+  }
+  return changed;
+}
 
 export const cameraEncodings: Record<VideoCodec, RTCRtpEncodingParameters[]> = {
   vp8: simulcast,

@@ -9,7 +9,8 @@ import {
   useFakeBrowser,
 } from './testing';
 
-const track = (id: string): MediaStreamTrack => ({ id }) as MediaStreamTrack;
+const track = (id: string): MediaStreamTrack =>
+  ({ id, getSettings: () => ({}) }) as MediaStreamTrack;
 
 function start() {
   const transcript: Transcript = [];

@@ -7,7 +7,7 @@ import type {
   Source,
   SourceDemand,
 } from '../signal/generated';
-import { cameraEncodings, receiveAll, sendAs, type VideoCodec } from './codecs';
+import { adapt, cameraEncodings, receiveAll, sendAs, type VideoCodec } from './codecs';
 import type { Encryption, Kind } from './ports';
 import { SendCheck, sentBy } from './sendcheck';
 
@@ -104,6 +104,7 @@ export class Peer {
     if (!this.#isWanted(uplink, track)) return;
     await uplink.transceiver.sender.replaceTrack(track);
     if (!this.#isWanted(uplink, track)) return;
+    if (uplink.demand) void this.#activate(uplink); // its layers go by the height of the track
     if (track) uplink.check.start();
     else uplink.check.stop();
   }
@@ -126,9 +127,11 @@ export class Peer {
     if (uplink.changing) return;
     uplink.changing = true;
     for (let i = 0; i < tries && !this.#over; i++) {
-      const parameters = uplink.transceiver.sender.getParameters();
-      if (!activate(parameters.encodings, uplink.demand)) break;
-      await uplink.transceiver.sender.setParameters(parameters).catch(() => undefined);
+      const { sender } = uplink.transceiver;
+      const parameters = sender.getParameters();
+      const { height } = uplink.wanted?.getSettings() ?? {};
+      if (!adapt(parameters.encodings, uplink.demand, height)) break;
+      await sender.setParameters(parameters).catch(() => undefined);
     }
     uplink.changing = false;
   }
@@ -292,16 +295,4 @@ export class Peer {
     this.close();
     this.#options.onState('down');
   }
-}
-
-/** Sets which encodings are active, and says whether any has changed. */
-function activate(encodings: RTCRtpEncodingParameters[], demand?: SourceDemand): boolean {
-  let changed = false;
-  for (const encoding of encodings) {
-    const { rid } = encoding;
-    const active = !demand || (demand.watched && (!rid || demand.rids.includes(rid)));
-    changed ||= (encoding.active ?? true) !== active;
-    encoding.active = active;
-  }
-  return changed;
 }

@@ -517,6 +517,11 @@ export interface SourceDemand {
    * RIDs are the encodings of a simulcast that are wanted (RFC 8852).
    */
   rids: string[];
+  /**
+   * Height is that of the largest picture, in pixels, in which one stream with several
+   * spatial layers is shown: layers that are not needed for it need not be made. 0 is any.
+   */
+  height?: number /* int */;
 }
 /**
  * MediaDown says that the forwarder has given up a PeerConnection; the client

@@ -126,6 +126,7 @@ func signalDemand(demand []sfu.Demand) []signal.SourceDemand {
 	for i, d := range demand {
 		out[i] = signal.SourceDemand{
 			Source: signal.Source(d.Source.String()), Watched: d.Watched, RIDs: append([]string{}, d.RIDs...),
+			Height: d.Height,
 		}
 	}
 	return out
