@@ -539,3 +539,50 @@ func TestForesee(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 }
+
+// feedbackLoop gives a function that has a receiver say that seven packets have arrived.
+func feedbackLoop(t testing.TB) (feedback func(), n *Node) {
+	n = startNode(t, nil)
+	to := newRig(t, n, "bob", nil, rigSection("video", "v", "recvonly"))
+	const packets = 7
+	raw := []byte{2<<6 | 15, 205, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, packets, 0, 0, 0, 0}
+	raw = append(raw, 0xd5, 0x55, 10, 10, 10, 10, 10, 10, 10, 0, 0, 0) // all came, 2.5 ms apart
+	in, number, count := packetcache.New(), uint16(0), uint32(0)
+	return func() {
+		to.egress.now += int64(feedbackInterval)
+		for range packets {
+			to.sent.Add(to.egress.now, 1100)
+		}
+		binary.BigEndian.PutUint16(raw[12:], number)
+		binary.BigEndian.PutUint32(raw[16:], count<<8|count&0xff)
+		number, count = number+packets, count+1
+		sealed, err := to.sealer.Seal(in.Buffer[:0], raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.takeProtected(to.egress, in, len(sealed), nil)
+	}, n
+}
+
+// TestFeedbackAllocatesNothing: some twenty come from each receiver each second.
+func TestFeedbackAllocatesNothing(t *testing.T) {
+	feedback, n := feedbackLoop(t)
+	for range 100 {
+		feedback()
+	}
+	if got := n.Stats().Feedbacks; got != 100 {
+		t.Fatalf("%d of 100 are taken", got)
+	}
+	if got := testing.AllocsPerRun(1000, feedback); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
+// BenchmarkFeedback is a receiver's feedback on seven packets.
+func BenchmarkFeedback(b *testing.B) {
+	feedback, _ := feedbackLoop(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		feedback()
+	}
+}

@@ -99,7 +99,7 @@ func (c *cm) open(packet []byte, header int, roc uint32, _ *scratch) ([]byte, er
 
 func (c *cm) controlOverhead() (tag, behind int) { return cmTag, cmTag }
 
-func (c *cm) sealControl(dst, packet []byte, index uint32) []byte {
+func (c *cm) sealControl(dst, packet []byte, index uint32, _ *controlScratch) []byte {
 	from := len(dst)
 	dst = append(dst, packet...)
 	body := dst[from+controlHeader:]
@@ -108,7 +108,7 @@ func (c *cm) sealControl(dst, packet []byte, index uint32) []byte {
 	return append(dst, c.control.tag(dst[from:])...)
 }
 
-func (c *cm) openControl(packet []byte, index uint32, encrypted bool) ([]byte, error) {
+func (c *cm) openControl(packet []byte, index uint32, encrypted bool, _ *controlScratch) ([]byte, error) {
 	end := len(packet) - cmTag
 	if !hmac.Equal(packet[end:], c.control.tag(packet[:end])) {
 		return nil, ErrAuthentication

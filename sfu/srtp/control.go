@@ -19,7 +19,8 @@ const maxControlSources = 64
 type Sealer struct {
 	cipher *Cipher
 	// next is the index, one for all SSRCs (RFC 3711, Section 3.2.1).
-	next uint32
+	next    uint32
+	scratch controlScratch
 }
 
 // Sealer makes one for a direction; there may be one only.
@@ -34,13 +35,14 @@ func (s *Sealer) Seal(dst, packet []byte) ([]byte, error) {
 		return nil, ErrExhausted
 	}
 	s.next++
-	return s.cipher.sealControl(dst, packet, s.next-1), nil
+	return s.cipher.sealControl(dst, packet, s.next-1, &s.scratch), nil
 }
 
 // Opener opens RTCP packets. It is not safe for concurrent use.
 type Opener struct {
 	cipher  *Cipher
 	sources map[uint32]*controlWindow
+	scratch controlScratch
 }
 
 // controlWindow knows the latest indices of one SSRC (RFC 3711, Section 3.3.2).
@@ -50,7 +52,7 @@ type controlWindow struct {
 }
 
 // Opener makes one for a direction.
-func (c *Cipher) Opener() *Opener { return &Opener{c, map[uint32]*controlWindow{}} }
+func (c *Cipher) Opener() *Opener { return &Opener{cipher: c, sources: map[uint32]*controlWindow{}} }
 
 // Open opens an RTCP packet in place, and gives it without tag and index.
 func (o *Opener) Open(packet []byte) ([]byte, error) {
@@ -64,7 +66,7 @@ func (o *Opener) Open(packet []byte) ([]byte, error) {
 	if w != nil && w.isReplayed(index) {
 		return nil, ErrReplayed
 	}
-	plain, err := o.cipher.openControl(packet, index, word&encryptedFlag != 0)
+	plain, err := o.cipher.openControl(packet, index, word&encryptedFlag != 0, &o.scratch)
 	if err != nil {
 		return nil, err
 	}

@@ -103,26 +103,33 @@ func (g *gcm) open(packet []byte, header int, roc uint32, s *scratch) ([]byte, e
 }
 
 // controlNonce is that of an RTCP packet (RFC 7714, Section 9.1).
-func (g *gcm) controlNonce(packet []byte, index uint32) []byte {
-	n := make([]byte, gcmNonce)
-	copy(n, g.controlSalt[:])
-	xor32(n[2:], binary.BigEndian.Uint32(packet[4:]))
-	xor32(n[8:], index)
-	return n
+func (g *gcm) controlNonce(packet []byte, index uint32, s *controlScratch) []byte {
+	s.nonce = g.controlSalt
+	xor32(s.nonce[2:], binary.BigEndian.Uint32(packet[4:]))
+	xor32(s.nonce[8:], index)
+	return s.nonce[:]
+}
+
+// inClear is what is authenticated and not encrypted (RFC 7714, Section 9.2): the header,
+// and the index with its flag.
+func (s *controlScratch) inClear(packet, index []byte) []byte {
+	copy(s.clear[copy(s.clear[:], packet[:controlHeader]):], index)
+	return s.clear[:]
 }
 
 func (g *gcm) controlOverhead() (tag, behind int) { return gcmTag, 0 }
 
-func (g *gcm) sealControl(dst, packet []byte, index uint32) []byte {
-	word := index | encryptedFlag
-	aad := binary.BigEndian.AppendUint32(append(make([]byte, 0, controlHeader+indexSize), packet[:controlHeader]...), word)
+func (g *gcm) sealControl(dst, packet []byte, index uint32, s *controlScratch) []byte {
+	var word [indexSize]byte
+	binary.BigEndian.PutUint32(word[:], index|encryptedFlag)
+	clear := s.inClear(packet, word[:])
 	dst = append(dst, packet[:controlHeader]...)
-	dst = g.control.Seal(dst, g.controlNonce(packet, index), packet[controlHeader:], aad)
-	return binary.BigEndian.AppendUint32(dst, word)
+	dst = g.control.Seal(dst, g.controlNonce(packet, index, s), packet[controlHeader:], clear)
+	return append(dst, word[:]...)
 }
 
-func (g *gcm) openControl(packet []byte, index uint32, encrypted bool) ([]byte, error) {
-	nonce, end := g.controlNonce(packet, index), len(packet)-indexSize
+func (g *gcm) openControl(packet []byte, index uint32, encrypted bool, s *controlScratch) ([]byte, error) {
+	nonce, end := g.controlNonce(packet, index, s), len(packet)-indexSize
 	if !encrypted { // all of it is only authenticated (RFC 7714, Section 9.3)
 		aad := append(append([]byte(nil), packet[:end-gcmTag]...), packet[end:]...)
 		if _, err := g.control.Open(nil, nonce, packet[end-gcmTag:end], aad); err != nil {
@@ -130,8 +137,7 @@ func (g *gcm) openControl(packet []byte, index uint32, encrypted bool) ([]byte, 
 		}
 		return packet[:end-gcmTag], nil
 	}
-	aad := append(append(make([]byte, 0, controlHeader+indexSize), packet[:controlHeader]...), packet[end:]...)
-	plain, err := g.control.Open(packet[controlHeader:controlHeader], nonce, packet[controlHeader:end], aad)
+	plain, err := g.control.Open(packet[controlHeader:controlHeader], nonce, packet[controlHeader:end], s.inClear(packet, packet[end:]))
 	if err != nil {
 		return nil, ErrAuthentication
 	}

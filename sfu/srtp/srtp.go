@@ -108,15 +108,21 @@ type transform interface {
 	// open opens in place what follows header bytes, and gives the packet without tag.
 	open(packet []byte, header int, roc uint32, scratch *scratch) ([]byte, error)
 	// sealControl appends the sealed packet with its index.
-	sealControl(dst, packet []byte, index uint32) []byte
+	sealControl(dst, packet []byte, index uint32, scratch *controlScratch) []byte
 	// openControl opens in place.
-	openControl(packet []byte, index uint32, encrypted bool) ([]byte, error)
+	openControl(packet []byte, index uint32, encrypted bool, scratch *controlScratch) ([]byte, error)
 	// controlOverhead is the tag's size, and how much of it follows the index.
 	controlOverhead() (tag, behindIndex int)
 }
 
 // scratch is memory that a transform works with. It belongs to one stream.
 type scratch [16]byte
+
+// controlScratch is the same for RTCP: a nonce, and what is authenticated in clear.
+type controlScratch struct {
+	nonce [gcmNonce]byte
+	clear [controlHeader + indexSize]byte
+}
 
 // NewCipher derives the session keys (RFC 3711, Section 4.3).
 func NewCipher(p Profile, m Master) (*Cipher, error) {

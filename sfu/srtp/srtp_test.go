@@ -217,6 +217,18 @@ func TestAllocations(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+	sealer, opener, report := c.Sealer(), c.Opener(), make([]byte, 60)
+	if n := testing.AllocsPerRun(1000, func() {
+		sealed, err := sealer.Seal(buffer[:0], report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := opener.Open(sealed); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for RTCP", n)
+	}
 }
 
 func FuzzOpen(f *testing.F) {
