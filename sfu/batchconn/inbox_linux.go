@@ -139,7 +139,7 @@ func (s *Socket) ReceiveMore(in *Inbox, after int, wait time.Duration) int {
 		return 0
 	}
 	pause := unix.NsecToTimespec(int64(wait))
-	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
+	_, _, _ = syscall.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
 	n, errno := s.receive(in.headers[after:])
 	if errno != 0 || s.closed.Load() {
 		return 0

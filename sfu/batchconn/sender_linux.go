@@ -81,9 +81,13 @@ func (t *sender) init() {
 // send sends all messages. What fails is counted, and the rest goes on.
 func (t *sender) send(b *Batch) {
 	t.prepare(b)
+	waited := false
 	for t.next, t.part = 0, none; t.next < len(b.messages); {
 		switch errno := t.sendMore(b); {
 		case errno == 0 || errno == unix.EINTR:
+		case errno == unix.EAGAIN && !waited: // what finds no room after that is lost
+			waited = true
+			b.socket.kernel.await(b.socket.fd)
 		case t.part == none && t.isSplittable(b, errno):
 			t.part = b.messages[t.next].first
 		default:

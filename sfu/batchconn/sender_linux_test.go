@@ -22,7 +22,10 @@ type fake struct {
 	// groups are the packets of each message.
 	groups []int
 	calls  int
+	awaits int
 }
+
+func (f *fake) await(int) { f.awaits++ }
 
 func (f *fake) sendmmsg(_ int, messages []mmsghdr) (int, syscall.Errno) {
 	f.calls++
@@ -96,6 +99,13 @@ func TestFaults(t *testing.T) {
 			}
 			return 0
 		}}, []uint32{0, 1, 2, 10, 12, 20, 21, 22}, 1, []int{1, 1, 1, 1, 1, 1, 1, 1}, false},
+		{"room comes", fake{once: true, fail: at(10, unix.EAGAIN)}, all, 0, []int{3, 3, 3}, false},
+		{"no room comes", fake{fail: func(mark uint32, _ int) syscall.Errno {
+			if mark >= 10 {
+				return unix.EAGAIN
+			}
+			return 0
+		}}, []uint32{0, 1, 2}, 6, []int{3}, false},
 		{"everything fails", fake{fail: func(uint32, int) syscall.Errno { return unix.EINVAL }}, nil, 9, nil, false},
 	}
 	for _, tt := range tests {
@@ -116,6 +126,9 @@ func TestFaults(t *testing.T) {
 			}
 			if s := socket.Stats(); s.Failed != tt.failed || s.Segmentation == tt.off {
 				t.Errorf("stats %+v, want %d failed", s, tt.failed)
+			}
+			if k.awaits > 1 {
+				t.Errorf("the batch waited %d times for room", k.awaits)
 			}
 			if tt.off || slices.Contains(k.groups, 1) && k.calls > 1 {
 				checkNotJoined(t, b, &k)

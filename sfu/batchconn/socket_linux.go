@@ -237,23 +237,18 @@ type kernel interface {
 	// sendmmsg sends messages from the first one on, and says how many it took; if
 	// none, why the first one failed.
 	sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno)
+	// await waits a moment until something can be sent.
+	await(fd int)
 }
 
 // system is the kernel that runs.
 type system struct{}
 
-func (system) sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
-	n, errno := sendmmsg(fd, messages)
-	if errno == unix.EAGAIN && hasRoom(fd) {
-		return sendmmsg(fd, messages)
-	}
-	return n, errno
-}
-
 // sendmmsg does not tell the runtime of the call, which does not block: where the runtime
 // believes that a goroutine may be blocked, a thread of its own looks at it every 20 us, and
-// that took a fifth of the processor's time.
-func sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
+// that took a fifth of the processor's time. The price is that the collector, when it stops
+// all goroutines, waits until a call is over: of a full batch some milliseconds.
+func (system) sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd),
 		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
 	if errno != 0 {
@@ -262,11 +257,9 @@ func sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// sendPatience is how long a message waits for room in the socket's buffer.
+// sendPatience is how long a batch waits for room in the socket's buffer, once.
 const sendPatience = 10 * time.Millisecond
 
-// hasRoom waits until something can be sent.
-func hasRoom(fd int) bool {
-	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(sendPatience.Milliseconds()))
-	return n > 0
+func (system) await(fd int) {
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(sendPatience.Milliseconds()))
 }
