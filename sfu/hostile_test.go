@@ -1,9 +1,12 @@
 package sfu
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pion/rtcp"
 
 	"github.com/conclave-sfu/conclave/sfu/pace"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
@@ -203,6 +206,63 @@ func TestTooLargeToSend(t *testing.T) {
 			if sent := d.writer.writeMedia(&o); sent != test.want || len(path.sent)-before != map[bool]int{true: 1}[test.want] {
 				t.Errorf("payload of %d, descriptor of %d bytes: sent %t", test.payload, test.descriptor, sent)
 			}
+		}
+	}
+}
+
+// TestResentOfTheSource: what is asked for again is of the source that it was of: not a packet
+// of the present one that has its number. Video pays for it.
+func TestResentOfTheSource(t *testing.T) {
+	w := &fakeWriter{}
+	d := newTestSlot(t, true, w)
+	d.bucket = &pace.Bucket{}
+	var now int64
+	ask := func(seqs ...uint16) {
+		var pairs []rtcp.NackPair
+		for _, seq := range seqs {
+			pairs = append(pairs, rtcp.NackPair{PacketID: seq})
+		}
+		d.feedback([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: d.ssrc, Nacks: pairs}}, now)
+	}
+	for _, name := range []string{"one", "two"} {
+		u, _ := newTestUp(true)
+		s := &source{u: u, seq: 100, now: now} // both have the same numbers
+		d.connect(u, now)
+		for range 20 {
+			s.send(t, true, true, []byte(name))
+		}
+		now = s.now
+	}
+	first, last := w.packets[5].SequenceNumber, w.packets[len(w.packets)-1].SequenceNumber
+	sent := len(w.packets)
+	if ask(first); len(w.packets) != sent {
+		t.Errorf("a packet of the source before is answered with %q", w.packets[sent].Payload)
+	}
+	d.bucket.SetRate(100_000)
+	for range 200 {
+		ask(last)
+	}
+	if got := w.packets[len(w.packets)-1]; len(w.packets) == sent || got.SSRC != d.rtxSSRC || !strings.HasSuffix(string(got.Payload), "wo") {
+		t.Errorf("%d packets were sent again", len(w.packets)-sent)
+	}
+	if !d.bucket.Short(now) {
+		t.Error("what is sent again costs nothing")
+	}
+}
+
+// TestOtherCertificate: a renegotiation keeps the certificate, or it is none.
+func TestOtherCertificate(t *testing.T) {
+	n := startNode(t, nil)
+	c := join(t, n, "r", "alice")
+	offer := Offer{1, testSDP(testSection("video", "0", "recvonly")), nil}
+	for _, test := range []struct {
+		sdp  string
+		want error
+	}{
+		{offer.SDP, nil}, {offer.SDP, nil}, {strings.Replace(offer.SDP, "a=fingerprint:sha-256 ", "a=fingerprint:sha-256 EE:", 1), ErrBadOffer}, {offer.SDP, nil},
+	} {
+		if _, err := c.transport.Answer(t.Context(), Offer{1, test.sdp, nil}); !errors.Is(err, test.want) {
+			t.Errorf("%v, want %v", err, test.want)
 		}
 	}
 }
