@@ -12,7 +12,7 @@ import (
 
 // Bounds of what the path to a participant is held to take, in bits a second.
 const (
-	firstEstimate  = 600_000 // until feedback says more
+	firstEstimate  = 400_000 // until feedback says more: a few cameras at their lowest
 	lowestEstimate = 50_000
 	mostEstimate   = 50_000_000
 )

@@ -22,6 +22,8 @@ const (
 	// openingGoal is what the first probes of a connection aim at, in bits a second, before
 	// it is known what is wanted: some cameras at their best.
 	openingGoal = 5e6
+	// openingLeap is how much more than the first estimate the first probe asks for.
+	openingLeap = 4.5
 	// openingTries is how many of them may say nothing, the receiver may not be there yet; and
 	// how many may differ about a path that they found full by more than openingDoubt.
 	openingTries = 3
@@ -106,7 +108,10 @@ func (e *Estimator) nextProbe(now int64) (rate float64, ok bool) {
 		return 0, false
 	}
 	step := probeStep
-	if e.plan.leap || !e.plan.begun {
+	switch {
+	case e.plan.opening && !e.plan.begun:
+		step = openingLeap
+	case e.plan.leap || !e.plan.begun:
 		step = probeLeap
 	}
 	rate = step * e.estimate

@@ -1,0 +1,365 @@
+package sfu
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+
+	"github.com/conclave-sfu/conclave/sfu/bwe"
+	"github.com/conclave-sfu/conclave/sfu/impair"
+)
+
+// A simulation in virtual time of one participant who watches others over a path: the
+// room, its allocation, slots, pacing and probes are those of the server; the path, the
+// publishers and the receiver are made here.
+
+// simulation has a viewer, and what happens later.
+type simulation struct {
+	*crowd
+	viewer  *member
+	budget  *budget
+	link    *impair.Link
+	back    time.Duration // from the viewer to the server
+	sources []*simSource
+	later   map[int64][]func()
+	turn    int64 // milliseconds so far
+	arrived *twcc.Recorder
+	seen    map[string]*sight
+
+	queue []time.Duration // of the path, each millisecond
+}
+
+// simSource sends one encoding, or a voice.
+type simSource struct {
+	source
+	name  string
+	rate  int // bits a second
+	every int // milliseconds between frames
+	key   bool
+	frame int
+}
+
+// sight is what a viewer has of one encoding.
+type sight struct {
+	parts    map[uint32]int // packets of a frame that have come, by its timestamp
+	firstKey time.Duration  // when a key frame was complete first; 0 for never
+	whole    int            // frames
+	delay    time.Duration  // the longest of a packet
+}
+
+func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
+	s := &simulation{
+		crowd: newCrowd(t, 1), link: impair.NewLink(seed, c), back: c.Delay,
+		later: map[int64][]func(){}, arrived: twcc.NewRecorder(1), seen: map[string]*sight{},
+	}
+	s.viewer = s.members[0]
+	conn := s.viewer.connection
+	log := bwe.NewSentLog(bwe.DefaultLogSize)
+	s.budget = newBudget(log, &conn.bucket)
+	conn.sent = log
+	conn.budget.Store(s.budget)
+	conn.slots = map[uint32]*downTrack{}
+	for i, d := range slices.Concat(conn.audio, conn.video) {
+		d.writer, d.bucket = &simWriter{s}, &conn.bucket
+		conn.slots[uint32(i)] = d
+	}
+	return s
+}
+
+// publish adds a participant with a voice, and a camera with encodings of these rates.
+func (s *simulation) publish(t *testing.T, rates map[string]int, rids ...string) pubKey {
+	m := s.join(t)
+	s.room.transports[m.participant].connection.video = nil // it watches nobody
+	p := s.room.publications[pubKey{m.participant, Camera}]
+	s.room.retire(p.layers[0])
+	p.layers = nil
+	format := plainFormat(codecVP8)
+	format.rids = rids
+	s.add(&simSource{source: source{u: m.mic}, name: "voice", rate: 32_000, every: 20})
+	for i, rid := range rids {
+		u, _ := newTestUp(true)
+		u.format, u.rid, u.ssrc = format, rid, uint32(i)
+		s.room.addLayer(m.connection, Camera, u)
+		s.add(&simSource{source: source{u: u}, name: rid, rate: rates[rid], every: 33, key: true})
+	}
+	return p.key
+}
+
+// add has a source listen to requests, which take 20 ms to it.
+func (s *simulation) add(source *simSource) {
+	source.u.askKeyFrame = func(uint32) { s.after(20*time.Millisecond, func() { source.key = true }) }
+	s.sources = append(s.sources, source)
+}
+
+func (s *simulation) after(d time.Duration, do func()) {
+	at := s.turn + max(1, int64(d/time.Millisecond))
+	s.later[at] = append(s.later[at], do)
+}
+
+// simKey is how many times as large as others a key frame is.
+const simKey = 8
+
+// send sends a frame: each packet says of which encoding it is, which part of how many, and
+// whether of a key frame.
+func (s *simSource) send(t *testing.T, now int64) {
+	size := s.rate / 8 * s.every / 1000
+	if s.u.video && s.key {
+		size *= simKey
+	}
+	packets := (size + 1099) / 1100
+	for i := range packets {
+		part := make([]byte, max(size/packets, 8))
+		key := byte(0)
+		if s.key {
+			key = 1
+		}
+		copy(part, []byte{0, s.name[0], byte(packets), key})
+		s.now = now
+		if i == 0 {
+			s.stamp += uint32(s.every * 90)
+		}
+		s.receive(t, s.seq, s.packet(t, s.seq, i == 0, s.key, part))
+		s.seq++
+	}
+	s.frame++
+	s.key = false
+}
+
+// run lets time pass.
+func (s *simulation) run(t *testing.T, d time.Duration) {
+	conn, e := s.viewer.connection, &egress{}
+	for range d / time.Millisecond {
+		time.Sleep(time.Millisecond)
+		s.turn++
+		now := s.room.node.now()
+		e.now = now
+		for i, source := range s.sources {
+			if (s.turn+int64(7*i))%int64(source.every) == 0 {
+				source.send(t, now)
+			}
+			if s.turn%20 == 0 {
+				source.u.drain(now)
+			}
+		}
+		for _, do := range s.later[s.turn] {
+			do()
+		}
+		delete(s.later, s.turn)
+		if s.turn%5 == 0 {
+			conn.probe(e, now)
+		}
+		if s.turn%100 == 0 {
+			s.report(t)
+		}
+		if s.turn%200 == 0 {
+			conn.noteOff(s.budget.tick(now))
+			s.room.housekeeping(now, 0)
+		}
+		s.room.shareAnew()
+		s.room.handOver()
+		s.queue = append(s.queue, s.link.Backlog(now))
+	}
+}
+
+// noteOff is what a connection does where its budget is off.
+func (c *connection) noteOff(off bool) {
+	if off {
+		c.transport.room.reshare(c)
+	}
+}
+
+// report sends what has arrived back to the server.
+func (s *simulation) report(t *testing.T) {
+	if s.arrived.PacketsHeld() == 0 {
+		return
+	}
+	for _, p := range s.arrived.BuildFeedbackPacket() {
+		raw, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.after(s.back, func() {
+			now := s.room.node.now()
+			off, ok := s.budget.feedback(raw, now)
+			if !ok {
+				t.Error("a report was refused")
+			}
+			s.viewer.connection.noteOff(off)
+			s.viewer.connection.probe(&egress{now: now}, now)
+		})
+	}
+}
+
+// simWriter puts what a slot sends on the path.
+type simWriter struct{ *simulation }
+
+func (w *simWriter) writeMedia(o *outgoing) bool {
+	name, parts, key := "voice", byte(1), false
+	if frame := o.payload[1:]; len(o.payload) > 4 && o.payloadType == testTypes()[codecVP8].media {
+		name, parts, key = string(frame[1:2]), frame[2], frame[3] == 1
+	}
+	stamp, sent := o.stamp, w.turn
+	w.put(max(len(o.payload), 1)+sealed, func() {
+		v := w.seen[name]
+		if v == nil {
+			v = &sight{parts: map[uint32]int{}}
+			w.seen[name] = v
+		}
+		v.delay = max(v.delay, time.Duration(w.turn-sent)*time.Millisecond)
+		v.parts[stamp]++
+		if v.parts[stamp] < int(parts) {
+			return
+		}
+		v.whole++
+		if key && v.firstKey == 0 {
+			v.firstKey = time.Duration(w.turn) * time.Millisecond
+		}
+	})
+	return true
+}
+
+func (w *simWriter) writeRTX(o *outgoing, _ uint16) bool {
+	w.put(max(len(o.payload), int(o.padding))+sealed, func() {})
+	return true
+}
+
+// put sends a packet.
+func (w *simulation) put(size int, come func()) {
+	now := w.room.node.now()
+	seq := w.budget.log.Add(now, size)
+	at, copies := w.link.Send(now, size)
+	for _, arrival := range at[:copies] {
+		w.after(time.Duration(arrival-now), func() {
+			w.arrived.Record(1, seq, w.room.node.now()/int64(time.Microsecond))
+			come()
+		})
+	}
+}
+
+// longest is the longest time that the queue of the path was in part of the time.
+func (s *simulation) longest(from, to time.Duration) time.Duration {
+	return slices.Max(s.queue[from/time.Millisecond : to/time.Millisecond])
+}
+
+// bounds of what a start may take.
+type bounds struct {
+	// picture is when the first key frame is complete at most, best when that of the best
+	// encoding is, 0 for never.
+	picture, best time.Duration
+	// early is the longest queue of the first 1.5 s, then that of the time after it.
+	early, then time.Duration
+	// share is how many of the frames of 10 s come whole, at least.
+	share float64
+}
+
+// TestStart: somebody joins and wants to see a camera with three encodings at its best,
+// over paths of all kinds. The picture comes at once, the best one after a report or some; a
+// thin line has its queue back within about a second.
+func TestStart(t *testing.T) {
+	rates := map[string]int{"q": 150_000, "h": 500_000, "f": 1_500_000}
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name  string
+		rate  int
+		delay time.Duration // one way
+		bounds
+	}{
+		{"100 Mbit/s, 1 ms", 100_000_000, ms / 2, bounds{50 * ms, 200 * ms, 5 * ms, 5 * ms, 0.99}},
+		{"100 Mbit/s, 50 ms", 100_000_000, 25 * ms, bounds{75 * ms, 250 * ms, 5 * ms, 5 * ms, 0.99}},
+		{"10 Mbit/s, 20 ms", 10_000_000, 10 * ms, bounds{75 * ms, 600 * ms, 60 * ms, 60 * ms, 0.99}},
+		{"3 Mbit/s, 40 ms", 3_000_000, 20 * ms, bounds{100 * ms, 1000 * ms, 200 * ms, 150 * ms, 0.98}},
+		{"300 kbit/s, 60 ms", 300_000, 30 * ms, bounds{500 * ms, 0, 400 * ms, 200 * ms, 0.97}},
+	} {
+		for _, seed := range []uint64{1, 2, 3} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, seed, impair.Conditions{Rate: tt.rate, Delay: tt.delay, Queue: 500 * ms})
+				key := s.publish(t, rates, "q", "h", "f")
+				s.run(t, 3*time.Second) // the camera is there, and nobody watches
+				s.begin(key)
+				s.run(t, 10*time.Second)
+				t.Logf("%s, seed %d:", tt.name, seed)
+				s.check(t, tt.bounds)
+			})
+		}
+	}
+}
+
+// check compares what was seen with the bounds.
+func (s *simulation) check(t *testing.T, b bounds) {
+	picture, best := time.Duration(-1), time.Duration(-1)
+	frames := 0
+	for name, v := range s.seen {
+		if name == "voice" {
+			continue
+		}
+		frames += v.whole
+		if v.firstKey > 0 && (picture < 0 || v.firstKey < picture) {
+			picture = v.firstKey
+		}
+	}
+	if v := s.seen["f"]; v != nil && v.firstKey > 0 {
+		best = v.firstKey
+	}
+	early, then := s.longest(0, 1500*time.Millisecond), s.longest(1500*time.Millisecond, 10*time.Second)
+	share := float64(frames) / (10_000 / 33)
+	t.Logf("picture after %v, the best one after %v; queue %v at most, after 1.5 s %v; %.1f %% of the frames; voice late by %v at most; estimate %d, %d probes",
+		picture, best, early.Round(time.Millisecond), then.Round(time.Millisecond), 100*share, s.seen["voice"].delay,
+		s.budget.target.Load(), s.budget.estimator.State().Counts.Probes)
+	for _, limit := range []struct {
+		what      string
+		got, most time.Duration
+	}{{"picture", picture, b.picture}, {"best", best, b.best}, {"queue early", early, b.early}, {"queue then", then, b.then}} {
+		if limit.most > 0 && (limit.got < 0 || limit.got > limit.most) {
+			t.Errorf("%s: %v, want %v at most", limit.what, limit.got, limit.most)
+		}
+	}
+	if share < b.share {
+		t.Errorf("%.2f of the frames came", share)
+	}
+}
+
+// TestStartOfMany: seven cameras of one encoding each, which nobody has measured yet, are all
+// shown after a report or some where there is room for them.
+func TestStartOfMany(t *testing.T) {
+	for _, delay := range []time.Duration{500 * time.Microsecond, 25 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSimulation(t, 1, impair.Conditions{Rate: 100_000_000, Delay: delay})
+			var keys []pubKey
+			for i := range 7 {
+				name := string(rune('a' + i))
+				keys = append(keys, s.publish(t, map[string]int{name: 1_500_000}, name))
+			}
+			s.begin(keys...)
+			s.run(t, 5*time.Second)
+			last := time.Duration(0)
+			for i := range 7 {
+				v := s.seen[string(rune('a'+i))]
+				if v == nil || v.firstKey == 0 || v.whole < 100 {
+					t.Errorf("delay %v: camera %d was seen as %+v", delay, i, v)
+					continue
+				}
+				last = max(last, v.firstKey)
+			}
+			t.Logf("delay %v: all seven after %v, queue %v at most", delay, last, s.longest(0, 5*time.Second))
+			if last > 600*time.Millisecond {
+				t.Errorf("delay %v: the last camera was seen after %v", delay, last)
+			}
+		})
+	}
+}
+
+// begin is when the viewer's connection is ready, and it says what it wants to see.
+func (s *simulation) begin(keys ...pubKey) {
+	s.turn, s.queue = 0, nil
+	now := s.room.node.now()
+	s.budget.begin(now)
+	s.viewer.connection.probe(&egress{now: now}, now)
+	var wants []Want
+	for _, key := range keys {
+		wants = append(wants, Want{Participant: key.participant, Source: key.source, Width: 1280, Height: 720})
+	}
+	s.viewer.View(wants)
+}
