@@ -107,7 +107,7 @@ func (w *answerWriter) formats(s *section) {
 			w.line("a=fmtp:%d %s", p.payloadType, parameters)
 		}
 		switch {
-		case p.transportCC:
+		case p.transportCC && s.extensions.transportCC != 0:
 			w.line("a=rtcp-fb:%d transport-cc", p.payloadType)
 		case p.remb:
 			w.line("a=rtcp-fb:%d goog-remb", p.payloadType)
@@ -144,6 +144,7 @@ func (w *answerWriter) extensions(s *section) {
 	}{
 		{s.extensions.mid, uriMID, true},
 		{s.extensions.transportCC, uriTransportCC, true},
+		{s.extensions.sendTime, uriSendTime, up && s.remb},
 		{s.extensions.dependency, uriDependency, s.kind == videoKind},
 		{s.extensions.level, uriLevel, up && s.kind == audioKind},
 		{s.extensions.rid, uriRID, up && s.kind == videoKind},

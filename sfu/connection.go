@@ -81,6 +81,7 @@ type connection struct {
 	uplinks  map[uint32]*uplink // by SSRC
 	slots    map[uint32]*downTrack
 	arrivals *twcc.Recorder // of packets with a transport-wide sequence number
+	from     *uplinkPath    // of those without; nil before the first one
 	clock    senderClock
 	reports  intervals
 

@@ -186,6 +186,7 @@ func (c *connection) tick(e *egress, now int64) {
 		}
 	}
 	c.askMissing(e, now)
+	c.writeREMB(e, now)
 	if now-c.reports.feedbackAt >= int64(feedbackInterval) && c.arrivals.PacketsHeld() > 0 {
 		c.reports.feedbackAt = now
 		c.writeControl(e, c.arrivals.BuildFeedbackPacket())

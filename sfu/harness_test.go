@@ -166,12 +166,16 @@ func clientAPI(t testing.TB, extra ...interceptor.Factory) *webrtc.API {
 	); err != nil {
 		t.Fatal(err)
 	}
-	var s webrtc.SettingEngine
+	return webrtc.NewAPI(
+		webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(loopback()))
+}
+
+// loopback has a client use no other addresses.
+func loopback() (s webrtc.SettingEngine) {
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
-	return webrtc.NewAPI(
-		webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(s))
+	return s
 }
 
 // open makes a new PeerConnection, without offering it.

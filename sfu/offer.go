@@ -28,6 +28,7 @@ const (
 	uriRepairedRID = sdp.SDESRepairRTPStreamIDURI
 	uriLevel       = sdp.AudioLevelURI
 	uriTransportCC = sdp.TransportCCURI
+	uriSendTime    = sdp.ABSSendTimeURI
 	uriDependency  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 )
 
@@ -61,6 +62,8 @@ type section struct {
 	// ssrcs are the streams that a sendonly section names (RFC 5576); none where the
 	// encodings have rids only.
 	ssrcs []ssrcPair
+	// remb says that a sender takes REMB, and nothing better.
+	remb bool
 }
 
 // kind is the medium of a section.
@@ -87,7 +90,7 @@ const (
 // extensions are the ids of the header extensions that the forwarder knows (RFC
 // 8285); 0 for what was not offered. From 15 on an id needs two-byte headers.
 type extensions struct {
-	mid, rid, repairedRID, level, transportCC uint8
+	mid, rid, repairedRID, level, transportCC, sendTime uint8
 	// dependency is that of the Dependency Descriptor (AV1 RTP specification,
 	// appendix A).
 	dependency uint8
@@ -106,6 +109,8 @@ func (e *extensions) byURI(uri string) *uint8 {
 		return &e.level
 	case uriTransportCC:
 		return &e.transportCC
+	case uriSendTime:
+		return &e.sendTime
 	case uriDependency:
 		return &e.dependency
 	}
@@ -269,6 +274,7 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled
 	if s.payloads, err = readPayloads(media, s.kind); err != nil {
 		return s, err
 	}
+	s.remb = s.usesREMB()
 	if s.direction == sendonly {
 		source, ok := sources[s.mid]
 		if !ok || source >= numSources {

@@ -206,6 +206,8 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 		if v := extension(plain[:header], id); len(v) >= 2 {
 			c.arrivals.Record(u.ssrc, binary.BigEndian.Uint16(v), e.now/int64(time.Microsecond))
 		}
+	} else if u.section.remb {
+		c.followUplink(u.section, plain[:header], len(plain)+srtp.MaxOverhead, e.now)
 	}
 	size, repair := len(plain), u.repair
 	if repair {
