@@ -8,7 +8,9 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/pace"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/packetmap"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
@@ -264,5 +266,77 @@ func TestOtherCertificate(t *testing.T) {
 		if _, err := c.transport.Answer(t.Context(), Offer{1, test.sdp, nil}); !errors.Is(err, test.want) {
 			t.Errorf("%v, want %v", err, test.want)
 		}
+	}
+}
+
+// TestPaddedRetransmission: the padding of a retransmission is not taken for the original's.
+func TestPaddedRetransmission(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	again := r.packet(71, 97, 1, "\x00\x02\x10abc\x03")
+	again.Padding, again.PaddingSize = true, 9
+	r.send(again)
+	up := r.uplinks[70].up
+	p, ok := up.cache.Get(up.newest.Load())
+	if !ok || string(p.Payload) != "\x10abc\x03" {
+		t.Fatalf("%t, %q", ok, p.Payload)
+	}
+	p.Release()
+}
+
+// TestEarlyIsBounded: of what comes before there are keys a little is kept, and nothing before a
+// handshake has begun.
+func TestEarlyIsBounded(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	r.in = nil
+	take := func() (kept int) {
+		for range 2 * maxEarly {
+			p := packetcache.New()
+			if r.takeProtected(r.egress, p, 40, nil) {
+				kept++
+			} else {
+				p.Release()
+			}
+		}
+		return kept
+	}
+	if kept := take(); kept != 0 {
+		t.Errorf("%d packets are kept before a handshake", kept)
+	}
+	r.greeted.Store(true)
+	if kept := take(); kept != maxEarly || len(r.early) != maxEarly {
+		t.Errorf("%d packets are kept during a handshake, want %d", kept, maxEarly)
+	}
+}
+
+// TestFeedbackIsBounded: reports cost work, so they are taken so often; what a receiver claims to
+// take is believed up to a bound.
+func TestFeedbackIsBounded(t *testing.T) {
+	b := newBudget(bwe.NewSentLog(64), &pace.Bucket{})
+	report := []byte{0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0}
+	taken := 0
+	for range 10 * reportsBurst {
+		if _, ok := b.feedback(report, 1); ok {
+			taken++
+		}
+	}
+	if taken != reportsBurst {
+		t.Errorf("%d reports at once, want %d", taken, reportsBurst)
+	}
+	b = newBudget(bwe.NewSentLog(0), &pace.Bucket{})
+	for _, bits := range []uint64{1 << 40, 1 << 63, 1<<64 - 1} {
+		if b.remb(1, bits); b.target.Load() <= 0 || b.target.Load() > mostEstimate {
+			t.Errorf("%d bits a second make %d", bits, b.target.Load())
+		}
+	}
+}
+
+// TestVoicesAreReserved: what the voices take is not given to video.
+func TestVoicesAreReserved(t *testing.T) {
+	c := &connection{audio: []*downTrack{{key: mic("alice")}, {}, {key: mic("bob")}}}
+	if use := c.audioUse(); use != 2*audioRate {
+		t.Errorf("%d bits a second for two voices", use)
 	}
 }
