@@ -39,6 +39,7 @@ func (l *loop) dialed(e dialed) {
 func (l *loop) lostConnection(err error) {
 	l.conn.close()
 	l.conn = nil
+	l.count.connected.Store(false)
 	if l.leaving {
 		l.finish(ErrClosed)
 		return
@@ -174,6 +175,7 @@ func (l *loop) ready(r *signal.Ready) {
 	l.posts, l.here, l.viewed, l.relays = nil, nil, nil, r.ICEServers
 	l.backoff, l.lostSince = minBackoff, time.Time{}
 	l.conn.ready = true
+	l.count.connected.Store(true)
 	l.step(e2ee.LogOpened{ID: e2ee.LogID(r.LogID), Head: r.Head})
 	l.tellMuted()
 	if l.media == nil {

@@ -9,6 +9,9 @@ import (
 
 // Stats are counters since [Join].
 type Stats struct {
+	// Connected says whether there is a signalling connection now, in which the room has
+	// answered.
+	Connected bool
 	// PacketsReceived are RTP packets in the slots, each counted once; PacketsLost those
 	// that did not come, though they were asked for again; PacketsRecovered those that
 	// came when asked for.
@@ -62,6 +65,7 @@ func (s Stats) Failed() uint64 {
 
 // counters are what Stats is a picture of.
 type counters struct {
+	connected                          atomic.Bool
 	received, lost, recovered          atomic.Uint64
 	opened, early, refused, broken     atomic.Uint64
 	decodable, keyFramesWanted         atomic.Uint64
@@ -90,6 +94,7 @@ func (c *counters) snapshot() Stats {
 	failed := maps.Clone(c.failed)
 	c.mu.Unlock()
 	return Stats{
+		Connected:        c.connected.Load(),
 		PacketsReceived:  c.received.Load(),
 		PacketsLost:      c.lost.Load(),
 		PacketsRecovered: c.recovered.Load(),

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,6 +52,29 @@ func serve(t *testing.T, tap func(sfu.Tapped)) (link e2ee.Link, stop func()) {
 		t.Fatal(err)
 	}
 	return link, stop
+}
+
+// TestServerStops midway: the report says so, however much was received before.
+func TestServerStops(t *testing.T) {
+	link, stop := serve(t, nil)
+	var stopping sync.Once
+	report, err := Run(t.Context(), Scenario{
+		Link: link, Publishers: 1, Subscribers: 2, Duration: 3 * time.Second,
+		Watch: func(s Sighting) {
+			if s.Received > 0 {
+				stopping.Do(stop)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.FramesDecrypted == 0 || report.CutOff != 3 {
+		t.Errorf("%d frames, %d are cut off", report.FramesDecrypted, report.CutOff)
+	}
+	if err := report.Verdict(); !errors.Is(err, ErrVerdict) || !strings.Contains(err.Error(), "lost the server") {
+		t.Errorf("the verdict is %v", err)
+	}
 }
 
 // TestMeeting holds a whole meeting: server, forwarder and participants.

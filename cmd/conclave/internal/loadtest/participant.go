@@ -64,6 +64,8 @@ type participant struct {
 	// first is for each track that it received how long its first frame took, from
 	// dialling, or from the track's start if that was later. Guarded by mu.
 	first map[*track]time.Duration
+	// heard is when the last frame came that it opened. Guarded by mu.
+	heard time.Time
 	// views are its subscriptions to videos. Guarded by mu.
 	views map[*track]*viewing
 }
@@ -97,6 +99,7 @@ func (p *participant) frame(f client.Frame) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.heard = f.Received
 	if _, ok := p.first[t]; !ok {
 		p.first[t] = max(0, min(f.Received.Sub(p.dialed), f.Received.Sub(time.Unix(0, t.started.Load()))))
 	}
@@ -220,6 +223,13 @@ func (p *participant) opened() (bytes, frames uint64) {
 		}
 	}
 	return bytes, frames
+}
+
+// isSilent says whether nothing has come to it for silence.
+func (p *participant) isSilent(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now.Sub(p.heard) > silence
 }
 
 // smooth is how many videos it sees without a freeze.

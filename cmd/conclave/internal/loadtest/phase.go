@@ -59,7 +59,27 @@ func (r *run) measure(ctx context.Context) time.Duration {
 		p.stopWatching(time.Now(), r.phases[len(r.phases)-1])
 	}
 	r.now.Store(nil)
+	r.cutOff = r.countCutOff(begin)
 	return time.Since(begin)
+}
+
+// silence is how long nothing may come to a participant that others send to: sound has 50
+// frames a second. It is more than a short outage, and than ICE takes to restart.
+const silence = 5 * time.Second
+
+// countCutOff counts the participants that are there and have lost the server, or to whom
+// nothing comes any more, at the end of a measurement that began at a time.
+func (r *run) countCutOff(began time.Time) (n int) {
+	for i, p := range r.all {
+		if p.client == nil || p.client.Err() != nil {
+			continue // these have failures of their own
+		}
+		sent := r.Publishers > 1 || r.Publishers == 1 && i > 0
+		if !p.client.Stats().Connected || sent && time.Since(began) > silence && p.isSilent(time.Now()) {
+			n++
+		}
+	}
+	return n
 }
 
 // each calls do for each phase that is reported.

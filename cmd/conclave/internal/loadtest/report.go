@@ -71,6 +71,9 @@ type Report struct {
 	// Resumed and Rejoined count signalling connections that were lost.
 	Resumed  uint64 `json:"connections_resumed"`
 	Rejoined uint64 `json:"participants_rejoined"`
+	// CutOff are participants that at the end of the measurement had no connection to the
+	// server, or had received nothing for five seconds though others send.
+	CutOff int `json:"participants_cut_off"`
 	// Failures are participants that did not join or that ended early.
 	Failures []string `json:"failures"`
 }
@@ -86,6 +89,7 @@ func newReport(r *run, last []client.Roster, measured time.Duration) *Report {
 		Latency:       Quantiles{r.checker.latency.quantile(0.5), r.checker.latency.quantile(0.99)},
 		SafetyNumbers: []string{},
 		Failures:      []string{},
+		CutOff:        r.cutOff,
 	}
 	var joins, firsts []time.Duration
 	for _, p := range r.all {
@@ -156,6 +160,7 @@ func (r *Report) Verdict() error {
 		}
 	}
 	note(len(r.Failures) > 0, "%d participants did not join or ended early", len(r.Failures))
+	note(r.CutOff > 0, "%d participants had lost the server at the end, or received nothing any more", r.CutOff)
 	note(r.FramesFailed > 0, "%d frames failed", r.FramesFailed)
 	note(r.FramesWrong > 0, "%d frames were wrong", r.FramesWrong)
 	note(len(r.SafetyNumbers) > 1, "%d safety numbers remain", len(r.SafetyNumbers))
@@ -192,6 +197,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("epoch", "%d, generation %d", r.Epoch, r.Generation)
 	for _, n := range r.SafetyNumbers {
 		row("safety number", "%s", n)
+	}
+	if r.CutOff > 0 {
+		row("cut off", "%d participants, at the end", r.CutOff)
 	}
 	for _, f := range r.Failures {
 		row("failure", "%s", f)

@@ -97,6 +97,7 @@ func TestVerdict(t *testing.T) {
 		"a frame was wrong":     {func(r *Report) { r.FramesWrong = 2 }, "2 frames were wrong"},
 		"two safety numbers":    {func(r *Report) { r.SafetyNumbers = []string{"1", "2"} }, "2 safety numbers"},
 		"nothing received":      {func(r *Report) { r.FramesDecrypted = 0 }, "nothing was received"},
+		"some are cut off":      {func(r *Report) { r.CutOff = 3 }, "3 participants had lost the server"},
 		"somebody did not join": {func(r *Report) { r.Failures = []string{"x"} }, "1 participants"},
 	} {
 		r := sound()

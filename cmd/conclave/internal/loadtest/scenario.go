@@ -71,6 +71,7 @@ type run struct {
 	all     []*participant
 	now     atomic.Pointer[phase]
 	phases  []*phase
+	cutOff  int // participants, at the end
 }
 
 // Run carries out a scenario. When ctx ends, it ends early and reports what there is.
