@@ -368,7 +368,7 @@ func extension(header []byte, id uint8) []byte {
 		}
 		found, size := rest[0]>>4, int(rest[0]&0x0f)+1
 		switch {
-		case two && len(rest) < 2, !two && found == 15:
+		case two && len(rest) < 2, !two && (found == 15 || found == 0): // nothing counts from there on
 			return nil
 		case two:
 			found, size, rest = rest[0], int(rest[1]), rest[2:]

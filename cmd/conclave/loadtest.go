@@ -57,6 +57,8 @@ func (c *loadtestCmd) Validate() error {
 		return errors.New("--room does not go with --link: a link names its room")
 	case c.Publishers < 0 || c.Subscribers < 0 || c.Publishers+c.Subscribers == 0:
 		return errors.New("--publishers and --subscribers must make at least one participant")
+	case c.Link == "" && (c.Publishers == 0 || c.Publishers+c.Subscribers == 1):
+		return errors.New("one who sends and another who receives are the least, where no --link leads to others")
 	case c.Publishers+c.Subscribers > loadtest.MaxParticipants:
 		return fmt.Errorf("at most %d participants", loadtest.MaxParticipants)
 	case c.Duration <= 0:
@@ -65,6 +67,9 @@ func (c *loadtestCmd) Validate() error {
 		return fmt.Errorf("--layers: at most %d", loadtest.MaxLayers)
 	case c.Delay < 0 || c.Jitter < 0 || c.Queue < 0 || c.Recovery < 0 || c.Burst < 0:
 		return errors.New("delays, and the length of bursts, cannot be negative")
+	}
+	if _, err := c.link(); err != nil {
+		return err
 	}
 	steps, err := c.steps()
 	if len(steps) > 0 && c.Way != client.ByUDP {

@@ -84,7 +84,7 @@ type lengths struct {
 
 var (
 	brief    = lengths{3 * time.Second, time.Second, 4}
-	thorough = lengths{15 * time.Second, 15 * time.Second, 4}
+	thorough = lengths{15 * time.Second, 15 * time.Second, 5}
 )
 
 // outcome of a network.
