@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 
 	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/pace"
@@ -338,5 +339,33 @@ func TestVoicesAreReserved(t *testing.T) {
 	c := &connection{audio: []*downTrack{{key: mic("alice")}, {}, {key: mic("bob")}}}
 	if use := c.audioUse(); use != 2*audioRate {
 		t.Errorf("%d bits a second for two voices", use)
+	}
+}
+
+// TestKeyFrameInParts: a key frame of H.264 begins with its parameter sets, not with its slices:
+// who begins with it gets all of them.
+func TestKeyFrameInParts(t *testing.T) {
+	u, _ := newTestUp(true)
+	u.format = plainFormat(codecH264)
+	var numbers []int64
+	for i, nal := range []string{"\x41slice", "\x67sps", "\x68pps", "\x65slice", "\x65slice", "\x41slice", "\x67sps", "\x65slice"} {
+		stamp := uint32(3000 * (1 + i/5))
+		if i == 0 {
+			stamp = 0
+		}
+		raw, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(100 + i), Timestamp: stamp}, Payload: []byte(nal)}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := packetcache.New()
+		if !u.receive(p, copy(p.Buffer[:], raw), int64(i)) {
+			t.Fatalf("packet %d is not kept", i)
+		}
+		numbers = append(numbers, u.keyFrame.number.Load()-u.newest.Load()+int64(i))
+	}
+	for i, want := range []int64{-1, 1, 1, 1, 1, 1, 6, 6} {
+		if i > 0 && numbers[i] != want {
+			t.Errorf("after packet %d the key frame began with %d, want %d", i, numbers[i], want)
+		}
 	}
 }

@@ -130,3 +130,15 @@ func TestFloorRarelyChanges(t *testing.T) {
 		last = now
 	}
 }
+
+func BenchmarkLoudest(b *testing.B) {
+	voices := make([]Voice[int], 32)
+	for i := range voices {
+		voices[i] = Voice[int]{Key: i + 1, Loudness: Loudness(i * 7 % 32)}
+	}
+	slots := []int{3, 9, 27, 0, 30}
+	b.ReportAllocs()
+	for b.Loop() {
+		Loudest(slots, voices, len(slots))
+	}
+}
