@@ -64,7 +64,7 @@ func newRig(t testing.TB, n *Node, name string, sources map[string]Source, secti
 	}
 	r := &rig{
 		connection: transport.connection, t: t, out: map[uint32]*srtp.Stream{}, cipher: cipher,
-		egress: &egress{batch: batchconn.NewBatch(n.sockets[0])},
+		egress: &egress{batch: batchconn.NewBatch(n.sockets[0], asideBatch)},
 	}
 	r.in, r.control = cipher, cipher.Opener()
 	r.keys.Store(&sessionKeys{cipher})

@@ -24,6 +24,13 @@ const (
 // inboxSize is how many packets are received at a time.
 const inboxSize = 64
 
+// Packets that are sent at a time. A frame of 6 packets for 500 receivers fits into a loop's
+// batch: each gets it as one message. Who sends aside sends little, or packet by packet.
+const (
+	loopBatch  = 4096
+	asideBatch = 256
+)
+
 // loop is one media loop: the goroutine of one socket. It does all that a packet
 // needs, so that no other goroutine is woken for it.
 type loop struct {
@@ -51,7 +58,7 @@ type loop struct {
 
 func newLoop(n *Node, s *batchconn.Socket) *loop {
 	l := &loop{node: n, socket: s, inbox: batchconn.NewInbox(inboxSize)}
-	l.egress.batch, l.egress.loop = batchconn.NewBatch(s), l
+	l.egress.batch, l.egress.loop = batchconn.NewBatch(s, loopBatch), l
 	l.nextRush.Store(math.MaxInt64)
 	l.waits.gain = expectedGain
 	for i := range inboxSize {

@@ -80,7 +80,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		sockets: sockets, ways: newDirectory(), identity: identity, nodeIPs: cfg.NodeIPs, foreign: cfg.Foreign,
-		shared: &egress{batch: batchconn.NewBatch(sockets[0])}, byPath: &egress{batch: batchconn.NewBatch(sockets[0])},
+		shared: &egress{batch: batchconn.NewBatch(sockets[0], asideBatch)}, byPath: &egress{batch: batchconn.NewBatch(sockets[0], asideBatch)},
 		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, parkAfter: parkAfter, rooms: map[string]*room{},
 		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}

@@ -4,17 +4,18 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 )
 
 // Limits of a batch.
 const (
-	maxPackets  = 512
+	maxPackets  = 1 << 15            // of a batch
 	maxPacket   = 1500               // bytes of one packet
-	maxBytes    = 512 * 1200         // of all packets of a batch
+	meanPacket  = 1200               // bytes that a batch has for each of its packets
 	maxSegments = 16                 // packets of a message: more gain nothing, and come as a burst
 	maxMessage  = 65507              // bytes of a message: the largest UDP datagram
-	places      = 2048               // of the table of receivers
+	places      = 4096               // of the table of receivers
 	probes      = 8                  // places that a receiver may be found at
 	none        = int32(-1)          // no packet
 	multiplier  = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
@@ -74,13 +75,17 @@ type message struct {
 	ended       bool // by a smaller packet
 }
 
-// NewBatch makes one for a socket.
-func NewBatch(s *Socket) *Batch {
-	b := &Batch{
-		socket: s, bytes: make([]byte, 0, maxBytes), packets: make([]packet, 0, maxPackets),
-		messages: make([]message, 0, maxPackets),
+// NewBatch makes one for a socket, of so many packets of 1,200 bytes at most. The packets'
+// own memory is the system's, and taken when it is used.
+func NewBatch(s *Socket, packets int) *Batch {
+	packets = min(max(packets, 2), maxPackets)
+	b := &Batch{socket: s, packets: make([]packet, 0, packets), messages: make([]message, 0, packets)}
+	memory, release := allocate(packets * meanPacket)
+	b.bytes = memory[:0]
+	if release != nil {
+		runtime.AddCleanup(b, release, memory)
 	}
-	b.sender.init()
+	b.sender.init(packets)
 	return b
 }
 

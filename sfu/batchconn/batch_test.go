@@ -24,7 +24,7 @@ func receiver(n int) *Target {
 func joining(join bool) *Batch {
 	s := &Socket{}
 	setSegmentation(s, join)
-	return NewBatch(s)
+	return NewBatch(s, 512)
 }
 
 // add reserves place for a packet and writes it.
@@ -88,7 +88,7 @@ func TestLimits(t *testing.T) {
 	if got := len(b.messages); got != 2 {
 		t.Errorf("%d packets in %d messages, want 2", maxSegments+1, got)
 	}
-	for size, want := range map[int]int{maxPacket: maxBytes / maxPacket, 20: maxPackets} {
+	for size, want := range map[int]int{maxPacket: 512 * meanPacket / maxPacket, 20: 512} {
 		b.reset()
 		n := 0
 		for ; !b.full(); n++ {
@@ -210,7 +210,7 @@ func TestPlaces(t *testing.T) {
 	for name, of := range addresses {
 		s := &Socket{inet6: true}
 		s.segmentation.Store(true)
-		b := NewBatch(s)
+		b := NewBatch(s, 512)
 		for i := range count {
 			b.Reserve(100, s.Target(of(i)))
 		}

@@ -1,7 +1,7 @@
 // Package batchconn sends and receives the packets of a UDP socket many at a time. A
 // system call for each of them is the largest cost of forwarding (docs/adr).
 //
-//	in, out := batchconn.NewInbox(64), batchconn.NewBatch(socket)
+//	in, out := batchconn.NewInbox(64), batchconn.NewBatch(socket, 512)
 //	for i := range in.Len() { in.Set(i, buffers[i]) }
 //	for {
 //		n, err := socket.Receive(in)         // waits for one, takes what has come

@@ -114,7 +114,7 @@ func TestFaults(t *testing.T) {
 			k := tt.kernel
 			socket := &Socket{kernel: &k}
 			setSegmentation(socket, true)
-			b := NewBatch(socket)
+			b := NewBatch(socket, 512)
 			for packet := range 3 {
 				for r := range 3 {
 					b.add(media(100, 10*r+packet), receiver(r))

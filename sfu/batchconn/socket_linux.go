@@ -247,7 +247,7 @@ type system struct{}
 // sendmmsg does not tell the runtime of the call, which does not block: where the runtime
 // believes that a goroutine may be blocked, a thread of its own looks at it every 20 us, and
 // that took a fifth of the processor's time. The price is that the collector, when it stops
-// all goroutines, waits until a call is over: of a full batch some milliseconds.
+// all goroutines, waits until a call is over (maxCall).
 func (system) sendmmsg(fd int, messages []mmsghdr) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd),
 		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)

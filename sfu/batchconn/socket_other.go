@@ -25,7 +25,10 @@ type source struct{}
 
 type sender struct{}
 
-func (sender) init() {}
+func (sender) init(int) {}
+
+// allocate gives memory.
+func allocate(size int) (memory []byte, release func([]byte)) { return make([]byte, size), nil }
 
 // buffer is what a burst of key frames to some hundred participants takes, in bytes.
 const buffer = 4 << 20

@@ -92,7 +92,7 @@ func testSending(t *testing.T, s *Socket, host string) {
 		r := listen(t, network, net.JoinHostPort(host, "0"))
 		receivers, targets = append(receivers, r), append(targets, s.Target(portOf(r, host)))
 	}
-	b := NewBatch(s)
+	b := NewBatch(s, 512)
 	for i, size := range sizes {
 		for _, to := range targets {
 			b.add(media(size, i), to)
@@ -177,7 +177,7 @@ func TestAnswersFromWhereAsked(t *testing.T) {
 			if in.To(0) != asked.Addr() {
 				t.Fatalf("sent to %s, want %s", in.To(0), asked.Addr())
 			}
-			b, to := NewBatch(s), s.TargetFrom(in.From(0), in.To(0))
+			b, to := NewBatch(s, 512), s.TargetFrom(in.From(0), in.To(0))
 			for i := range 4 {
 				b.add(media(100-i/3, i), to)
 			}
@@ -263,7 +263,7 @@ func TestPatienceAndClose(t *testing.T) {
 
 func TestNoAllocations(t *testing.T) {
 	s := openSockets(t, "127.0.0.1:0", 1)[0]
-	b, in := NewBatch(s), NewInbox(64)
+	b, in := NewBatch(s, 512), NewInbox(64)
 	for i := range in.Len() {
 		in.Set(i, make([]byte, 1500))
 	}
@@ -292,7 +292,7 @@ func BenchmarkFanOut(b *testing.B) {
 func benchmarkFanOut(b *testing.B, local string) {
 	s := openSockets(b, "0.0.0.0:0", 1)[0]
 	from, _ := netip.ParseAddr(local) // the zero one of none
-	batch := NewBatch(s)
+	batch := NewBatch(s, 512)
 	var to []*Target
 	for range 50 {
 		to = append(to, s.TargetFrom(portOf(listen(b, "udp4", "127.0.0.1:0"), "127.0.0.1"), from))
