@@ -16,6 +16,7 @@ import (
 	"github.com/pion/stun/v4"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/dd/recorded"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
@@ -279,7 +280,7 @@ func fanOut(t testing.TB, subscribers int, described bool) (forward func(), sent
 	from := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
 	first, next, descriptor := []string{id(rigCC), "\x00\x01"}, []string{id(rigCC), "\x00\x01"}, []byte(nil)
 	if described {
-		list := recordedDescriptors(t, "vp8_simulcast_q")
+		list := recorded.Descriptors(t, "vp8_simulcast_q")
 		descriptor = list[1][:3]
 		first, next = append(first, id(rigDD), string(list[0])), append(next, id(rigDD), string(descriptor))
 	}

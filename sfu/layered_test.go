@@ -3,10 +3,7 @@ package sfu
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,27 +11,10 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/conclave-sfu/conclave/sfu/dd"
+	"github.com/conclave-sfu/conclave/sfu/dd/recorded"
 	"github.com/conclave-sfu/conclave/sfu/layer"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 )
-
-// recordedDescriptors are Dependency Descriptors that Chromium wrote, one a packet.
-func recordedDescriptors(t testing.TB, name string) [][]byte {
-	t.Helper()
-	text, err := os.ReadFile("dd/testdata/" + name + ".hex")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list [][]byte
-	for word := range strings.FieldsSeq(string(text)) {
-		extension, err := hex.DecodeString(word)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, extension)
-	}
-	return list
-}
 
 // layeredSource sends packets with Dependency Descriptors: the pictures that a
 // descriptor's layers make, each packet with random bytes of a frame.
@@ -127,7 +107,7 @@ func testLayeredFrames(t *testing.T, random *rand.Rand, c codec, name string, wa
 	s := newLayeredSource(u, random)
 	d.layers.want(want)
 	d.connect(u, 0)
-	for _, extension := range recordedDescriptors(t, name) {
+	for _, extension := range recorded.Descriptors(t, name) {
 		s.send(t, fronts[c].in, extension)
 	}
 	checkContinuity(t, w.packets)
@@ -213,7 +193,7 @@ func TestFrameNumbersGoOn(t *testing.T) {
 		s.now = now
 		before := len(w.packets)
 		d.connect(u, now)
-		for _, extension := range recordedDescriptors(t, name) {
+		for _, extension := range recorded.Descriptors(t, name) {
 			shifted := bytes.Clone(extension)
 			dd.Shift(shifted, uint16(40000*round))
 			s.send(t, []byte{0x10}, shifted)
@@ -242,7 +222,7 @@ func TestDescriptorNotNegotiated(t *testing.T) {
 	s := newLayeredSource(u, rand.New(rand.NewPCG(1, 3)))
 	d.connect(u, 0)
 	other.connect(u, 0)
-	for _, extension := range recordedDescriptors(t, "vp9_L3T3") {
+	for _, extension := range recorded.Descriptors(t, "vp9_L3T3") {
 		s.send(t, fronts[codecAV1].in, extension)
 	}
 	if len(w.packets) == 0 || len(w.packets) == len(s.sent) || len(none.packets) != 0 {
@@ -287,7 +267,7 @@ func TestLayerSteps(t *testing.T) {
 		}
 		return top
 	}
-	list := recordedDescriptors(t, "vp9_L3T3")
+	list := recorded.Descriptors(t, "vp9_L3T3")
 	for i, extension := range list[:100] {
 		s.send(t, fronts[codecVP9].in, extension)
 		if i == 40 {
@@ -385,7 +365,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 		d.layers.want(layer.Layer{Spatial: uint8(i % 3), Temporal: uint8(i % 2)})
 		d.connect(u, 0)
 	}
-	list := recordedDescriptors(t, "vp9_L3T3")
+	list := recorded.Descriptors(t, "vp9_L3T3")
 	for _, extension := range list {
 		s.send(t, fronts[codecVP9].in, extension)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/conclave-sfu/conclave/sfu/dd"
+	"github.com/conclave-sfu/conclave/sfu/dd/recorded"
 )
 
 // TestSizing: more is told at once, less after a while, and then the most that was wanted
@@ -62,7 +63,7 @@ func TestDemandedLayers(t *testing.T) {
 	var reader dd.Reader
 	var descriptor dd.Descriptor
 	shape := func(name string) {
-		if err := reader.Read(recordedDescriptors(t, name)[0], &descriptor); err != nil {
+		if err := reader.Read(recorded.Descriptors(t, name)[0], &descriptor); err != nil {
 			t.Fatal(err)
 		}
 		u.shape.Store(newStructure(descriptor.Structure))

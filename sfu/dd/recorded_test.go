@@ -1,31 +1,11 @@
 package dd
 
 import (
-	"encoding/hex"
-	"os"
 	"reflect"
-	"strings"
 	"testing"
-)
 
-// recorded is what an encoder of Chromium 156 wrote: one descriptor a line, each once,
-// in the order of sending.
-func recorded(t testing.TB, name string) [][]byte {
-	t.Helper()
-	text, err := os.ReadFile("testdata/" + name + ".hex")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list [][]byte
-	for word := range strings.FieldsSeq(string(text)) {
-		extension, err := hex.DecodeString(word)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, extension)
-	}
-	return list
-}
+	"github.com/conclave-sfu/conclave/sfu/dd/recorded"
+)
 
 // TestRecorded reads what a real encoder wrote: it has the structure of its mode, frames
 // that count up, and references to frames that were there.
@@ -40,7 +20,7 @@ func TestRecorded(t *testing.T) {
 			var d Descriptor
 			there := map[uint16]Layer{}
 			last := uint16(0)
-			for i, extension := range recorded(t, name) {
+			for i, extension := range recorded.Descriptors(t, name) {
 				if err := r.Read(extension, &d); err != nil {
 					t.Fatalf("line %d, %x: %v", i+1, extension, err)
 				}
