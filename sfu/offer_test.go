@@ -3,6 +3,7 @@ package sfu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +100,13 @@ func FuzzParseOffer(f *testing.F) {
 	for i := 0; i < len(text); i += 97 {
 		f.Add(text[:i])
 	}
+	f.Add(testSDP(
+		testSection("audio", "0", "sendonly", "a=extmap:14 "+uriLevel+"\r\n", "a=ssrc:7 cname:x\r\n"),
+		testSection("video", "1", "sendonly", "a=extmap:3 "+uriRID+"\r\n", "a=extmap:15 "+uriDependency+"\r\n", "a=rid:q send\r\n", "a=rid:h send\r\n",
+			"a=simulcast:send q;h\r\n", "a=ssrc-group:FID 1 2\r\n", "a=rtcp-fb:* transport-cc\r\n"),
+		testSection("video", "s", "recvonly", "a=extmap:200 "+uriTransportCC+"\r\n"),
+		testSection("video", "t", "inactive"),
+	))
 	n := startNode(f, nil)
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := parseOffer(Offer{1, text, map[string]Source{"0": Mic, "1": Camera}})
@@ -109,7 +117,9 @@ func FuzzParseOffer(f *testing.F) {
 			return
 		}
 		c := &connection{slots: map[uint32]*downTrack{}, transport: &Transport{room: &room{node: n}}}
+		c.addSlots(p)
 		answer := c.answer(p)
+		checkLines(t, answer)
 		var written sdp.SessionDescription
 		if err := written.UnmarshalString(answer); err != nil {
 			t.Fatalf("the answer is malformed: %v\n%s", err, answer)
@@ -117,7 +127,33 @@ func FuzzParseOffer(f *testing.F) {
 		if len(written.MediaDescriptions) != len(p.sections) {
 			t.Fatalf("%d sections answered of %d", len(written.MediaDescriptions), len(p.sections))
 		}
+		for i, media := range written.MediaDescriptions {
+			if mid, _ := media.Attribute("mid"); !p.sections[i].stopped && mid != p.sections[i].mid || media.MediaName.Media != p.sections[i].kind.String() {
+				t.Fatalf("section %d is answered as %s %q", i, media.MediaName.Media, mid)
+			}
+		}
 	})
+}
+
+// ours are the attributes that an answer has, with what the offer chose only in their
+// values.
+var ours = strings.Fields("group ice-lite extmap-allow-mixed msid-semantic fingerprint ice-ufrag ice-pwd mid setup " +
+	"rtcp-mux rtcp-rsize rtpmap fmtp rtcp-fb extmap recvonly sendonly inactive rid simulcast msid ssrc ssrc-group candidate end-of-candidates")
+
+// checkLines wants nothing in an answer but lines that we write: an offer adds none.
+func checkLines(t *testing.T, answer string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(answer, "\r\n"), "\r\n")
+	for _, line := range lines {
+		key, _, _ := strings.Cut(strings.TrimPrefix(line, "a="), ":")
+		known := len(line) > 2 && strings.Contains("vostmc", line[:1]) && line[1] == '='
+		if line[0] == 'a' {
+			known = slices.Contains(ours, key)
+		}
+		if !known || strings.ContainsAny(line, "\r\n\x00") {
+			t.Fatalf("%q in the answer:\n%s", line, answer)
+		}
+	}
 }
 
 // TestFormatParameters: only a microphone is asked for silence that is not sent.

@@ -3,7 +3,10 @@ package sfu
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 )
 
 func TestReadVP8Layers(t *testing.T) {
@@ -135,10 +138,35 @@ func TestReadAV1(t *testing.T) {
 	}
 }
 
+// checkFront puts a descriptor together again, and moves its numbers to and fro.
+func checkFront(t *testing.T, payload []byte, u *unit) {
+	t.Helper()
+	if u.front == nil {
+		return
+	}
+	p := &packetcache.Packet{Front: u.front, FrontEnd: u.frontEnd}
+	var b descriptorBuffer
+	front := b.front(p)
+	if whole := slices.Concat(front, u.payload[1:]); !bytes.Equal(whole, payload) {
+		t.Fatalf("%x put together as %x", payload, whole)
+	}
+	count, by := vp9CountOf(front), vp9Count{4711, 99}
+	if front[0]&vp9Flexible != 0 {
+		by.base = 0 // there is none
+	}
+	putVP9Count(front, count.add(by))
+	moved, ok := readVP9(slices.Concat(front, u.payload[1:]))
+	if !ok || moved.layer != u.layer || moved.begins != u.begins || len(moved.front) != len(u.front) || vp9CountOf(b.front(&packetcache.Packet{Front: moved.front, FrontEnd: moved.frontEnd})) != count.add(by) {
+		t.Fatalf("%x moved to %x: %+v, was %+v", payload, front, moved, *u)
+	}
+}
+
 // FuzzParsePayload: of no codec a byte behind the descriptor changes.
 func FuzzParsePayload(f *testing.F) {
 	f.Add([]byte{0x90, 0xf0, 0x81, 0x02, 0x03, 0x24, 0x00, 1, 2, 3})
 	f.Add([]byte{0xaa, 0x01, 0x00, 0x00, 0x38, 0, 1, 0, 2, 0, 3, 0, 4, 2, 0x04, 1, 0x48, 1, 2, 0xaa})
+	f.Add([]byte{0xac, 0x80, 0x01, 0x05, 0x07, 1, 2, 3})
+	f.Add([]byte{0xfc, 0xff, 0xff, 0x25, 0x03, 0x02, 1, 2, 3})
 	f.Add([]byte{0x78, 0, 2, 0x09, 0x10, 0, 2, 0x67, 0x42})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for c := codecOpus; int(c) < numCodecs; c++ {
@@ -150,6 +178,7 @@ func FuzzParsePayload(f *testing.F) {
 			if size < 0 || len(got.payload) == 0 || !bytes.Equal(got.payload[1:], payload[size+1:]) {
 				t.Fatalf("%s: %x cut to %x", c, payload, got.payload)
 			}
+			checkFront(t, payload, &got)
 			if (c == codecAV1 || c == codecH264 || c == codecOpus) && size != 0 {
 				t.Fatalf("%s: %x cut to %x", c, payload, got.payload)
 			}
