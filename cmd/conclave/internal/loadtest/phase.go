@@ -173,16 +173,20 @@ func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
 	}
 }
 
-// watched are those whose network is bad, or all if nobody's is.
+// watched are those who receive by a bad network, or all who receive if nobody's is.
 func (r *run) watched() []*participant {
+	receivers := r.all
+	if r.Publishers == 1 && len(r.all) > 1 {
+		receivers = r.all[1:]
+	}
 	var bad []*participant
-	for _, p := range r.all {
+	for _, p := range receivers {
 		if p.network != nil {
 			bad = append(bad, p)
 		}
 	}
 	if bad == nil {
-		return r.all
+		return receivers
 	}
 	return bad
 }
