@@ -95,6 +95,7 @@ type connection struct {
 	remote   remote // what the latest offer says of the peer
 	known    []*way // that checks have proved
 	settled  bool   // a way was nominated
+	renewed  bool   // ICE was restarted, and nothing nominated since
 	sections map[string]*section
 	version  uint64      // of answers
 	records  *recordConn // of a handshake
@@ -460,10 +461,11 @@ func (c *connection) learn(w *way, nominated, restarted bool) {
 	now := c.node().now()
 	w.checkedAt.Store(now)
 	c.checkedAt.Store(now)
-	if nominated && (restarted || c.mayMove(w, now)) || !c.settled && c.way.Load() == nil {
+	c.renewed = c.renewed || restarted
+	if nominated && (c.renewed || c.mayMove(w, now)) || !c.settled && c.way.Load() == nil {
 		c.way.Store(w)
 	}
-	c.settled = c.settled || nominated
+	c.settled, c.renewed = c.settled || nominated, c.renewed && !nominated
 }
 
 // mayMove says whether a nomination alone moves media. Checks do not age, and who has

@@ -456,7 +456,14 @@ func TestOldNomination(t *testing.T) {
 	if r.follow(other); r.way.Load() != other {
 		t.Error("a packet from there does not")
 	}
-	other.checkedAt.Add(-int64(heldFor) - 1)
+	r.learn(other, false, true)
+	if r.learn(was, true, false); r.way.Load() != was {
+		t.Error("the first nomination after a restart does not count")
+	}
+	if r.learn(other, true, false); r.way.Load() != was {
+		t.Error("nor does it count alone")
+	}
+	was.checkedAt.Add(-int64(heldFor) - 1)
 	if w := nominate(&roaming); r.way.Load() != w {
 		t.Error("a way that is checked no longer is kept")
 	}
