@@ -25,11 +25,15 @@ const (
 	ample    = 3
 )
 
+// repairShare is how much of what a full path takes may be retransmissions: what a queue that
+// overflows has lost is not to keep it full.
+const repairShare = 0.5
+
 // unlimited is the target of those who should say what arrives, and do not: after deaf
 // they get what they want, as if they had not offered to.
 const (
 	unlimited = math.MaxInt64 / 4
-	deaf      = time.Second
+	deaf      = 2 * time.Second
 )
 
 // Limits of a receiver's feedback: on average, and at once. Browsers send up to 20 a
@@ -45,7 +49,7 @@ type budget struct {
 	// For any goroutine. target is what the path is held to take in bits a second, room
 	// what may be given out, best what the slots could use, next what it takes for the next
 	// to get more, used what they were given.
-	bucket                         *pace.Bucket // of the connection
+	bucket, repairs                *pace.Bucket // of the connection
 	target, room, best, next, used atomic.Int64
 	// given is what room was when it was given out. off says that it has become less than
 	// what is used since, or enough for what is next.
@@ -65,9 +69,9 @@ type budget struct {
 
 // newBudget gives that of a connection whose packets log records. A log that stays empty
 // is for those who say what they take themselves.
-func newBudget(log *bwe.SentLog, paced *pace.Bucket) *budget {
+func newBudget(log *bwe.SentLog, paced, repairs *pace.Bucket) *budget {
 	b := &budget{
-		bucket: paced, log: log,
+		bucket: paced, repairs: repairs, log: log,
 		estimator: bwe.New(bwe.Config{Start: firstEstimate, Min: lowestEstimate, Max: mostEstimate}, log),
 		reports:   bucket{interval: reportsInterval, burst: reportsBurst},
 	}
@@ -129,6 +133,10 @@ func (b *budget) take(now int64) (off bool) {
 // goes in any case, and is no reason to fall behind.
 func (b *budget) pace(full bool) {
 	target, used := b.target.Load(), b.used.Load()
+	b.repairs.SetRate(0)
+	if full && target < unlimited {
+		b.repairs.SetRate(int64(float64(target) * repairShare / pace.Factor))
+	}
 	if !full || target >= ample*used {
 		b.bucket.SetRate(0)
 		return

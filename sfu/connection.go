@@ -66,8 +66,8 @@ type connection struct {
 	sent *bwe.SentLog
 	// bucket is what may be sent at once, without a limit until budget, which is nil until
 	// the receiver is known to say what arrives, sets one.
-	bucket pace.Bucket
-	budget atomic.Pointer[budget]
+	bucket, repairs pace.Bucket
+	budget          atomic.Pointer[budget]
 	// other says that something else fits than the slots were given.
 	other atomic.Bool
 
@@ -264,7 +264,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 		}
 		if c.sent == nil && s.extensions.transportCC != 0 {
 			c.sent = bwe.NewSentLog(bwe.DefaultLogSize)
-			c.budget.Store(newBudget(c.sent, &c.bucket))
+			c.budget.Store(newBudget(c.sent, &c.bucket, &c.repairs))
 		}
 		d := c.newSlot(s)
 		c.slots[d.ssrc] = d
@@ -289,7 +289,7 @@ func (c *connection) newSlot(s *section) *downTrack {
 	if slices.ContainsFunc(s.payloads, func(p payload) bool { return p.rtx != 0 }) {
 		rtxSSRC = c.freshSSRC(ssrc)
 	}
-	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency, bucket: &c.bucket}
+	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency, bucket: &c.bucket, repairs: &c.repairs}
 	d.numbers.Begin(firstNumber())
 	d.bind(newSlotWriter(c, s, ssrc, rtxSSRC), ssrc, rtxSSRC, s.types())
 	return d

@@ -34,6 +34,8 @@ type downTrack struct {
 	writer        rtpWriter
 	// bucket is the budget of the connection; nil for no limit.
 	bucket *pace.Bucket
+	// repairs is that of retransmissions; nil for no limit.
+	repairs *pace.Bucket
 
 	// unused says that no section of the latest offer is for the slot. Guarded by the
 	// connection's intake.

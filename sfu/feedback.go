@@ -89,6 +89,9 @@ func refreshPrice(viewers int, losing bool) time.Duration {
 	return price
 }
 
+// repairSize is what a retransmission is held to take, in bytes.
+const repairSize = 1200
+
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	for _, pair := range nacks {
 		pair.Range(func(seq uint16) bool {
@@ -96,6 +99,10 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 			if !d.resends.take(now) {
 				f.up.counters.drop(dropNACKRate)
 				return true
+			}
+			if d.repairs != nil && !d.repairs.Take(now, repairSize) {
+				f.up.counters.drop(dropPace)
+				return true // the receiver asks again
 			}
 			if size := d.resend(f, seq); size == 0 {
 				f.up.counters.drop(dropNACKGone)

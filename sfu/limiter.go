@@ -8,8 +8,8 @@ import (
 // Limits of what one participant may cause by its views. A key frame costs every viewer.
 const (
 	askInterval = 2 * time.Second // between key frames of one publication, on average
-	askBurst    = 4
-	changeBurst = 5 // views, and mutes of a room, before the rest waits for housekeeping
+	askBurst    = 8               // a start takes up to three, a path that becomes thin one or two
+	changeBurst = 5               // views, and mutes of a room, before the rest waits for housekeeping
 )
 
 // bucket is a token bucket: on average one event an interval, and up to burst at

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
 	"github.com/conclave-sfu/conclave/sfu/pace"
 )
 
@@ -114,6 +117,38 @@ func TestUnlimited(t *testing.T) {
 	}
 }
 
+// TestRepairsAreBounded: a path that is full is not kept so by retransmissions.
+func TestRepairsAreBounded(t *testing.T) {
+	p := newPaced(t, 0)
+	p.slot.repairs = &pace.Bucket{}
+	b := &budget{bucket: p.bucket, repairs: p.slot.repairs}
+	b.target.Store(300_000)
+	p.frame(t, true, 100)
+	asked := []rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: p.slot.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbersOf(p.writer.packets))}}
+	b.pace(false)
+	p.slot.feedback(asked, p.now)
+	if n := len(p.writer.packets) - 100; n != 100 {
+		t.Errorf("%d of 100 were sent again over a path that was never full", n)
+	}
+	b.pace(true)
+	sent := len(p.writer.packets)
+	for range 25 {
+		p.now += int64(40 * time.Millisecond)
+		p.slot.feedback(asked, p.now)
+	}
+	// 150 kbit/s of packets that are held to be of 1200 bytes.
+	if n := len(p.writer.packets) - sent; n < 12 || n > 18 {
+		t.Errorf("%d were sent again in a second over one of 300 kbit/s", n)
+	}
+}
+
+func numbersOf(packets []rtp.Packet) (list []uint16) {
+	for _, p := range packets {
+		list = append(list, p.SequenceNumber)
+	}
+	return list
+}
+
 // TestPaceIsOfWhatIsGiven: pacing begins when the path was seen full, follows the estimate, but
 // not below what was given out, and ends where there is ample room.
 func TestPaceIsOfWhatIsGiven(t *testing.T) {
@@ -129,7 +164,7 @@ func TestPaceIsOfWhatIsGiven(t *testing.T) {
 		{"ample room", true, 3_000_000, 1_000_000, 100_000},
 	} {
 		var bucket pace.Bucket
-		b := &budget{bucket: &bucket}
+		b := &budget{bucket: &bucket, repairs: &pace.Bucket{}}
 		b.target.Store(tt.target)
 		b.used.Store(tt.used)
 		b.pace(tt.full)

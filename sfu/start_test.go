@@ -58,12 +58,13 @@ func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
 	s.viewer = s.members[0]
 	conn := s.viewer.connection
 	log := bwe.NewSentLog(bwe.DefaultLogSize)
-	s.budget = newBudget(log, &conn.bucket)
+	s.budget = newBudget(log, &conn.bucket, &conn.repairs)
 	conn.sent = log
 	conn.budget.Store(s.budget)
 	conn.slots = map[uint32]*downTrack{}
 	for i, d := range slices.Concat(conn.audio, conn.video) {
 		d.writer, d.bucket = &simWriter{s}, &conn.bucket
+		d.heard.Store(true) // it reports on what it gets
 		conn.slots[uint32(i)] = d
 	}
 	return s
@@ -346,6 +347,38 @@ func TestStartOfMany(t *testing.T) {
 			t.Logf("delay %v: all seven after %v, queue %v at most", delay, last, s.longest(0, 5*time.Second))
 			if last > 600*time.Millisecond {
 				t.Errorf("delay %v: the last camera was seen after %v", delay, last)
+			}
+		})
+	}
+}
+
+// TestCut: a path of 3 Mbit/s becomes one of 300 kbit/s: the lowest encoding is there within a
+// second, and the queue is short from then on.
+func TestCut(t *testing.T) {
+	for _, seed := range []uint64{1, 2, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			c := impair.Conditions{Rate: 3_000_000, Delay: 40 * time.Millisecond, Loss: 0.02}
+			s := newSimulation(t, seed, c)
+			key := s.publish(t, map[string]int{"q": 150_000, "h": 500_000, "f": 1_500_000}, "q", "h", "f")
+			s.run(t, 3*time.Second)
+			s.begin(key)
+			s.run(t, 4*time.Second)
+			slot := s.viewer.connection.video[0]
+			if slot.up.rid != "f" {
+				t.Errorf("seed %d: encoding %s over 3 Mbit/s", seed, slot.up.rid)
+			}
+			c.Rate = 300_000
+			s.link.Set(c)
+			s.run(t, time.Second)
+			if slot.up.rid != "q" {
+				t.Errorf("seed %d: encoding %s a second later", seed, slot.up.rid)
+			}
+			before := s.link.Counts()
+			s.run(t, 9*time.Second)
+			queue, lost := s.longest(6*time.Second, 14*time.Second), s.link.Counts().Minus(before).Overflowed
+			t.Logf("seed %d: queue %v at most, %d packets lost by it", seed, queue, lost)
+			if queue > 160*time.Millisecond || lost > 0 {
+				t.Errorf("seed %d: queue %v, %d packets lost by it", seed, queue, lost)
 			}
 		})
 	}
