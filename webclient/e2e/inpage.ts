@@ -159,19 +159,6 @@ export async function decoding(): Promise<Decoding> {
   return seen;
 }
 
-/** How the page sends its picture: the layers, and the lines of the highest. */
-export async function sending(): Promise<string> {
-  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
-  let sent = '';
-  for (const connection of connections) {
-    (await connection.getStats()).forEach((stats: RTCOutboundRtpStreamStats) => {
-      if (stats.type !== 'outbound-rtp' || stats.kind !== 'video' || !stats.frameHeight) return;
-      sent = `${stats.scalabilityMode ?? ''} ${stats.frameHeight}`;
-    });
-  }
-  return sent;
-}
-
 /** Takes from the page what it offers the Dependency Descriptor with, as in other browsers. */
 export function forgetExtensions(): void {
   Reflect.deleteProperty(RTCRtpTransceiver.prototype, 'setHeaderExtensionsToNegotiate');
