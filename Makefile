@@ -106,11 +106,13 @@ $(PEERS): $(INTEROP)/node/package.json $(INTEROP)/node/package-lock.json
 test-web: $(MODULES) $(WASM) $(WASM_EXEC) ## the web client's unit tests
 	@.ci/count web $(NPM) run --silent test
 
+BROWSERS := CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
+  FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}" \
+  CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap"
+
 test-browser: $(MODULES) bin/conclave bin/conclave-tap ## whole meetings in Chromium and Firefox
-	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
-	  FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}" \
-	  CONCLAVE_BIN="$(CURDIR)/bin/conclave" CONCLAVE_TAP_BIN="$(CURDIR)/bin/conclave-tap" \
-	  .ci/count browser .ci/with-address $(NPM) run --silent e2e
+	@$(BROWSERS) .ci/count browser .ci/with-address $(NPM) run --silent e2e -- --exclude '**/network.e2e.ts'
+	@$(BROWSERS) .ci/count networks .ci/two-networks $(NPM) run --silent e2e -- network
 
 test-load: bin/conclave ## a short load test against a server of its own
 	@.ci/loadtest

@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Browser as Launched, chromium, firefox } from 'playwright-core';
 import { useCamera } from './inpage';
@@ -35,20 +36,45 @@ const firefoxPrefs = {
  * 1.64 opens each context with a command that Firefox ESR 153 does not know
  * (emulation.setMediaFeaturesOverride).
  */
-function launch(engine: Engine, flags: string[]): Promise<Launched> {
+function launch(engine: Engine, { flags, secure, namespace }: Options): Promise<Launched> {
   switch (engine) {
     case 'chromium':
       return chromium.launch({
-        executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-        args: [...chromiumFlags, ...flags],
+        executablePath: enter(namespace, process.env['CHROMIUM'] ?? '/usr/bin/chromium'),
+        args: [
+          ...chromiumFlags,
+          ...(secure ? [`--unsafely-treat-insecure-origin-as-secure=${secure}`] : []),
+          ...(flags ?? []),
+        ],
       });
     case 'firefox':
       return firefox.launch({
         channel: 'moz-firefox', // BiDi, not Playwright's own build
         executablePath: process.env['FIREFOX'] ?? '/usr/bin/firefox-esr',
-        firefoxUserPrefs: firefoxPrefs,
+        firefoxUserPrefs: {
+          ...firefoxPrefs,
+          ...(secure ? { 'dom.securecontext.allowlist': new URL(secure).hostname } : {}),
+        },
       });
   }
+}
+
+interface Options {
+  flags?: string[];
+  /** An origin without TLS that is to be a secure context all the same. */
+  secure?: string;
+  /** The file of the network namespace in which it runs: Chromium alone, which is driven by a pipe. */
+  namespace?: string | undefined;
+}
+
+/** A program that runs another one in a network namespace. */
+function enter(namespace: string | undefined, program: string): string {
+  if (!namespace) return program;
+  const script = join(mkdtempSync(join(tmpdir(), 'conclave-e2e-')), 'run');
+  writeFileSync(script, `#!/bin/sh\nexec nsenter --net=${namespace} ${program} "$@"\n`, {
+    mode: 0o700,
+  });
+  return script;
 }
 
 // A test machine encodes and draws without a GPU: a small, slow picture shows as much.
@@ -64,8 +90,8 @@ export class Browser {
     private readonly launched: Launched,
   ) {}
 
-  static async start(engine: Engine = 'chromium', flags: string[] = []): Promise<Browser> {
-    return new Browser(engine, await launch(engine, flags));
+  static async start(engine: Engine = 'chromium', options: Options = {}): Promise<Browser> {
+    return new Browser(engine, await launch(engine, options));
   }
 
   async person(name: string, { window = smallWindow, camera = smallCamera } = {}): Promise<Person> {

@@ -25,6 +25,16 @@ interface ServerOptions {
   flags?: string[];
   /** The address that answers name. The pages stay on loopback, where http is a secure context. */
   mediaAddress?: string;
+  /** The file of the network namespace in which it runs. */
+  namespace?: string | undefined;
+}
+
+/** A command line as it is run in a network namespace. */
+export function within(namespace: string | undefined, ...command: string[]): [string, string[]] {
+  const [program = '', ...args] = namespace
+    ? ['nsenter', `--net=${namespace}`, ...command]
+    : command;
+  return [program, args];
 }
 
 /** A server on ports that the kernel chose. */
@@ -38,12 +48,14 @@ export class Server {
     binary = conclave,
     flags = [],
     mediaAddress = loopback,
+    namespace,
   }: ServerOptions = {}): Promise<Server> {
     if (!existsSync(binary)) throw new Error(`${binary} is missing: run make build first`);
     const args = ['serve', '--listen', `${loopback}:0`, '--media-port', '0'];
-    const child = spawn(binary, [...args, '--node-ip', mediaAddress, ...flags], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const child = spawn(
+      ...within(namespace, binary, ...args, '--node-ip', mediaAddress, ...flags),
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    );
     // Ready when it has printed one line with its URL.
     for await (const line of createInterface({ input: child.stdout })) {
       const url = /http:\/\/\S+/.exec(line)?.[0];
