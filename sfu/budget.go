@@ -169,7 +169,8 @@ func (b *budget) wavers() bool {
 	return b != nil && (b.used.Load() < b.best.Load() || b.target.Load() < 2*b.best.Load())
 }
 
-// countBudgets adds what is known of the paths of a room's participants.
+// countBudgets adds what is known of the paths of a room's participants who are sent video, or
+// would be: what opening probes found out of the others is renewed by nothing.
 func (r *room) countBudgets(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,7 +178,7 @@ func (r *room) countBudgets(s *Stats) {
 		if t.connection == nil {
 			continue
 		}
-		if b := t.connection.budget.Load(); b != nil && b.heard.Load() {
+		if b := t.connection.budget.Load(); b != nil && b.heard.Load() && b.best.Load() > 0 {
 			s.Estimates = append(s.Estimates, b.target.Load())
 			s.Allocated += b.used.Load()
 			s.Wanted += b.best.Load()

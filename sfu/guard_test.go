@@ -99,7 +99,8 @@ func TestConsentWithoutWay(t *testing.T) {
 	}
 }
 
-// TestEstimatesOfThoseHeard: who has said nothing of what arrives is not counted.
+// TestEstimatesOfThoseHeard: who has said nothing of what arrives is not counted, nor who is
+// sent no video.
 func TestEstimatesOfThoseHeard(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly"), rigSection("video", "w", "recvonly"))
@@ -113,6 +114,10 @@ func TestEstimatesOfThoseHeard(t *testing.T) {
 	r.intake.Lock()
 	r.takeReports(r.egress, raw)
 	r.intake.Unlock()
+	if s := n.Stats(); len(s.Estimates) != 0 {
+		t.Errorf("estimates %v of one who watches nobody", s.Estimates)
+	}
+	r.budget.Load().give(1e6, 0, 150_000, 0)
 	if s := n.Stats(); len(s.Estimates) != 1 {
 		t.Errorf("estimates %v after feedback", s.Estimates)
 	}

@@ -16,7 +16,7 @@ type Stats struct {
 	// BackgroundTasks are handshakes, new and ending connections, and what else is done aside.
 	BackgroundTasks int
 	// Estimates are what the paths to participants are held to take in bits a second, of
-	// those who say what arrives, in no order. Allocated is what these are sent, Wanted
+	// those who say what arrives and watch somebody, in no order. Allocated is what these are sent, Wanted
 	// what they would be sent if it fitted.
 	Estimates         []int64
 	Allocated, Wanted int64

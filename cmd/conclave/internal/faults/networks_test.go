@@ -344,13 +344,11 @@ type point struct {
 	Frames   float64 `json:"frames"`   // a second, that could be shown
 }
 
-// sight adds what the server says to what the participants see. Its estimates are of all
-// receivers: of the viewer, and of the publisher, who was sent nothing but opening probes and
-// whose estimate stays as these found it. What is given is the lower of the two, so at most the
-// viewer's: a line that does not move in a picture is the publisher's.
+// sight adds what the server says to what the participants see. Its estimates are of those
+// who watch somebody: of the viewer alone.
 func (s *site) sight(at loadtest.Sighting) point {
 	p := point{At: at.At.Seconds(), Received: at.Received, Frames: at.Frames, Capacity: float64(max(at.Step.Up.Rate, at.Step.Down.Rate))}
-	p.Estimate = s.metric(`conclave_media_estimate_bits{quantile="0.1"}`)
+	p.Estimate = s.metric(`conclave_media_estimate_bits{quantile="0.5"}`)
 	return p
 }
 
