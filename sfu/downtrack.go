@@ -65,6 +65,7 @@ type downTrack struct {
 	// For any goroutine.
 	numbers packetmap.Map
 	feed    atomic.Pointer[feed]
+	shard   atomic.Pointer[shard] // that serves the slot; nil for none
 	packets atomic.Uint32
 	// queued is how many packets of the source wait in its cache for room on the path.
 	queued atomic.Int64
@@ -93,8 +94,11 @@ type downTrack struct {
 	from      int64         // number of the first packet of the source
 	firstIn   uint32        // its timestamp, as received
 	mediaTime *mediaClock
-	cursor    int64  // number of the first packet that is yet to be sent, while behind
-	lastFrame uint16 // highest frame number that went out
+	cursor    int64     // number of the first packet that is yet to be sent, while behind
+	at        *position // of who serves the slot
+	since     int64     // turn of the first packet that is for the slot
+	before    position  // where the source was when it became the slot's
+	lastFrame uint16    // highest frame number that went out
 	lastCount vp9Count
 	counted   bool // lastCount went out, ever
 
@@ -171,6 +175,8 @@ func (d *downTrack) connect(u *upTrack, now int64) {
 	d.sent.Store(false)
 	d.overflowed.Store(false)
 	d.via = nil // until u's goroutine has it
+	d.before.reach = u.reach()
+	d.at, d.since = &d.before, d.before.turn+1
 	d.up, d.mappedAt, d.asked = u, now, 0
 	if d.catchUp(u, now) {
 		d.drain(u, now)

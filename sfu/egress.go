@@ -27,6 +27,8 @@ type egress struct {
 	now int64
 	// padding is by how many bytes packets of media grow, to be as large as the next.
 	padding uint8
+	// deferred are shards that wait for the end of what is taken in at once; settle runs them.
+	deferred []*shard
 	// scratch is where packets for a Path are written.
 	scratch [maxDatagram]byte
 }

@@ -355,6 +355,7 @@ func (c *connection) open(in *srtp.Cipher) {
 	if e.batch != nil {
 		e.now = c.node().now()
 		c.takeEarly(e)
+		e.settle()
 		e.batch.Flush()
 	}
 }

@@ -322,6 +322,7 @@ func fanOut(t testing.TB, subscribers int, described bool) (forward func(), sent
 		if from.takeProtected(from.egress, in, copy(in.Buffer[:], packet), nil) {
 			in = packetcache.New()
 		}
+		from.egress.settle()
 		from.egress.batch.Flush()
 	}, up.counters.packetsOut.Load
 }

@@ -92,12 +92,14 @@ func (l *loop) run() {
 			l.egress.padding = l.padding[i]
 			l.take(i)
 		}
+		l.egress.settle()
 		if l.egress.now >= l.nextTick {
 			l.tick(l.egress.now)
 		}
 		if l.egress.now >= l.nextRush.Load() {
 			l.hasten(l.egress.now)
 		}
+		l.egress.settle()
 		l.waits.sent(count, l.egress.batch.Flush())
 	}
 }
@@ -286,6 +288,7 @@ func (n *Node) Receive(path Path, packet []byte) {
 	if e.batch != nil {
 		e.now = n.now()
 		kept = n.take(e, p, copy(p.Buffer[:], packet), path.RemoteAddr(), path)
+		e.settle()
 		e.batch.Flush()
 	}
 	e.mu.Unlock()

@@ -24,6 +24,7 @@ type Node struct {
 	loops    []*loop
 	shared   *egress // of goroutines that are no loop
 	byPath   *egress // of those who call Receive
+	writers  *writers
 	ways     *directory
 	identity identity
 	nodeIPs  []netip.Addr
@@ -84,6 +85,7 @@ func New(cfg Config) (*Node, error) {
 		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, parkAfter: parkAfter, rooms: map[string]*room{},
 		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	n.writers = newWriters(runtime.GOMAXPROCS(0)-1, n.now, n.writerEgress)
 	for _, s := range sockets {
 		l := newLoop(n, s)
 		l.setPatience()
@@ -93,6 +95,11 @@ func New(cfg Config) (*Node, error) {
 		n.forwarding.Go(l.run)
 	}
 	return n, nil
+}
+
+// writerEgress is that of the i-th writer.
+func (n *Node) writerEgress(i int) *egress {
+	return &egress{batch: batchconn.NewBatch(n.sockets[i%len(n.sockets)], writerBatch)}
 }
 
 // loopsFor is how many media loops serve so many processors.
@@ -206,6 +213,7 @@ func (n *Node) Close() error {
 	}
 	n.forwarding.Wait()
 	n.background.Wait()
+	n.writers.stop()
 	return n.release()
 }
 

@@ -18,6 +18,9 @@ const maxBehind = cacheSize / 2
 // Else p waits in the cache, or is left out.
 func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
 	u := d.feed.Load().up
+	if p.Turn < d.since {
+		return false // was before the slot
+	}
 	if d.phase == waiting && !d.prepare(u, p, now) {
 		return false
 	}
@@ -26,7 +29,7 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
 		d.drain(u, now) // p too, if it is p's turn
 		return false
 	case d.video && d.phase == live && p.InOrder && !d.affords(p, now):
-		d.fallBehind(u, p.Number, now)
+		d.fallBehind(p.Number, now)
 		return false
 	case !d.video || !p.InOrder:
 		d.charge(len(p.Payload)+sealed, now)
@@ -51,31 +54,36 @@ func (d *downTrack) prepare(u *upTrack, p *packetcache.Packet, now int64) bool {
 // catchUp starts the source with a key frame that has just been: what has come since is
 // in the cache.
 func (d *downTrack) catchUp(u *upTrack, now int64) bool {
-	first := u.keyFrame.number.Load()
-	if !u.hadKeyFrame(now) || u.newest.Load()-first >= maxBehind || d.overflowed.Load() && first <= d.from {
+	first, at := u.keyFrame.number.Load(), d.at.reach
+	switch {
+	case !u.hadKeyFrame(now), first > at.newest, at.newest-first >= maxBehind, d.overflowed.Load() && first <= d.from:
 		return false
 	}
 	p, ok := u.cache.Get(first)
 	if !ok {
 		return false
 	}
+	if p.Turn > at.turn {
+		p.Release()
+		return false
+	}
 	d.start(p, now)
 	p.Release()
-	d.fallBehind(u, first, now)
+	d.fallBehind(first, now)
 	return true
 }
 
 // fallBehind leaves what comes, from a number on, to drain.
-func (d *downTrack) fallBehind(u *upTrack, number, now int64) {
+func (d *downTrack) fallBehind(number, now int64) {
 	d.phase, d.cursor, d.behindAt, d.lag = behind, number, now, 0
-	d.queued.Store(max(u.newest.Load()-number, 0) + 1)
-	u.trailing.Store(true)
+	d.queued.Store(max(d.at.newest-number, 0) + 1)
+	d.at.trailing.Store(true)
 }
 
 // drain sends what waits in the cache, as far as the path has room. What is missing there
 // comes late, as always.
 func (d *downTrack) drain(u *upTrack, now int64) {
-	newest := u.newest.Load()
+	newest := d.at.newest
 	if newest-d.cursor >= maxBehind {
 		d.overflow(u)
 		return
@@ -83,6 +91,18 @@ func (d *downTrack) drain(u *upTrack, now int64) {
 	for ; d.cursor <= newest; d.cursor++ {
 		p, ok := u.cache.Get(d.cursor)
 		if !ok {
+			if u.newest.Load()-d.cursor >= cacheSize-1 { // it was there
+				d.overflow(u)
+				return
+			}
+			continue
+		}
+		if p.Turn > d.at.turn { // it comes yet
+			inOrder := p.InOrder
+			p.Release()
+			if inOrder {
+				return
+			}
 			continue
 		}
 		afforded := d.affords(p, now)
@@ -150,10 +170,15 @@ func (d *downTrack) overflow(u *upTrack) {
 
 // drain goes on with the slots that are behind. It belongs to the goroutine of the stream.
 func (u *upTrack) drain(now int64) {
-	if !u.trailing.Load() {
+	u.muster()
+	if crew := u.crew.Load(); crew != nil {
+		u.drainShards(*crew)
 		return
 	}
-	u.trailing.Store(false)
+	if !u.position.trailing.Load() {
+		return
+	}
+	u.position.trailing.Store(false)
 	u.passes.Add(1)
 	for _, d := range *u.fanOut.Load() {
 		if d.phase != behind {
@@ -161,7 +186,7 @@ func (u *upTrack) drain(now int64) {
 		}
 		d.via = u.via
 		if d.drain(u, now); d.phase == behind {
-			u.trailing.Store(true)
+			u.position.trailing.Store(true)
 		}
 	}
 	u.passes.Add(1)

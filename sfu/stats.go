@@ -63,13 +63,14 @@ const (
 	dropReport                    // feedback on what was sent that is malformed, or too much
 	dropAudioRate                 // audio of more than any codec takes
 	dropPace                      // times that a slot began anew, since the path had no room
+	dropShard                     // of a shard that does not follow; video is read on from the cache
 	dropUnknown                   // from nobody, or a stream of which nothing is known
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
-	"layer", "codec", "malformed_dd", "unauthentic", "report", "audio_rate", "pace", "unknown",
+	"layer", "codec", "malformed_dd", "unauthentic", "report", "audio_rate", "pace", "shard", "unknown",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

@@ -315,6 +315,7 @@ func (c *connection) begin(u *uplink) {
 	u.up = newUpTrack(u.section.kind == videoKind, u.ssrc)
 	u.up.rid, u.up.format = u.rid, u.section.format()
 	u.up.askKeyFrame, u.up.wake, u.up.flush = c.askKeyFrame, t.room.wake, t.room.node.flushShared
+	u.up.writers = t.room.node.writers
 	u.reception.Rate = packetmap.AudioRate
 	if u.up.video {
 		u.reception.Rate = packetmap.VideoRate

@@ -3,6 +3,7 @@ package sfu
 import (
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,11 +54,12 @@ const (
 
 // upTrack is one received RTP stream: a publication, or one layer of it. Its
 // packets are forwarded on the goroutine that reads them, to the down tracks in
-// its fan-out, without a lock.
+// its fan-out, without a lock. A large fan-out is divided into shards, which
+// other goroutines share with it.
 //
 // A down track is in the fan-out of one up track at most, and belongs to the
-// goroutine of that one. attach and detach, under the room's lock, hand it over:
-// when detach returns, the goroutine has left it for good.
+// goroutine of that one, or of its shard. attach and detach, under the room's
+// lock, hand it over: when detach returns, the goroutine has left it for good.
 type upTrack struct {
 	// Immutable.
 	video       bool
@@ -67,11 +69,16 @@ type upTrack struct {
 	askKeyFrame func(ssrc uint32) // sends the publisher a PLI
 	tap         func(payload []byte)
 	flush       func()             // sends what was written by no goroutine of a loop
+	writers     *writers           // serve shards; nil for none
 	cache       *packetcache.Cache // nil for audio
 
 	// For any goroutine.
-	fanOut   atomic.Pointer[[]*downTrack]
-	passes   atomic.Uint64 // odd while a packet is being forwarded
+	fanOut atomic.Pointer[[]*downTrack]
+	passes atomic.Uint64 // odd while a packet is being forwarded without shards
+	// crew are the shards of a large fan-out; nil for none. roster is held while slots come,
+	// go, or change their shards.
+	crew     atomic.Pointer[[]*shard]
+	roster   sync.Mutex
 	clock    mediaClock
 	loudness loudnessMeter
 	counters counters
@@ -96,10 +103,9 @@ type upTrack struct {
 	pulse atomic.Pointer[pulse]
 	// gone says that the stream has ended: it is not to become part of a publication.
 	gone atomic.Bool
-	// trailing says that a slot may be behind.
-	trailing atomic.Bool
-	// newest is the highest number in the cache.
-	newest atomic.Int64
+	// turn is that of the latest packet that is forwarded, newest the highest number in the
+	// cache.
+	turn, newest atomic.Int64
 	// awaited says that a slot takes this layer with its next key frame; wake is called
 	// then. It must not block.
 	awaited atomic.Bool
@@ -113,7 +119,8 @@ type upTrack struct {
 	shown    int
 
 	// Owned by the reading goroutine.
-	via       *egress // of that goroutine
+	via       *egress  // of that goroutine
+	position  position // where that goroutine is
 	header    rtp.Header
 	frames    frameReader
 	unwrapper packetmap.Unwrapper
@@ -156,12 +163,20 @@ func (u *upTrack) receive(p *packetcache.Packet, n int, now int64) (kept bool) {
 	if pulse := u.pulse.Load(); pulse != nil && p.InOrder {
 		pulse.beat(p.Number, p.Timestamp, now)
 	}
+	p.Turn = u.turn.Load() + 1
 	if u.cache != nil {
 		kept = u.cache.Put(p)
-		if p.InOrder {
-			u.newest.Store(p.Number)
-		}
 	}
+	if p.InOrder {
+		u.newest.Store(p.Number)
+		u.position.newest = p.Number
+	}
+	u.position.turn = p.Turn
+	if crew := u.crew.Load(); crew != nil {
+		u.distribute(*crew, p, kept, now)
+		return true
+	}
+	u.turn.Store(p.Turn)
 	u.forward(p, now)
 	return kept
 }
@@ -273,6 +288,9 @@ func (u *upTrack) needed() bool { return len(*u.fanOut.Load()) > 0 || u.awaited.
 
 // attach puts d in the fan-out. The caller holds the room's lock.
 func (u *upTrack) attach(d *downTrack) {
+	u.roster.Lock()
+	defer u.roster.Unlock()
+	d.belong(u.smallest(), u)
 	list := append(slices.Clone(*u.fanOut.Load()), d)
 	u.fanOut.Store(&list)
 }
@@ -280,8 +298,10 @@ func (u *upTrack) attach(d *downTrack) {
 // detach takes d out, and returns when no packet is on its way to it. The caller
 // holds the room's lock, which forward never takes.
 func (u *upTrack) detach(d *downTrack) {
-	list := slices.DeleteFunc(slices.Clone(*u.fanOut.Load()), func(other *downTrack) bool { return other == d })
-	u.fanOut.Store(&list)
+	if s := u.remove(d); s != nil {
+		s.leave(d)
+		return
+	}
 	for pass := u.passes.Load(); pass%2 == 1 && u.passes.Load() == pass; {
 		runtime.Gosched()
 	}

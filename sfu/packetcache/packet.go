@@ -32,6 +32,8 @@ type Packet struct {
 
 	// Number is the packet's number in the stream, after gaps were closed.
 	Number int64
+	// Turn numbers the packets of the stream in the order in which they came.
+	Turn int64
 	// Timestamp and Marker are the header's.
 	Timestamp uint32
 	Marker    bool
@@ -72,6 +74,17 @@ func (p *Packet) Release() {
 		pool.Put(p)
 	}
 }
+
+// Share gives p, which no cache keeps, to several holders: the caller is the first, and
+// nobody fills it any more.
+func (p *Packet) Share() { p.refs.Store(1) }
+
+// Retain adds a holder. The caller must be one, or have had the packet kept by a cache.
+func (p *Packet) Retain() { p.refs.Add(1) }
+
+// Holders is how many hold p now, caches included: 0 while it belongs to the one who fills
+// it, or to nobody.
+func (p *Packet) Holders() int { return int(p.refs.Load()) }
 
 // tryRetain takes a reference, unless the last one is gone.
 func (p *Packet) tryRetain() bool {
