@@ -30,7 +30,7 @@ interface ServerOptions {
 }
 
 /** A command line as it is run in a network namespace. */
-export function within(namespace: string | undefined, ...command: string[]): [string, string[]] {
+function within(namespace: string | undefined, ...command: string[]): [string, string[]] {
   const [program = '', ...args] = namespace
     ? ['nsenter', `--net=${namespace}`, ...command]
     : command;
