@@ -197,17 +197,10 @@ func (c *connection) tick(e *egress, now int64) {
 	}
 }
 
-// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1) of the streams
-// that somebody is shown or waits for.
+// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1).
 func (c *connection) askMissing(e *egress, now int64) {
 	for _, u := range c.uplinks {
-		if u.up != nil && !u.up.needed() {
-			u.missing.Forget()
-		}
-		if u.up == nil || !u.missing.Waiting() || u.format.rtx == 0 || u.up.stalled() {
-			continue
-		}
-		for some := range slices.Chunk(u.missing.Due(nil, now), maxNACKs) {
+		for some := range slices.Chunk(u.due(now), maxNACKs) {
 			c.writeControl(e, []rtcp.Packet{&rtcp.TransportLayerNack{
 				SenderSSRC: c.ssrc, MediaSSRC: u.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(some),
 			}})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,28 @@ func TestForgedSSRC(t *testing.T) {
 	for ssrc := range uint32(maxUplinks) {
 		if r.uplinks[ssrc+1] == nil {
 			t.Errorf("stream %d is gone", ssrc+1)
+		}
+	}
+}
+
+// TestHolesOfABeginning: what is missing of a stream that nobody is shown is not asked for,
+// until a slot begins with a key frame that has just been: it may lack what came after.
+func TestHolesOfABeginning(t *testing.T) {
+	for _, age := range []time.Duration{0, maxKeyFrameAge, maxKeyFrameAge + 1} {
+		n := startNode(t, nil)
+		r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+		r.send(r.packet(70, 96, 1, keyFrame))
+		r.send(r.packet(70, 96, 3, "\x10x"))
+		u := r.uplinks[70]
+		now := r.egress.now + int64(age)
+		if due := u.due(now); len(due) > 0 {
+			t.Errorf("%v is asked for, and nobody is shown it", due)
+		}
+		slot := newTestSlot(t, true, &fakeWriter{})
+		slot.connect(u.up, now)
+		begins := slot.phase != waiting
+		if due := u.due(now); begins != (age <= maxKeyFrameAge) || begins != slices.Equal(due, []uint16{2}) {
+			t.Errorf("after %v a slot begins: %t; asked for is %v", age, begins, due)
 		}
 	}
 }

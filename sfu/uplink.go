@@ -47,6 +47,22 @@ func (u *uplink) end() {
 	}
 }
 
+// due are the sequence numbers that are to be asked for now, of a stream that somebody is
+// shown or waits for. Of others it is remembered what lacks of a key frame and what follows it
+// for as long as a slot may begin with them.
+func (u *uplink) due(now int64) []uint16 {
+	switch {
+	case u.up == nil:
+		return nil
+	case !u.up.needed():
+		u.missing.Forget(now - int64(maxKeyFrameAge))
+		return nil
+	case !u.missing.Waiting() || u.format.rtx == 0 || u.up.stalled():
+		return nil
+	}
+	return u.missing.Due(nil, now)
+}
+
 // takeProtected takes an SRTP or SRTCP packet that came by w. It is true if p was kept.
 func (c *connection) takeProtected(e *egress, p *packetcache.Packet, size int, w *way) (kept bool) {
 	c.intake.Lock()

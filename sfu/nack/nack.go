@@ -17,6 +17,7 @@ package nack
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -132,8 +133,10 @@ func (g *Generator) patience(l *lost) int64 {
 	return interval
 }
 
-// Forget gives up all that is missing: nobody is shown the stream.
-func (g *Generator) Forget() { g.missing = g.missing[:0] }
+// Forget gives up what was found missing before a time: nobody is shown the stream.
+func (g *Generator) Forget(before int64) {
+	g.missing = slices.DeleteFunc(g.missing, func(l lost) bool { return l.seen < before })
+}
 
 // Waiting says whether anything is missing.
 func (g *Generator) Waiting() bool { return len(g.missing) > 0 }

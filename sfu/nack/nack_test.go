@@ -132,14 +132,19 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestForget: what nobody is shown is not asked for, and what is missing later is.
+// TestForget: what nobody was shown is not asked for, and what was found missing since is.
 func TestForget(t *testing.T) {
 	g := &Generator{}
 	receive(g, 0, 1, 4)
-	g.Forget()
-	want(t, g, 0)
-	receive(g, 0, 6)
-	want(t, g, 0, 5)
+	receive(g, 10*ms, 6)
+	g.Forget(10 * ms)
+	want(t, g, 10*ms, 5)
+	g.Forget(10*ms + 1)
+	if g.Waiting() {
+		t.Error("something is missing")
+	}
+	receive(g, 20*ms, 8)
+	want(t, g, 20*ms, 7)
 }
 
 // TestNotTooLate: what has been missing for two seconds is of no use any more.
