@@ -37,9 +37,13 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 	if b == nil || len(slots) == 0 || !slots[0].video {
 		return chosen
 	}
-	room := b.room.Load()
-	result := allocate.Allocate(now, room, c.audioUse(), r.shares(slots, next, wants, menus), nil)
-	b.give(room, result.Used, result.Want, result.Next)
+	room, audio := b.room.Load(), c.audioUse()
+	shares := r.shares(slots, next, wants, menus)
+	for i := range shares {
+		shares[i].MustFit = b.thin.Load()
+	}
+	result := allocate.Allocate(now, room, audio, shares, nil)
+	b.give(room, audio, result)
 	for i := range chosen {
 		chosen[i] = menus[i].at(result.Layers[i])
 	}

@@ -17,13 +17,11 @@ const (
 	mostEstimate   = 50_000_000
 )
 
-// While the path was never full, an estimate is what was proven: generous, in percent, is how
-// much of it is given out. ample is how many times what was given out must fit for pacing to
-// be of no use.
-const (
-	generous = 125
-	ample    = 3
-)
+// ample is how many times what was given out must fit for pacing to be of no use.
+const ample = 3
+
+// plenty is how many times what is shown must fit for a path not to be thin any more.
+const plenty = 2
 
 // repairShare is how much of what a full path takes may be retransmissions: what a queue that
 // overflows has lost is not to keep it full.
@@ -55,6 +53,9 @@ type budget struct {
 	// what is used since, or enough for what is next.
 	given atomic.Int64
 	off   atomic.Bool
+	// thin says that the path is known not to take even the least that is shown in any case,
+	// shows that some video is.
+	thin, shows atomic.Bool
 	// heard says that the receiver has told what arrives, or what it takes.
 	heard atomic.Bool
 
@@ -112,21 +113,30 @@ func (b *budget) tick(now int64) (off bool) {
 // take publishes what may be sent. It is true once when something else fits than was given
 // out.
 func (b *budget) take(now int64) (off bool) {
-	target := b.estimator.Target()
-	room, full := target, b.estimator.Full()
-	switch {
-	case b.isDeaf(now):
+	target, room := b.estimator.Target(), b.estimator.Room()
+	if b.isDeaf(now) {
 		target, room = unlimited, unlimited
-	case !full:
-		room = target / 100 * generous
 	}
 	b.target.Store(target)
 	b.room.Store(room)
-	b.pace(full)
-	given, next := b.given.Load(), b.next.Load()
-	less := room < min(b.used.Load(), given/20*19)
+	b.pace(b.estimator.Full())
+	given, next, used := b.given.Load(), b.next.Load(), b.used.Load()
+	less := room < min(used, given/20*19)
 	more := next > 0 && room > given && float64(room) >= allocate.Margin*float64(next)
-	return (less || more) && b.off.CompareAndSwap(false, true)
+	return (b.judgeThin(room, used) || less || more) && b.off.CompareAndSwap(false, true)
+}
+
+// judgeThin notes whether the path overflows with the least that is shown in any case, and
+// is true when that has come out. It is so until there is plenty of room for what is shown.
+func (b *budget) judgeThin(room, used int64) (found bool) {
+	switch {
+	case b.thin.Load():
+		b.thin.Store(b.estimator.Full() && (!b.shows.Load() || room < plenty*used))
+	case room < used && b.estimator.Overflows():
+		b.thin.Store(true)
+		return true
+	}
+	return false
 }
 
 // pace limits bursts, once the path was full, unless there is ample room. What was given out
@@ -155,12 +165,14 @@ func (b *budget) isDeaf(now int64) bool {
 	return b.speaking != 0 && now-b.speaking > int64(deaf)
 }
 
-// give says what was given out of the room, and what could have been used.
-func (b *budget) give(room, used, best, next int64) {
+// give says what was given out of the room, of which audio takes a part, and what could have
+// been used.
+func (b *budget) give(room, audio int64, given allocate.Result) {
 	b.given.Store(room)
-	b.used.Store(used)
-	b.best.Store(best)
-	b.next.Store(next)
+	b.used.Store(given.Used)
+	b.best.Store(given.Want)
+	b.next.Store(given.Next)
+	b.shows.Store(given.Used > audio)
 	b.off.Store(false)
 }
 

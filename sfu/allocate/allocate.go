@@ -3,7 +3,7 @@
 //
 // Audio takes its part first. Then every slot gets its lowest layer, in the order of
 // [Class], priority and size, and the first slot gets it whatever the path is held to
-// take: somebody is always seen. What is left goes to the slots of the highest class,
+// take: somebody is always seen, unless it is known that audio would suffer. What is left goes to the slots of the highest class,
 // one layer each in turn, then to those of the next class.
 //
 // So that nobody flaps, a slot keeps what it has while it fits, and gets more only when
@@ -65,6 +65,8 @@ type Slot struct {
 	// Layers are those that help at this size, the lowest rate first. None: the source
 	// sends nothing.
 	Layers []Layer
+	// MustFit says that the lowest layer has to fit, too, where this is the first slot.
+	MustFit bool
 	// Memory belongs to the slot. Set it to its zero value when the source changes.
 	Memory *Memory
 }
@@ -142,7 +144,7 @@ func (s *sharing) sort() {
 func (s *sharing) share() {
 	s.fits = slices.Repeat([]int{Off}, len(s.slots))
 	for n, i := range s.order {
-		if n == 0 {
+		if n == 0 && !s.slots[i].MustFit {
 			s.layers[i], s.fits[i] = 0, 0
 			s.left -= s.slots[i].Layers[0].Rate
 			continue

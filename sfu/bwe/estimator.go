@@ -34,12 +34,19 @@ const (
 	deep = 60.0
 	// deepSpan is how long it must have stood: that of a key frame drains by itself.
 	deepSpan = 400 * time.Millisecond
+	// drain is by what share the target is lowered further each second that it stands.
+	drain = 0.25
+	// overflowSpan is how long it has stood when too much is sent.
+	overflowSpan = time.Second
 	// full is when loss, too, says that the queue overflows.
 	full = 100.0
 	// silence is how long feedback on what was sent may be missing, beside four round
 	// trips, before the estimate shrinks by silenceCut, and again each such time.
 	silence    = time.Second
 	silenceCut = 0.7
+	// generous is how much of the estimate may be given out while nothing says that more
+	// does not fit: it is what was proven then.
+	generous = 1.25
 	// fullNoMore is how far above the rate at which the path was full it is not the same
 	// path any more.
 	fullNoMore = 1.5
@@ -60,6 +67,7 @@ type Estimator struct {
 	groups grouper
 	trend  trend
 	queue  queue
+	level  level
 	loss   lossModel
 	prober prober
 	plan   probePlan
@@ -87,6 +95,8 @@ type Counts struct {
 	// Cuts for delay, for loss, and for silence; probes sent, and those that proved
 	// something.
 	DelayCuts, LossCuts, SilenceCuts, Probes, Proven uint64
+	// Longer is how often the path's own delay has become longer.
+	Longer uint64
 }
 
 // New gives an estimator that knows nothing yet, for packets that log records.
@@ -110,15 +120,51 @@ func (e *Estimator) OnReport(now int64, r *Report) {
 		e.raised = now
 	}
 	e.heard = now
-	if e.queue.standing()-e.queue.noise <= deep {
-		e.deepAt = 0
-	} else if e.deepAt == 0 {
-		e.deepAt = now
-	}
+	e.watchQueue(now)
 	e.adjust(now)
 	if e.prober.complete(now, e.rtt) {
 		e.concludeProbe(now)
 	}
+}
+
+// watchQueue notes since when the queue is deep, and whether it is one.
+func (e *Estimator) watchQueue(now int64) {
+	if e.isLonger() {
+		e.lengthen(now)
+	}
+	standing := e.queue.standing() - e.queue.noise
+	if standing <= calm {
+		e.level.usual = min(e.loss.average(), levelUsual)
+	}
+	switch {
+	case standing <= deep:
+		e.deepAt = 0
+	case e.deepAt == 0:
+		e.deepAt = now
+	}
+}
+
+// isLonger says whether what looks like a queue is none.
+func (e *Estimator) isLonger() bool {
+	if !e.level.still(levelSpans) {
+		return false
+	}
+	above := e.queue.above(e.level.least) - e.queue.noise
+	return above > deep || above > calm && e.level.still(levelLong)
+}
+
+// lengthen takes the delay for the path's own: what comes through while it stays the same
+// does not wait. It is another path, of which is known only that it takes this much.
+func (e *Estimator) lengthen(now int64) {
+	e.queue.rebase(e.level.least)
+	e.level.restart()
+	e.usage = normal
+	e.ceiling = capacity{}
+	e.full = 0
+	e.set(max(e.estimate, e.through()))
+	e.raised = now
+	e.counts.Longer++
+	e.plan.anew(now)
 }
 
 // takeAck takes what is new of one packet.
@@ -131,13 +177,15 @@ func (e *Estimator) takeAck(a Acked) {
 	if e.loss.add(a) {
 		e.judgeLoss(a.At)
 	}
+	e.level.count(a)
 	if !a.Received {
 		return
 	}
 	e.newest = max(e.newest, a.At)
 	if s, ok := e.groups.add(a); ok {
 		e.trend.add(s)
-		e.queue.add(s, e.trend.delay)
+		middle := e.queue.add(s, e.trend.delay)
+		e.level.add(s.at, middle, e.queue.noise)
 		if e.trend.usage != normal && e.usage != overusing {
 			e.usage = e.trend.usage
 		}
@@ -308,8 +356,8 @@ func (e *Estimator) listen(now int64) {
 		return // nothing was sent that could have been answered
 	}
 	e.heard = now
-	e.full = e.estimate
 	e.set(silenceCut * e.estimate)
+	e.full = e.estimate
 	e.counts.SilenceCuts++
 	e.plan.fell(now)
 }
@@ -325,12 +373,38 @@ func (e *Estimator) Probe(now int64) (p Probe, bytes int, ok bool) {
 }
 
 // Target is how much may be sent in bits a second, whole SRTP packets counted. It is below
-// the estimate while a queue stands that has to drain.
+// the estimate while a queue stands that has to drain: the further the deeper it is, and the
+// longer that takes, so that none stays as it is because of the target itself.
 func (e *Estimator) Target() int64 {
-	if d := e.queue.standing() - e.queue.noise; d > deep && e.deepAt != 0 && e.heard-e.deepAt > int64(deepSpan) {
-		return int64(max(e.estimate*max(0.5, 1-(d-deep)/300), float64(e.config.Min)))
+	d := e.queue.standing() - e.queue.noise - deep
+	stood := time.Duration(e.heard-e.deepAt) - deepSpan
+	if d <= 0 || e.deepAt == 0 || stood <= 0 {
+		return int64(e.estimate)
 	}
-	return int64(e.estimate)
+	return int64(max(e.estimate*max(0.5, 1-d/300-drain*stood.Seconds()), float64(e.config.Min)))
+}
+
+// Room is how much may be given out: more than the target while nothing says that the path
+// does not take that. Where it was full it is to stay below.
+func (e *Estimator) Room() int64 {
+	target := e.Target()
+	if target < int64(e.estimate) {
+		return target
+	}
+	room := generous * e.estimate
+	if e.full > 0 {
+		room = min(room, decrease*e.full)
+	}
+	return max(target, int64(room))
+}
+
+// Overflows says whether more is sent than the path takes, and not only for a moment: a
+// deep queue has stood for long, and loses packets, or grows.
+func (e *Estimator) Overflows() bool {
+	if e.deepAt == 0 || e.heard-e.deepAt <= int64(overflowSpan) {
+		return false
+	}
+	return e.level.rising || e.loss.excess() > lossTolerated || e.loss.average()-e.loss.inherent > lossTolerated/2
 }
 
 // Estimate is what the path is held to take in bits a second.

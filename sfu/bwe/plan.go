@@ -7,7 +7,7 @@ const (
 	// and probeLongest how long the pauses become while it has not.
 	probeFirst   = 1500 * time.Millisecond
 	probeLongest = 5 * time.Second
-	probeGrowth  = 1.6
+	probeGrowth  = 1.2
 	// probeStep is how much more than the estimate a probe asks for, probeLeap while
 	// nothing is known or the step before was proven.
 	probeStep = 2.0
@@ -81,6 +81,9 @@ func (p *probePlan) failed(now int64) {
 
 // grew is told that the path takes more than where it was full before.
 func (p *probePlan) grew(now int64) { p.at, p.pause = min(p.at, now), 0 }
+
+// anew is told that it is another path: it is probed at once, by leaps.
+func (p *probePlan) anew(now int64) { p.at, p.pause, p.leap, p.proven = now, 0, true, 0 }
 
 // succeeded is told that a probe raised the estimate.
 func (p *probePlan) succeeded(now int64, further bool) {

@@ -2,6 +2,7 @@ package bwe
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -40,8 +41,9 @@ type arrivalOf struct {
 	middle float64
 }
 
-func (q *queue) add(s step, delay float64) {
-	middle := delay
+// add takes one more group, and gives its middle delay.
+func (q *queue) add(s step, delay float64) (middle float64) {
+	middle = delay
 	if q.count > 0 {
 		before := q.at(q.count - 1).delay
 		q.noise += (min(math.Abs(delay-before), 100) - q.noise) / 32
@@ -51,6 +53,15 @@ func (q *queue) add(s step, delay float64) {
 	q.follow(s, middle)
 	*q.at(q.count) = arrivalOf{s.at, s.sent, s.size, delay, middle}
 	q.count++
+	return middle
+}
+
+// rebase takes a delay for that of the empty path, whatever it was before.
+func (q *queue) rebase(delay float64) {
+	for i := range q.base {
+		q.base[i] = math.Inf(1)
+	}
+	q.base[q.slot%baseSlots] = delay
 }
 
 // follow keeps the lowest delay.
@@ -75,12 +86,11 @@ func (q *queue) standing() float64 {
 	if q.count == 0 {
 		return 0
 	}
-	base := math.Inf(1)
-	for _, b := range q.base {
-		base = min(base, b)
-	}
-	return max(0, min(q.at(q.count-1).middle, q.at(max(0, q.count-2)).middle)-base)
+	return max(0, q.above(min(q.at(q.count-1).middle, q.at(max(0, q.count-2)).middle)))
 }
+
+// above is by how many ms a delay is longer than that of the empty path.
+func (q *queue) above(delay float64) float64 { return delay - slices.Min(q.base[:]) }
 
 // rate is what the bottleneck lets through, in bits a second, measured while its queue was
 // filling: from the last group that did not wait longer than others to the latest. It
