@@ -14,6 +14,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/stun/v4"
 
+	"github.com/conclave-sfu/conclave/sfu/allocate"
 	"github.com/conclave-sfu/conclave/sfu/icelite"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
@@ -140,7 +141,7 @@ func TestEstimatesOfThoseHeard(t *testing.T) {
 	if s := n.Stats(); len(s.Estimates) != 0 {
 		t.Errorf("estimates %v of one who watches nobody", s.Estimates)
 	}
-	r.budget.Load().give(1e6, 0, 150_000, 0)
+	r.budget.Load().give(1e6, 0, allocate.Result{Want: 150_000})
 	if s := n.Stats(); len(s.Estimates) != 1 {
 		t.Errorf("estimates %v after feedback", s.Estimates)
 	}
