@@ -95,9 +95,30 @@ func (r *room) reportDemand(t *Transport) {
 				}
 			}
 		}
+		if d.Watched {
+			d.RIDs = append(d.RIDs, p.unseen(c)...)
+		}
 		list = append(list, d)
 	}
 	t.events.demandIs(c.number, list)
+}
+
+// unseen are the encodings that c offers, and of which nothing has come yet: a browser begins
+// with the lower ones, and the higher follow as its estimate grows. They are asked for while the
+// publication is watched at all: whether anybody wants them is known when they are there.
+func (p *publication) unseen(c *connection) (rids []string) {
+	var seen, offered []string
+	for _, e := range p.layers {
+		if e.connection == c && e.up.format != nil {
+			seen, offered = append(seen, e.up.rid), e.up.format.rids
+		}
+	}
+	for _, rid := range offered {
+		if !slices.Contains(seen, rid) {
+			rids = append(rids, rid)
+		}
+	}
+	return rids
 }
 
 // pause stops or resumes an encoding, as far as is known here.

@@ -63,6 +63,30 @@ func (c *crowd) asked(m *member) string {
 	return text
 }
 
+// TestUnseenEncoding: an encoding of which nothing has come yet, since its publisher's line has
+// no room so far, is asked for with the others, and let go like them once it is there.
+func TestUnseenEncoding(t *testing.T) {
+	c := newCrowd(t, 1)
+	m, told := c.publisher(t)
+	p := c.room.publications[pubKey{m.participant, Camera}]
+	best := p.layers[2].up
+	c.room.removeLayer(m.connection, Camera, best)
+	expect := func(want string) {
+		t.Helper()
+		if got := <-told; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	c.flow(m, 2*demandLinger)
+	expect("3 camera false []")
+	c.members[0].View([]Want{{Participant: m.participant, Source: Camera, Height: 720}})
+	expect("3 camera true [f h q]")
+	c.room.addLayer(m.connection, Camera, best)
+	c.members[0].View([]Want{{Participant: m.participant, Source: Camera, Height: 180}})
+	c.flow(m, 2*demandLinger)
+	expect("3 camera true [q]")
+}
+
 // TestDemand: a publisher is asked for what somebody watches, and for all lower
 // encodings: at once for more, after a while for less.
 func TestDemand(t *testing.T) {
