@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Browser } from './browser';
 import {
+  decoding,
   dropTransforms,
   framesArrived,
   keepHandles,
+  keepResolution,
   killWorkers,
   openConnections,
   packetsSent,
@@ -103,6 +105,31 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
       ...[maya, tomas].map((person) => person.expectToSee('Aiko')),
       ...['Maya', 'Tomás'].map((name) => aiko.expectToSee(name)),
     ]);
+  });
+
+  it("is shown the layer of Chromium's VP9 that its window takes", async () => {
+    const camera = { width: 1024, height: 576, frameRate: 10 };
+    const maya = await chromium.person('Maya', { camera });
+    await maya.page.addInitScript(keepResolution);
+    await maya.prefer('vp9');
+    const tomas = await firefox.person('Tomás', { window: { width: 400, height: 400 } });
+    await tomas.page.addInitScript(keepHandles);
+    await tomas.follow(await maya.open(server.url));
+    await tomas.button('Turn camera off').click();
+    for (const [width, height, lines] of [
+      [400, 400, 144],
+      [1500, 1100, 576],
+      [800, 600, 288],
+    ] as const) {
+      await tomas.page.setViewportSize({ width, height });
+      const seen = () => tomas.page.evaluate(decoding);
+      const inTime = { timeout: patience, interval };
+      await expect.poll(async () => (await seen()).height, inTime).toBe(lines);
+      const { codec, frames } = await seen();
+      expect(codec).toBe('video/VP9');
+      await expect.poll(async () => (await seen()).frames, inTime).toBeGreaterThan(frames + 20);
+    }
+    await Promise.all([maya, tomas].map((person) => person.expectWholeKey()));
   });
 
   it('sends no frame once its worker has died, and ends the call', async () => {

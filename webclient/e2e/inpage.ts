@@ -163,3 +163,15 @@ export async function decoding(): Promise<Decoding> {
 export function forgetExtensions(): void {
   Reflect.deleteProperty(RTCRtpTransceiver.prototype, 'setHeaderExtensionsToNegotiate');
 }
+
+/** Has the camera's picture keep its size on a busy machine: Chromium would make a smaller one, of fewer layers. */
+export function keepResolution(): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its sender below
+  const { replaceTrack } = RTCRtpSender.prototype;
+  RTCRtpSender.prototype.replaceTrack = async function (track) {
+    await replaceTrack.call(this, track);
+    if (track?.kind !== 'video') return;
+    const parameters = { ...this.getParameters(), degradationPreference: 'maintain-resolution' };
+    await this.setParameters(parameters as RTCRtpSendParameters);
+  };
+}

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { Browser } from './browser';
-import { decoding, type Decoding, forgetExtensions, keepHandles } from './inpage';
+import { decoding, type Decoding, forgetExtensions, keepHandles, keepResolution } from './inpage';
 import { interval, patience, type Person } from './person';
 import { Server } from './server';
 
@@ -35,10 +35,7 @@ afterAll(async () => {
 const seenBy = (viewer: Person): Promise<Decoding> => viewer.page.evaluate(decoding);
 const heightFor = async (viewer: Person): Promise<number> => (await seenBy(viewer)).height;
 
-/**
- * Waits until the viewers see pictures of these sizes, compared with each other: 1 is the smallest, and
- * the next has twice the lines. A browser on a busy machine makes all of them smaller.
- */
+/** Waits until the viewers see pictures of these sizes, compared with each other: a next one has twice the lines. */
 async function expectSizes(viewers: Person[], sizes: number[]): Promise<void> {
   const seen = async (): Promise<number[]> => {
     const heights = await Promise.all(viewers.map(heightFor));
@@ -55,6 +52,15 @@ async function expectToGoOn(viewer: Person, frames = 20): Promise<void> {
   const { frames: before } = await seenBy(viewer);
   const since = async (): Promise<number> => (await seenBy(viewer)).frames - before;
   await expect.poll(since, { timeout: patience, interval }).toBeGreaterThanOrEqual(frames);
+}
+
+/** Opens a meeting with a camera that is sent by this codec. */
+async function open(codec: string): Promise<string> {
+  const maya = await browser.person('Maya', { camera });
+  await maya.page.addInitScript(keepHandles);
+  if (codec === 'vp9') await maya.page.addInitScript(keepResolution); // of VP8 all sizes become smaller
+  await maya.prefer(codec);
+  return maya.open(server.url);
 }
 
 /** Somebody who only looks, through a window of this size. */
@@ -76,10 +82,7 @@ it.each([
   ['VP8', true],
   ['VP9', true],
 ])('%s is shown in three sizes, with a descriptor in the slot: %s', async (codec, descriptor) => {
-  const maya = await browser.person('Maya', { camera });
-  await maya.page.addInitScript(keepHandles);
-  await maya.prefer(codec.toLowerCase());
-  const link = await maya.open(server.url);
+  const link = await open(codec.toLowerCase());
   const large = await viewer('Lars', 'large', link, descriptor);
   const middle = await viewer('Mina', 'middle', link, descriptor);
   const small = await viewer('Sven', 'small', link, descriptor);
