@@ -1,10 +1,12 @@
 package faults
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,10 +30,10 @@ func measure() usage {
 
 // flat wants that nothing was kept, but for so many goroutines and so many bytes of heap.
 // What is on its way out gets the time that it needs.
-func flat(t *testing.T, what string, before, after usage, goroutines int, heap uint64) {
+func flat(t *testing.T, what string, before, after usage, goroutines int, room uint64) {
 	t.Helper()
 	kept := func() bool {
-		return after.goroutines > before.goroutines+goroutines || after.heap > before.heap+heap
+		return after.goroutines > before.goroutines+goroutines || after.heap > before.heap+room
 	}
 	for end := time.Now().Add(patience); kept() && time.Now().Before(end); after = measure() {
 		runtime.Gosched()
@@ -43,6 +45,10 @@ func flat(t *testing.T, what string, before, after usage, goroutines int, heap u
 	stacks := make([]byte, 1<<20)
 	t.Errorf("%s: goroutines %d to %d, heap %d to %d\n%s", what, before.goroutines, after.goroutines, before.heap, after.heap,
 		stacks[:runtime.Stack(stacks, true)])
+	var heap bytes.Buffer
+	if err := pprof.Lookup("heap").WriteTo(&heap, 1); err == nil {
+		t.Logf("what the heap holds: %s", heap.Bytes()[:min(heap.Len(), 8<<10)]) // the largest first
+	}
 }
 
 // TestJoinsAndLeaves has participants come and go without end: with media, in rooms of

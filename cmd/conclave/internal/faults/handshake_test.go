@@ -97,7 +97,6 @@ func TestWrongFingerprint(t *testing.T) {
 // datagrams that a handshake has, and leave. Others notice nothing, nothing of them stays,
 // and another handshake on the same signalling connection succeeds.
 func TestHandshakeEnds(t *testing.T) {
-	t.Parallel()
 	s := open(t)
 	sender, viewer := meet(t, s, "middle")
 	sender.film(1, 1)
