@@ -30,6 +30,8 @@ type Sighting struct {
 	// Received are the bits a second, and Frames the frames a second, that each impaired
 	// participant could show, or everybody where nobody is.
 	Received, Frames float64
+	// Missing is how many subscriptions have had no frame yet.
+	Missing int
 }
 
 // Names of phases that are none of the steps.
@@ -166,12 +168,24 @@ func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
 			now := time.Now()
 			moreBytes, moreFrames := r.opened()
 			if seconds := now.Sub(at).Seconds(); r.Watch != nil {
-				r.Watch(Sighting{now.Sub(begin), s, 8 * (moreBytes - bytes) / seconds, (moreFrames - frames) / seconds})
+				r.Watch(Sighting{now.Sub(begin), s, 8 * (moreBytes - bytes) / seconds, (moreFrames - frames) / seconds, r.missing()})
 			}
 			bytes, frames, at = moreBytes, moreFrames, now
 		}
 	}
 }
+
+// missing counts the subscriptions of which no frame has come.
+func (r *run) missing() int {
+	n := r.expected()
+	for _, p := range r.all {
+		n -= len(p.firsts())
+	}
+	return n
+}
+
+// expected is how many subscriptions there are: everybody's, to the tracks of the others.
+func (r *run) expected() int { return 2 * r.Publishers * (len(r.all) - 1) }
 
 // watched are those who receive by a bad network, or all who receive if nobody's is.
 func (r *run) watched() []*participant {

@@ -82,7 +82,7 @@ func newReport(r *run, last []client.Roster, measured time.Duration) *Report {
 	rep := &Report{
 		Participants: len(r.all),
 		Publishers:   r.Publishers,
-		Expected:     2 * r.Publishers * (len(r.all) - 1),
+		Expected:     r.expected(),
 		Seconds:      measured.Seconds(),
 		FailedBy:     make(map[string]uint64),
 		FramesWrong:  r.checker.wrong.Load(), FramesForeign: r.checker.foreign.Load(),

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	crand "crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -63,7 +64,22 @@ func meet(t *testing.T, s *Server, scheme string, way native.Way) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := loadtest.Run(t.Context(), loadtest.Scenario{Link: link, Way: way, Publishers: 2, Subscribers: 1, Duration: time.Second})
+	converse(t, link, way)
+}
+
+// converse has two send and one receive until each has had frames of all tracks of others.
+func converse(t *testing.T, link e2ee.Link, way native.Way) {
+	t.Helper()
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	complete := func(now loadtest.Sighting) {
+		if now.Missing == 0 {
+			over()
+		}
+	}
+	report, err := loadtest.Run(ctx, loadtest.Scenario{
+		Link: link, Way: way, Publishers: 2, Subscribers: 1, Duration: time.Minute, Watch: complete,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
