@@ -159,19 +159,24 @@ func (r *reader) take(c *client, packet []byte, arrived int64) {
 	}
 }
 
-// media counts an RTP packet, and opens a few.
+// media counts an RTP packet, and opens a few. What goes where retransmissions do is
+// reported and no more: probes, which say nothing of when media came.
 func (r *reader) media(c *client, packet []byte, arrived int64) {
+	if number, ok := transportNumber(packet); ok {
+		c.feedback.add(number, arrived)
+	}
+	kind := packet[1] & 0x7f
+	if kind == offer.RTX {
+		return
+	}
 	ssrc := binary.BigEndian.Uint32(packet[8:])
 	s := c.streams[ssrc]
 	if s == nil {
-		s = &stream{audio: packet[1]&0x7f == offer.Opus}
+		s = &stream{audio: kind == offer.Opus}
 		c.streams[ssrc] = s
 		c.began(s.audio)
 	}
 	s.count(binary.BigEndian.Uint16(packet[2:]))
-	if number, ok := transportNumber(packet); ok {
-		c.feedback.add(number, arrived)
-	}
 	if s.packets%sampleEvery != 0 || !r.sampling {
 		return
 	}
