@@ -157,46 +157,50 @@ func TestGoodbye(t *testing.T) {
 // ends by itself, sends nothing more, and leaves nothing behind.
 func TestServerEndsUnderLoad(t *testing.T) {
 	before := measure()
-	for range storm(3) {
-		s, stop := start(t)
-		var all []*probe
-		var cameras []*camera
-		for i := range 4 {
-			p := s.join("load", role{video: true, audio: true, slots: 4, watch: all, tcp: i == 3})
-			c := p.film(1, 1)
-			c.with(func() { c.each, c.size = 8, 1000 })
-			all, cameras = append(all, p), append(cameras, c)
-		}
-		all[3].awaitFrames(all[0], 5)
-		var over atomic.Bool
-		var visits errgroup.Group
-		for i := range 4 {
-			visits.Go(func() error {
-				for !over.Load() {
-					if p, err := s.tryJoin(fmt.Sprint("load", i%2), role{video: true, slots: 1, watch: all[:1]}); err == nil {
-						p.leave()
-					}
-				}
-				return nil
-			})
-		}
-		all[3].awaitFrames(all[0], 10)
-		over.Store(true) // those who are joining right now still try
-		if err := stop(); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-		conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(s.mediaPort))
-		if err != nil {
-			t.Errorf("the media port is taken: %v", err)
-		} else {
-			_ = conn.Close()
-		}
-		for i, p := range all {
-			cameras[i].stop()
-			p.leave()
-			p.unharmed("until the server ended")
-		}
-		_ = visits.Wait() // none has an error
+	for i := range storm(3) {
+		t.Run(fmt.Sprint(i), endUnderLoad) // what a test is to clean up it also keeps: the server
 	}
 	flat(t, "servers that ended under load", before, measure(), 8, 8<<20)
+}
+
+func endUnderLoad(t *testing.T) {
+	s, stop := start(t)
+	var all []*probe
+	var cameras []*camera
+	for i := range 4 {
+		p := s.join("load", role{video: true, audio: true, slots: 4, watch: all, tcp: i == 3})
+		c := p.film(1, 1)
+		c.with(func() { c.each, c.size = 8, 1000 })
+		all, cameras = append(all, p), append(cameras, c)
+	}
+	all[3].awaitFrames(all[0], 5)
+	var over atomic.Bool
+	var visits errgroup.Group
+	for i := range 4 {
+		visits.Go(func() error {
+			for !over.Load() {
+				if p, err := s.tryJoin(fmt.Sprint("load", i%2), role{video: true, slots: 1, watch: all[:1]}); err == nil {
+					p.leave()
+				}
+			}
+			return nil
+		})
+	}
+	all[3].awaitFrames(all[0], 10)
+	over.Store(true) // those who are joining right now still try
+	if err := stop(); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(s.mediaPort))
+	if err != nil {
+		t.Errorf("the media port is taken: %v", err)
+	} else {
+		_ = conn.Close()
+	}
+	for i, p := range all {
+		cameras[i].stop()
+		p.leave()
+		p.unharmed("until the server ended")
+	}
+	_ = visits.Wait() // none has an error
 }
