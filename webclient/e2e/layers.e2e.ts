@@ -10,7 +10,7 @@ import { Server } from './server';
 const camera = { width: 1024, height: 576, frameRate: 10 };
 const windows = {
   large: { width: 1500, height: 1100 },
-  middle: { width: 800, height: 480 },
+  middle: { width: 800, height: 600 },
   small: { width: 400, height: 400 },
 };
 const places = { large: 3, middle: 2, small: 1 };
