@@ -55,8 +55,8 @@ func allocateAt(t *testing.T, s *Server) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// allocate makes one from a socket, which it closes in the end.
-func allocate(t *testing.T, s *Server, conn net.PacketConn, at string) {
+// allocate makes one from a socket, which it closes in the end, and gives what is relayed.
+func allocate(t *testing.T, s *Server, conn net.PacketConn, at string) net.PacketConn {
 	t.Helper()
 	c := s.reach.credentials.For("alice", time.Now())
 	client, err := pion.NewClient(&pion.ClientConfig{STUNServerAddr: at, TURNServerAddr: at, Conn: conn, Username: c.Username, Password: c.Password, Realm: turn.Realm})
@@ -70,9 +70,11 @@ func allocate(t *testing.T, s *Server, conn net.PacketConn, at string) {
 	if err := client.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Allocate(); err != nil {
+	relayed, err := client.Allocate()
+	if err != nil {
 		t.Fatal(err)
 	}
+	return relayed
 }
 
 // TestAnsweredFromWhereAsked: a machine with several addresses answers from the one that a client

@@ -6,11 +6,9 @@ import (
 	"testing"
 	"time"
 
-	pion "github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
 	samples "github.com/pion/webrtc/v4/pkg/media"
 
-	"github.com/conclave-sfu/conclave/cmd/conclave/internal/turn"
 	"github.com/conclave-sfu/conclave/sfu"
 )
 
@@ -66,23 +64,7 @@ func relayedSocket(t *testing.T, s *Server) net.PacketConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, c := s.MediaAddr().String(), s.reach.credentials.For("alice", time.Now())
-	client, err := pion.NewClient(&pion.ClientConfig{STUNServerAddr: at, TURNServerAddr: at, Conn: conn, Username: c.Username, Password: c.Password, Realm: turn.Realm})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		client.Close()
-		conn.Close()
-	})
-	if err := client.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	relay, err := client.Allocate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return relay
+	return allocate(t, s, conn, s.MediaAddr().String())
 }
 
 // newPeerConnection has one socket.
