@@ -186,11 +186,8 @@ func (b *budget) wavers() bool {
 func (r *room) countBudgets(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		if b := t.connection.budget.Load(); b != nil && b.heard.Load() && b.best.Load() > 0 {
+	for c := range r.connections() {
+		if b := c.budget.Load(); b != nil && b.heard.Load() && b.best.Load() > 0 {
 			s.Estimates = append(s.Estimates, b.target.Load())
 			s.Allocated += b.used.Load()
 			s.Wanted += b.best.Load()

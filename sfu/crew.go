@@ -150,6 +150,12 @@ func (u *upTrack) remove(d *downTrack) *shard {
 	return s
 }
 
+// with puts d into a list.
+func with(list *atomic.Pointer[[]*downTrack], d *downTrack) {
+	more := append(slices.Clone(*list.Load()), d)
+	list.Store(&more)
+}
+
 // without takes d out of a list.
 func without(list *atomic.Pointer[[]*downTrack], d *downTrack) {
 	rest := slices.DeleteFunc(slices.Clone(*list.Load()), func(other *downTrack) bool { return other == d })

@@ -57,11 +57,8 @@ func (r *room) demand(p *publication, now int64) {
 
 // refreshDemand is the same for all publications, at each round of housekeeping.
 func (r *room) refreshDemand(now int64) {
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		for _, d := range t.connection.video {
+	for c := range r.connections() {
+		for _, d := range c.video {
 			if d.wanted != nil && d.key != (pubKey{}) {
 				d.wanted.shownAt(d.wantedHeight, now)
 			}

@@ -5,11 +5,8 @@ package sfu
 func (r *room) countQueues(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		for _, d := range t.connection.video {
+	for c := range r.connections() {
+		for _, d := range c.video {
 			if n := d.queued.Load(); n > 0 {
 				s.BehindSlots++
 				s.BehindPackets += int(n)

@@ -108,7 +108,7 @@ type recordConn struct {
 }
 
 // takeRecord hands a DTLS packet to the handshake, which begins with the first.
-func (c *connection) takeRecord(raw []byte, _ *way) {
+func (c *connection) takeRecord(raw []byte) {
 	records := sift(nil, raw)
 	if len(records) == 0 {
 		return

@@ -96,8 +96,8 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 	r.hearVoices(now)
 	r.refreshDemand(now)
 	due := map[*connection][]rtcp.Packet{}
-	for _, t := range r.transports {
-		if c := t.connection; c != nil && c.ready {
+	for c := range r.connections() {
+		if c.ready {
 			for _, d := range c.video {
 				d.repeatRequest(now)
 			}

@@ -316,7 +316,7 @@ func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrP
 		n.takeSTUN(e, raw, from, path)
 	case first >= 20 && first < 64:
 		if w := n.ways.find(from, path); w != nil {
-			w.conn.takeRecord(raw, w)
+			w.conn.takeRecord(raw)
 		}
 	case first >= 64 && first < 80:
 		n.takeForeign(e, raw, from, path)

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -32,15 +33,7 @@ type uplinkPath struct {
 
 // usesREMB says whether the sender of a section knows no better.
 func (s *section) usesREMB() bool {
-	if s.extensions.transportCC != 0 {
-		return false
-	}
-	for _, p := range s.payloads {
-		if p.remb {
-			return true
-		}
-	}
-	return false
+	return s.extensions.transportCC == 0 && slices.ContainsFunc(s.payloads, func(p payload) bool { return p.remb })
 }
 
 // followUplink takes a packet that came by the path. header is its RTP header, size that of all of

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -87,6 +88,17 @@ func (r *room) members() []*Transport {
 	return slices.Collect(maps.Values(r.transports))
 }
 
+// connections are those that participants have now. The caller holds the room's lock.
+func (r *room) connections() iter.Seq[*connection] {
+	return func(yield func(*connection) bool) {
+		for _, t := range r.transports {
+			if t.connection != nil && !yield(t.connection) {
+				return
+			}
+		}
+	}
+}
+
 // count adds the counters of the streams that are, and counts publications and the slots
 // that carry something.
 func (r *room) count(sum *counters) (publications, slots int) {
@@ -97,10 +109,8 @@ func (r *room) count(sum *counters) (publications, slots int) {
 			sum.add(&l.up.counters)
 		}
 	}
-	for _, t := range r.transports {
-		if c := t.connection; c != nil {
-			slots += len(c.report())
-		}
+	for c := range r.connections() {
+		slots += len(c.report())
 	}
 	return len(r.publications), slots
 }

@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
@@ -290,7 +289,6 @@ func (d *downTrack) belong(s *shard, u *upTrack) {
 	}
 	d.shard.Store(s)
 	if s != nil {
-		list := append(slices.Clone(*s.slots.Load()), d)
-		s.slots.Store(&list)
+		with(&s.slots, d)
 	}
 }

@@ -9,11 +9,8 @@ const maxRanks = 3
 func (r *room) countLayers(slots *[maxRanks]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.transports {
-		if t.connection == nil {
-			continue
-		}
-		for _, d := range t.connection.video {
+	for c := range r.connections() {
+		for _, d := range c.video {
 			p := r.publications[d.key]
 			if p == nil || d.up == nil || !d.sent.Load() {
 				continue

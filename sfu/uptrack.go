@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -291,8 +290,7 @@ func (u *upTrack) attach(d *downTrack) {
 	u.roster.Lock()
 	defer u.roster.Unlock()
 	d.belong(u.smallest(), u)
-	list := append(slices.Clone(*u.fanOut.Load()), d)
-	u.fanOut.Store(&list)
+	with(&u.fanOut, d)
 }
 
 // detach takes d out, and returns when no packet is on its way to it. The caller
