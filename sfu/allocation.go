@@ -54,7 +54,7 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 // room for it: one that is not sent cannot be measured.
 func (r *room) wishFor(d *downTrack, key pubKey, wants []Want, now int64) {
 	d.wanted = nil
-	if p := r.publications[key]; p != nil && len(p.layers) > 0 {
+	if p := r.publications.get(key); p != nil && len(p.layers) > 0 {
 		d.wantedHeight = heightOf(key, wants)
 		d.wanted = p.wantedFor(d.wantedHeight)
 		r.wish(p, d.wanted, d.wantedHeight, now)
@@ -63,7 +63,7 @@ func (r *room) wishFor(d *downTrack, key pubKey, wants []Want, now int64) {
 
 // latest is how a voice is sent: it has one stream, the one that began last.
 func (r *room) latest(key pubKey) option {
-	p := r.publications[key]
+	p := r.publications.get(key)
 	if p == nil || len(p.layers) == 0 {
 		return option{}
 	}
@@ -126,7 +126,7 @@ func (m *menu) at(i int) option {
 // menuFor lists what helps at the size at which a publication is wanted. Until the order
 // of its encodings is known, the present one stays.
 func (r *room) menuFor(key pubKey, wants []Want, present *upTrack) menu {
-	p := r.publications[key]
+	p := r.publications.get(key)
 	if p == nil || len(p.layers) == 0 {
 		return menu{}
 	}

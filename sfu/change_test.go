@@ -106,9 +106,8 @@ func TestPathBecomesLonger(t *testing.T) {
 }
 
 // TestBack: a path of 3 Mbit/s is one of 300 kbit/s for a while. The best encoding is back some
-// seconds after the path, in a step or two. It may go once more: then it takes longer. Which
-// packet a loss meets is a matter of the order in which goroutines run, so that a seed
-// is not one run: where packets are lost the bounds are those of the pauses between probes.
+// seconds after the path, in a step or two. It may go once more: then it takes longer, where
+// packets are lost as long as the pauses between probes.
 func TestBack(t *testing.T) {
 	for _, loss := range []float64{0, 0.02} {
 		for _, thin := range []time.Duration{4 * time.Second, 15 * time.Second} {
@@ -165,6 +164,43 @@ func TestThinLine(t *testing.T) {
 					t.Errorf("queue %v, seed %d: on a wide line %v after %v", queue, seed, got, at)
 				}
 			})
+		}
+	}
+}
+
+// TestSeedIsOneRun: what happens depends on nothing but the seed.
+func TestSeedIsOneRun(t *testing.T) {
+	run := func() (sent []simPacket, switches []time.Duration, took []string) {
+		synctest.Test(t, func(t *testing.T) {
+			c := impair.Conditions{Rate: 3_000_000, Delay: 40 * time.Millisecond, Loss: 0.02, Jitter: 10 * time.Millisecond, Reorder: 0.01}
+			s := newSimulation(t, 5, c)
+			one, other := s.publish(t, cameraRates, "q", "h", "f"), s.publish(t, cameraRates, "q", "h", "f")
+			s.run(t, 3*time.Second)
+			s.begin(one, other)
+			s.run(t, 5*time.Second)
+			c.Rate = 300_000
+			s.link.Set(c)
+			s.run(t, 4*time.Second)
+			c.Rate = 3_000_000
+			s.link.Set(c)
+			switches, took = s.follow(t, 8*time.Second)
+			sent = s.sent
+		})
+		return sent, switches, took
+	}
+	sent, switches, took := run()
+	for range 3 {
+		again, at, got := run()
+		if !slices.Equal(switches, at) || !slices.Equal(took, got) {
+			t.Errorf("%v after %v, and %v after %v", took, switches, got, at)
+		}
+		for i := range min(len(sent), len(again)) {
+			if sent[i] != again[i] {
+				t.Fatalf("packet %d of %d: %+v, and %+v", i, len(sent), sent[i], again[i])
+			}
+		}
+		if len(sent) != len(again) {
+			t.Fatalf("%d packets, and %d", len(sent), len(again))
 		}
 	}
 }

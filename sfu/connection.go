@@ -77,10 +77,10 @@ type connection struct {
 	in       *srtp.Cipher
 	early    []early // came before the keys
 	control  *srtp.Opener
-	uplinks  map[uint32]*uplink // by SSRC
-	slots    map[uint32]*downTrack
-	arrivals *twcc.Recorder // of packets with a transport-wide sequence number
-	from     *uplinkPath    // of those without; nil before the first one
+	uplinks  map[uint32]*uplink         // by SSRC
+	slots    listed[uint32, *downTrack] // by SSRC
+	arrivals *twcc.Recorder             // of packets with a transport-wide sequence number
+	from     *uplinkPath                // of those without; nil before the first one
 	clock    senderClock
 	reports  intervals
 
@@ -118,7 +118,7 @@ func newConnection(t *Transport, number uint32) *connection {
 	n := t.room.node
 	c := &connection{
 		transport: t, number: number, ssrc: randomSSRC(), sections: map[string]*section{},
-		uplinks: map[uint32]*uplink{}, slots: map[uint32]*downTrack{},
+		uplinks: map[uint32]*uplink{},
 	}
 	c.arrivals = twcc.NewRecorder(c.ssrc)
 	c.life, c.stop = context.WithCancel(context.Background())
@@ -231,7 +231,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	var added []*downTrack
-	for _, d := range c.slots {
+	for _, d := range c.slots.list {
 		switch offered := p.receives(d.mid); {
 		case !offered:
 			d.unused = true
@@ -250,7 +250,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 			c.budget.Store(newBudget(c.sent, &c.bucket, &c.repairs))
 		}
 		d := c.newSlot(s)
-		c.slots[d.ssrc] = d
+		c.slots.put(d.ssrc, d)
 		added = append(added, d)
 	}
 	return added
@@ -258,7 +258,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 
 // slotOf finds the slot of a section. The caller holds intake.
 func (c *connection) slotOf(mid string) *downTrack {
-	for _, d := range c.slots {
+	for _, d := range c.slots.list {
 		if d.mid == mid {
 			return d
 		}
@@ -287,7 +287,7 @@ func (c *connection) freshSSRC(but uint32) uint32 {
 	for {
 		ssrc := randomSSRC()
 		taken := ssrc == but
-		for _, d := range c.slots {
+		for _, d := range c.slots.list {
 			taken = taken || d.ssrc == ssrc || d.rtxSSRC == ssrc
 		}
 		if !taken {

@@ -90,7 +90,7 @@ func reportedOn(reports []rtcp.ReceptionReport) []uint32 {
 // toSlots gives feedback to the slots that it names.
 func (c *connection) toSlots(e *egress, packets []rtcp.Packet, ssrcs []uint32) {
 	for i, ssrc := range ssrcs {
-		if d := c.slots[ssrc]; d != nil && !slices.Contains(ssrcs[:i], ssrc) {
+		if d := c.slots.get(ssrc); d != nil && !slices.Contains(ssrcs[:i], ssrc) {
 			d.againVia = e
 			d.feedback(packets, e.now)
 		}

@@ -64,7 +64,7 @@ func newCutLine(t *testing.T) *cutLine {
 	l := &cutLine{crowd: newCrowd(t, 1), link: impair.NewLink(1, impair.Conditions{}), best: -1}
 	l.room.flows = make(chan struct{}, 1)
 	m, _ := l.publisher(t)
-	for i, e := range l.room.publications[pubKey{m.participant, Camera}].layers {
+	for i, e := range l.room.publications.get(pubKey{m.participant, Camera}).layers {
 		c := &cutLayer{source: source{u: e.up}, live: true}
 		e.up.askKeyFrame = func(uint32) { c.keyAt = l.now + 2*cutTrip }
 		e.up.wake = func() { l.woken = true }

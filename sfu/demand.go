@@ -49,7 +49,7 @@ func (r *room) demand(p *publication, now int64) {
 		}
 		changed = e.resize(now) || changed
 	}
-	if t := r.transports[p.key.participant]; changed && t != nil {
+	if t := r.transports.get(p.key.participant); changed && t != nil {
 		p.stale = true
 		r.reportDemand(t)
 	}
@@ -64,7 +64,7 @@ func (r *room) refreshDemand(now int64) {
 			}
 		}
 	}
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		if !p.key.source.Audio() {
 			r.demand(p, now)
 		}
@@ -79,7 +79,7 @@ func (r *room) reportDemand(t *Transport) {
 	}
 	list := []Demand{}
 	for source := range Source(numSources) {
-		p := r.publications[pubKey{t.participant, source}]
+		p := r.publications.get(pubKey{t.participant, source})
 		if p == nil || source.Audio() {
 			continue
 		}

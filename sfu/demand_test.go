@@ -42,7 +42,7 @@ func (c *crowd) publisher(t *testing.T) (*member, chan string) {
 // flow lets the publisher send what it is asked for, and time pass.
 func (c *crowd) flow(m *member, d time.Duration) {
 	for ; d > 0; d -= loudnessInterval {
-		for _, e := range c.room.publications[pubKey{m.participant, Camera}].layers {
+		for _, e := range c.room.publications.get(pubKey{m.participant, Camera}).layers {
 			if !e.paused {
 				e.up.rates[0][0].Add(uint64(5000 * (1 + slices.Index(e.up.format.rids, e.up.rid))))
 			}
@@ -55,7 +55,7 @@ func (c *crowd) asked(m *member) string {
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock()
 	text := ""
-	for _, e := range c.room.publications[pubKey{m.participant, Camera}].layers {
+	for _, e := range c.room.publications.get(pubKey{m.participant, Camera}).layers {
 		if !e.paused {
 			text += e.up.rid
 		}
@@ -68,7 +68,7 @@ func (c *crowd) asked(m *member) string {
 func TestUnseenEncoding(t *testing.T) {
 	c := newCrowd(t, 1)
 	m, told := c.publisher(t)
-	p := c.room.publications[pubKey{m.participant, Camera}]
+	p := c.room.publications.get(pubKey{m.participant, Camera})
 	best := p.layers[2].up
 	c.room.removeLayer(m.connection, Camera, best)
 	expect := func(want string) {
@@ -138,7 +138,7 @@ func TestDemand(t *testing.T) {
 func TestResumedEncoding(t *testing.T) {
 	c := newCrowd(t, 1)
 	m, _ := c.publisher(t)
-	p := c.room.publications[pubKey{m.participant, Camera}]
+	p := c.room.publications.get(pubKey{m.participant, Camera})
 	see := func(height int) {
 		c.members[0].View([]Want{{Participant: m.participant, Source: Camera, Height: height}})
 	}

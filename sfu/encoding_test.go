@@ -83,7 +83,8 @@ func TestBestOption(t *testing.T) {
 			present = p.layers[test.present].up
 		}
 		key := camera("bob")
-		r := &room{publications: map[pubKey]*publication{key: p}}
+		r := &room{}
+		r.publications.put(key, p)
 		m := r.menuFor(key, []Want{{Participant: "bob", Source: Camera, Height: test.height}}, present)
 		if got := m.at(len(m.options) - 1); got.up.rid != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got.up.rid, test.want)

@@ -55,7 +55,7 @@ func newFan(t testing.TB, viewers, shards int) *fan {
 	for i := range viewers {
 		to := newRig(t, n, fmt.Sprint("bob", i), nil, rigSection("video", "v", "recvonly"))
 		to.way.Store(&way{conn: to.connection, target: n.sockets[0].Target(sinks[i%len(sinks)].AddrPort())})
-		for _, d := range to.slots {
+		for _, d := range to.slots.list {
 			d.connect(f.up, n.now())
 		}
 	}

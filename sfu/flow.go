@@ -253,7 +253,7 @@ func (r *room) flowed() {
 func (r *room) followFlow(now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		if p.noteStalls(now) {
 			r.touch(p.key)
 		}

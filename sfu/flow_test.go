@@ -155,7 +155,7 @@ func TestLeavingWhatStalled(t *testing.T) {
 	c := newCrowd(t, 1)
 	c.room.flows = make(chan struct{}, 1)
 	m, _ := c.publisher(t)
-	p := c.room.publications[pubKey{m.participant, Camera}]
+	p := c.room.publications.get(pubKey{m.participant, Camera})
 	slot := c.members[0].connection.video[0]
 	c.members[0].View([]Want{{Participant: m.participant, Source: Camera, Height: 720}})
 	var sources []*source

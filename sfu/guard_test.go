@@ -35,7 +35,7 @@ func TestSentOnce(t *testing.T) {
 		t.Fatal("nothing in the cache")
 	}
 	defer p.Release()
-	for _, d := range to.slots {
+	for _, d := range to.slots.list {
 		d.connect(up, n.now())
 		if d.forward(p, n.now()); len(path.sent) != 1 {
 			t.Errorf("%d packets were sent, want 1", len(path.sent))
@@ -204,7 +204,7 @@ func TestFirstNumbers(t *testing.T) {
 	to := newRig(t, n, "bob", nil, rigSection("video", "v", "recvonly"))
 	path := &fakePath{}
 	to.way.Store(&way{conn: to.connection, path: path})
-	for _, d := range to.slots {
+	for _, d := range to.slots.list {
 		d.connect(from.uplinks[70].up, n.now())
 	}
 	for seq := range uint16(6) {
@@ -227,8 +227,8 @@ func TestMIDsAreBounded(t *testing.T) {
 	for i := 0; err == nil && i <= maxMIDs; i++ {
 		_, err = r.transport.Answer(t.Context(), Offer{1, testSDP(rigSection("audio", fmt.Sprint(i), "recvonly")), nil})
 	}
-	if !errors.Is(err, ErrBadOffer) || len(r.slots) != maxMIDs {
-		t.Errorf("%d slots, %v", len(r.slots), err)
+	if !errors.Is(err, ErrBadOffer) || len(r.slots.list) != maxMIDs {
+		t.Errorf("%d slots, %v", len(r.slots.list), err)
 	}
 	if _, err := r.transport.Answer(t.Context(), Offer{1, testSDP(rigSection("audio", "0", "recvonly")), nil}); err != nil {
 		t.Errorf("a mid that is known: %v", err)

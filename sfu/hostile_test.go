@@ -143,8 +143,8 @@ func TestSlotComesBack(t *testing.T) {
 			t.Errorf("step %d: the slot is named: %t", i, named)
 		}
 	}
-	if len(to.slots) != 1 {
-		t.Errorf("%d slots for one section", len(to.slots))
+	if len(to.slots.list) != 1 {
+		t.Errorf("%d slots for one section", len(to.slots.list))
 	}
 }
 
@@ -199,7 +199,7 @@ func TestTooLargeToSend(t *testing.T) {
 	r := newRig(t, n, "alice", nil, rigSection("video", "v", "recvonly"))
 	path := &fakePath{}
 	r.way.Store(&way{conn: r.connection, path: path})
-	for _, d := range r.slots {
+	for _, d := range r.slots.list {
 		for i, test := range []struct {
 			payload, descriptor int
 			want                bool

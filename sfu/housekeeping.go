@@ -61,7 +61,7 @@ func (r *room) reshare(c *connection) {
 func (r *room) shareAnew() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.transports {
+	for _, t := range r.transports.list {
 		if c := t.connection; c != nil && c.other.Swap(false) {
 			t.stale = true
 			r.assign(t, r.heard)
@@ -81,7 +81,7 @@ func (r *room) tick(now int64, wall time.Time) {
 func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		stalls := p.noteStalls(now)
 		if p.measure(now) || stalls {
 			r.touch(p.key)
@@ -90,7 +90,7 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 			l.up.flushKeyFrame(now)
 		}
 	}
-	for _, t := range r.transports {
+	for _, t := range r.transports.list {
 		t.stale = t.stale || t.connection != nil && t.connection.budget.Load().wavers()
 	}
 	r.hearVoices(now)

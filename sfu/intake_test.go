@@ -238,12 +238,14 @@ func FuzzReports(f *testing.F) {
 		f.Add(raw)
 	}
 	var slot *downTrack
-	for _, d := range r.slots {
+	for _, d := range r.slots.list {
 		slot = d
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		// The slot's SSRC is random: 1 stands for it.
-		r.slots = map[uint32]*downTrack{1: slot, slot.ssrc: slot}
+		r.slots = listed[uint32, *downTrack]{}
+		r.slots.put(1, slot)
+		r.slots.put(slot.ssrc, slot)
 		r.intake.Lock()
 		defer r.intake.Unlock()
 		r.takeReports(r.egress, raw)
@@ -294,7 +296,7 @@ func fanOut(t testing.TB, subscribers int, described bool) (forward func(), sent
 	for i := range subscribers {
 		to := newRig(t, n, fmt.Sprint("bob", i), nil, rigSection("video", "v", "recvonly"))
 		to.way.Store(&way{conn: to.connection, target: n.sockets[0].Target(sink.LocalAddr().(*net.UDPAddr).AddrPort())})
-		for _, d := range to.slots {
+		for _, d := range to.slots.list {
 			d.connect(up, n.now())
 			d.bucket.SetRate(5_000_000)
 		}
@@ -487,7 +489,7 @@ func TestHeaders(t *testing.T) {
 		r := newRig(t, n, fmt.Sprint(test), nil, rigSection("video", test.mid, "recvonly"))
 		path := &fakePath{}
 		r.way.Store(&way{conn: r.connection, path: path})
-		for _, d := range r.slots {
+		for _, d := range r.slots.list {
 			o := &outgoing{
 				via: &egress{padding: test.padding}, seq: 7, stamp: 9, marker: true, payloadType: 96,
 				payload: bytes.Repeat([]byte("p"), test.payload), descriptor: bytes.Repeat([]byte("d"), test.descriptor),

@@ -11,7 +11,7 @@ func quietRoom(t *testing.T) (r *room, bob *Transport, asked *int) {
 	t.Helper()
 	n := startNode(t, nil)
 	r = &room{
-		node: n, id: "r", transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
+		node: n, id: "r",
 		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}
 	for _, name := range []string{"alice", "bob"} {
@@ -23,8 +23,8 @@ func quietRoom(t *testing.T) (r *room, bob *Transport, asked *int) {
 	}
 	u, asked := newTestUp(true)
 	key := pubKey{"alice", Screen}
-	r.publications[key] = &publication{key: key, layers: []*encoding{{up: u, place: -1}}, stale: true}
-	bob = r.transports["bob"]
+	r.publications.put(key, &publication{key: key, layers: []*encoding{{up: u, place: -1}}, stale: true})
+	bob = r.transports.get("bob")
 	bob.connection = &connection{transport: bob, ready: true, video: []*downTrack{newTestSlot(t, true, &fakeWriter{})}}
 	return r, bob, asked
 }
@@ -34,7 +34,7 @@ func quietRoom(t *testing.T) (r *room, bob *Transport, asked *int) {
 func TestTogglingAsksLittle(t *testing.T) {
 	_, bob, asked := quietRoom(t)
 	key, slot := pubKey{"alice", Screen}, bob.connection.video[0]
-	up := bob.room.publications[key].layers[0].up
+	up := bob.room.publications.get(key).layers[0].up
 	ask := up.askKeyFrame
 	up.askKeyFrame = func(ssrc uint32) { // a key frame comes
 		ask(ssrc)
@@ -138,7 +138,7 @@ func TestMutesAreFew(t *testing.T) {
 	slot := bob.connection.video[0]
 	r.setView(bob, []Want{{Participant: "alice", Source: Screen}})
 	r.mutes.full = r.node.now() + int64(time.Hour)
-	r.setMuted(r.transports["alice"], Screen, true)
+	r.setMuted(r.transports.get("alice"), Screen, true)
 	if slot.key.participant != "alice" {
 		t.Error("a mute too many has an effect at once")
 	}

@@ -18,7 +18,7 @@ func (r *room) touch(key pubKey) {
 	if key.source.Audio() {
 		return // settle sees it among the voices
 	}
-	for _, t := range r.transports {
+	for _, t := range r.transports.list {
 		if slices.ContainsFunc(t.wants, func(w Want) bool { return w.Participant == key.participant && w.Source == key.source }) {
 			t.stale = true
 		}
@@ -38,7 +38,7 @@ func (r *room) settle() { r.settleFor(r.voices()) }
 func (r *room) settleFor(voices []voice) {
 	others := !slices.EqualFunc(voices, r.heard, func(a, b voice) bool { return a.Key == b.Key })
 	r.heard = voices
-	for _, t := range r.transports {
+	for _, t := range r.transports.list {
 		if t.stale || others {
 			r.assign(t, voices)
 		}
@@ -56,7 +56,7 @@ func (r *room) hearVoices(now int64) {
 		r.touchAll(before.participant)
 		r.touchAll(after.participant)
 	}
-	for _, t := range r.transports {
+	for _, t := range r.transports.list {
 		if c := t.connection; c != nil && contested(c.audio, t.participant, voices) {
 			r.assign(t, voices)
 		}
@@ -96,7 +96,7 @@ func (r *room) assign(t *Transport, voices []voice) {
 	if t.stale {
 		t.stale = false
 		visible := func(key pubKey) bool {
-			return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications[key])
+			return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications.get(key))
 		}
 		next := assignVideo(keys(c.video), t.wants, r.dominant(), visible)
 		changed = r.mapSlots(t, c.video, next, t.wants) || changed
@@ -160,7 +160,7 @@ func (r *room) handOver() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.node.now()
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		for _, e := range p.layers {
 			if !e.up.hadKeyFrame(now) {
 				continue
@@ -204,7 +204,7 @@ type voice = speaker.Voice[pubKey]
 // order of their arrival.
 func (r *room) voices() []voice {
 	var list []*publication
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		if p.key.source.Audio() && r.isHeard(p.key) {
 			list = append(list, p)
 		}
@@ -225,6 +225,6 @@ func (r *room) voices() []voice {
 
 // isHeard says whether a publication is there and not muted.
 func (r *room) isHeard(key pubKey) bool {
-	t := r.transports[key.participant]
-	return t != nil && key.source < numSources && r.publications[key] != nil && !t.muted[key.source]
+	t := r.transports.get(key.participant)
+	return t != nil && key.source < numSources && r.publications.get(key) != nil && !t.muted[key.source]
 }

@@ -385,7 +385,7 @@ func TestSimulcast(t *testing.T) {
 		r := bob.transport.room
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if p := r.publications[camera("bob")]; p != nil {
+		if p := r.publications.get(camera("bob")); p != nil {
 			for _, l := range p.layers {
 				if l.up.rid == rid {
 					return l.up
@@ -455,7 +455,7 @@ func TestSimulcast(t *testing.T) {
 func rateKnown(r *room) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		for _, l := range p.layers {
 			if !l.known {
 				return false

@@ -116,7 +116,7 @@ func FuzzParseOffer(f *testing.F) {
 			}
 			return
 		}
-		c := &connection{slots: map[uint32]*downTrack{}, transport: &Transport{room: &room{node: n}}}
+		c := &connection{transport: &Transport{room: &room{node: n}}}
 		c.addSlots(p)
 		answer := c.answer(p)
 		checkLines(t, answer)

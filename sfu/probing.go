@@ -43,7 +43,7 @@ func (c *connection) explore() {
 func (c *connection) takesProbes() bool {
 	c.intake.Lock()
 	defer c.intake.Unlock()
-	for _, d := range c.slots {
+	for _, d := range c.slots.list {
 		if d.video && d.rtxSSRC != 0 {
 			return true
 		}
@@ -70,26 +70,32 @@ func (c *connection) probe(e *egress, now int64) bool {
 	return ok
 }
 
-// pad sends one packet of a probe on some slot, and gives its size; 0 if no slot can.
+// pad sends one packet of a probe, and gives its size; 0 if no slot can. What was sent not long
+// ago is of more use than padding.
 func (c *connection) pad(e *egress, p bwe.Probe, turn int) (size int) {
-	for _, d := range c.slots {
+	if p.Size > smallProbe {
+		size = c.bySomeSlot(e, func(d *downTrack) int { return d.repeat(turn) })
+	}
+	if size == 0 {
+		size = c.bySomeSlot(e, func(d *downTrack) int { return d.pad(min(p.Size-sealed, 255)) })
+	}
+	return size
+}
+
+// bySomeSlot sends a packet on the first slot that can, and gives its size.
+func (c *connection) bySomeSlot(e *egress, send func(*downTrack) int) (size int) {
+	for _, d := range c.slots.list {
 		if !d.video || d.rtxSSRC == 0 {
 			continue
 		}
 		d.againVia = e
-		size = 0
-		if p.Size > smallProbe {
-			size = d.repeat(turn)
-		}
-		if size == 0 {
-			size = d.pad(min(p.Size-sealed, 255))
-		}
+		size = send(d)
 		d.againVia = nil
 		if size > 0 {
-			return size
+			break
 		}
 	}
-	return 0
+	return size
 }
 
 // repeat sends one of the latest packets again, and gives its size; 0 if there is none.

@@ -48,14 +48,14 @@ func (r *room) keepOffered(t *Transport, p plan) {
 	changed := false
 	for source := range Source(numSources) {
 		key := pubKey{t.participant, source}
-		pub := r.publications[key]
+		pub := r.publications.get(key)
 		if pub == nil || p.offers(source) {
 			continue
 		}
 		for _, l := range pub.layers {
 			r.retire(l)
 		}
-		delete(r.publications, key)
+		r.publications.remove(key)
 		r.touch(key)
 		changed = true
 	}
@@ -79,11 +79,11 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 		return false
 	}
 	key := pubKey{c.transport.participant, source}
-	p := r.publications[key]
+	p := r.publications.get(key)
 	if p == nil {
 		r.arrivals++
 		p = &publication{key: key, arrival: r.arrivals}
-		r.publications[key] = p
+		r.publications.put(key, p)
 		r.reportPublished(c.transport)
 	}
 	p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
@@ -102,7 +102,7 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 func (r *room) removeLayer(c *connection, source Source, u *upTrack) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.publications[pubKey{c.transport.participant, source}]
+	p := r.publications.get(pubKey{c.transport.participant, source})
 	if p == nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (r *room) removeLayer(c *connection, source Source, u *upTrack) {
 func (r *room) reportPublished(t *Transport) {
 	sources := []Source{}
 	for source := range Source(numSources) {
-		if r.publications[pubKey{t.participant, source}] != nil {
+		if r.publications.get(pubKey{t.participant, source}) != nil {
 			sources = append(sources, source)
 		}
 	}

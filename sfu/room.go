@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"sync"
 
@@ -23,8 +22,8 @@ type room struct {
 	thinned chan struct{}
 
 	mu           sync.Mutex
-	transports   map[string]*Transport
-	publications map[pubKey]*publication
+	transports   listed[string, *Transport]
+	publications listed[pubKey, *publication]
 	arrivals     int
 	mutes        bucket // that are worth a mapping at once
 	// heard are the voices of the latest mapping, floor says who is the dominant speaker.
@@ -35,7 +34,6 @@ type room struct {
 func newRoom(n *Node, id string) *room {
 	r := &room{
 		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1), thinned: make(chan struct{}, 1), flows: make(chan struct{}, 1),
-		transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
 		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}
 	n.background.Go(r.keepHouse)
@@ -47,14 +45,14 @@ func (r *room) stop() { close(r.done) }
 func (r *room) join(participant string, ev Events) (*Transport, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.transports[participant] != nil {
+	if r.transports.get(participant) != nil {
 		return nil, false
 	}
 	t := &Transport{
 		room: r, participant: participant, events: newNotifier(ev), negotiating: make(chan struct{}, 1),
 		views: bucket{interval: loudnessInterval, burst: changeBurst}, asks: map[pubKey]*bucket{},
 	}
-	r.transports[participant] = t
+	r.transports.put(participant, t)
 	return t, true
 }
 
@@ -66,7 +64,7 @@ func (r *room) leave(t *Transport) bool {
 		return false
 	}
 	t.closed = true
-	delete(r.transports, t.participant)
+	r.transports.remove(t.participant)
 	if c := t.connection; c != nil {
 		r.end(c)
 		r.withdraw(t)
@@ -79,19 +77,19 @@ func (r *room) leave(t *Transport) bool {
 func (r *room) empty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.transports) == 0
+	return len(r.transports.list) == 0
 }
 
 func (r *room) members() []*Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Values(r.transports))
+	return slices.Clone(r.transports.list)
 }
 
 // connections are those that participants have now. The caller holds the room's lock.
 func (r *room) connections() iter.Seq[*connection] {
 	return func(yield func(*connection) bool) {
-		for _, t := range r.transports {
+		for _, t := range r.transports.list {
 			if t.connection != nil && !yield(t.connection) {
 				return
 			}
@@ -104,7 +102,7 @@ func (r *room) connections() iter.Seq[*connection] {
 func (r *room) count(sum *counters) (publications, slots int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		for _, l := range p.layers {
 			sum.add(&l.up.counters)
 		}
@@ -112,7 +110,7 @@ func (r *room) count(sum *counters) (publications, slots int) {
 	for c := range r.connections() {
 		slots += len(c.report())
 	}
-	return len(r.publications), slots
+	return len(r.publications.list), slots
 }
 
 // setView takes effect at once, or at the next round of housekeeping if views come often.
@@ -130,7 +128,7 @@ func (r *room) setView(t *Transport, wants []Want) {
 func (r *room) setMuted(t *Transport, source Source, muted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.publications[pubKey{t.participant, source}]; p != nil && t.muted[source] && !muted {
+	if p := r.publications.get(pubKey{t.participant, source}); p != nil && t.muted[source] && !muted {
 		for _, l := range p.layers {
 			l.up.forgetKeyFrame()
 		}
@@ -226,7 +224,7 @@ func (r *room) end(c *connection) bool {
 	for _, d := range slices.Concat(c.audio, c.video) {
 		d.disconnect()
 	}
-	for _, p := range r.publications {
+	for _, p := range r.publications.list {
 		p.layers = slices.DeleteFunc(p.layers, func(l *encoding) bool {
 			return l.connection == c && r.retire(l)
 		})

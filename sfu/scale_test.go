@@ -27,7 +27,7 @@ const (
 func newCrowd(t testing.TB, n int) *crowd {
 	t.Helper()
 	c := &crowd{room: &room{
-		node: &Node{born: time.Now()}, transports: map[string]*Transport{}, publications: map[pubKey]*publication{},
+		node:  &Node{born: time.Now()},
 		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}}
 	for range n {

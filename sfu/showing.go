@@ -11,7 +11,7 @@ func (r *room) countLayers(slots *[maxRanks]int) {
 	defer r.mu.Unlock()
 	for c := range r.connections() {
 		for _, d := range c.video {
-			p := r.publications[d.key]
+			p := r.publications.get(d.key)
 			if p == nil || d.up == nil || !d.sent.Load() {
 				continue
 			}

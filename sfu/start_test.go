@@ -30,6 +30,14 @@ type simulation struct {
 	seen    map[string]*sight
 
 	queue []time.Duration // of the path, each millisecond
+	sent  []simPacket     // all that was put on the path
+}
+
+// simPacket is one packet on the path.
+type simPacket struct {
+	now, at int64 // sent, and arrived; 0 for never
+	size    int
+	name    string // of its encoding; empty for a probe
 }
 
 // simSource sends one encoding, or a voice.
@@ -61,11 +69,10 @@ func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
 	s.budget = newBudget(log, &conn.bucket, &conn.repairs)
 	conn.sent = log
 	conn.budget.Store(s.budget)
-	conn.slots = map[uint32]*downTrack{}
 	for i, d := range slices.Concat(conn.audio, conn.video) {
 		d.writer, d.bucket = &simWriter{s}, &conn.bucket
 		d.heard.Store(true) // it reports on what it gets
-		conn.slots[uint32(i)] = d
+		conn.slots.put(uint32(i), d)
 	}
 	return s
 }
@@ -73,8 +80,8 @@ func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
 // publish adds a participant with a voice, and a camera with encodings of these rates.
 func (s *simulation) publish(t *testing.T, rates map[string]int, rids ...string) pubKey {
 	m := s.join(t)
-	s.room.transports[m.participant].connection.video = nil // it watches nobody
-	p := s.room.publications[pubKey{m.participant, Camera}]
+	s.room.transports.get(m.participant).connection.video = nil // it watches nobody
+	p := s.room.publications.get(pubKey{m.participant, Camera})
 	s.room.retire(p.layers[0])
 	p.layers = nil
 	format := plainFormat(codecVP8)
@@ -203,7 +210,7 @@ func (w *simWriter) writeMedia(o *outgoing) bool {
 		name, parts, key = string(frame[1:2]), frame[2], frame[3] == 1
 	}
 	stamp, sent := o.stamp, w.turn
-	w.put(max(len(o.payload), 1)+sealed, func() {
+	w.put(name, max(len(o.payload), 1)+sealed, func() {
 		v := w.seen[name]
 		if v == nil {
 			v = &sight{parts: map[uint32]int{}}
@@ -223,15 +230,16 @@ func (w *simWriter) writeMedia(o *outgoing) bool {
 }
 
 func (w *simWriter) writeRTX(o *outgoing, _ uint16) bool {
-	w.put(max(len(o.payload), int(o.padding))+sealed, func() {})
+	w.put("", max(len(o.payload), int(o.padding))+sealed, func() {})
 	return true
 }
 
 // put sends a packet.
-func (w *simulation) put(size int, come func()) {
+func (w *simulation) put(name string, size int, come func()) {
 	now := w.room.node.now()
 	seq := w.budget.log.Add(now, size)
 	at, copies := w.link.Send(now, size)
+	w.sent = append(w.sent, simPacket{now, at[0], size, name})
 	for _, arrival := range at[:copies] {
 		w.after(time.Duration(arrival-now), func() {
 			w.arrived.Record(1, seq, w.room.node.now()/int64(time.Microsecond))
