@@ -33,21 +33,36 @@ func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []W
 		menus[i] = r.menuFor(next[i], wants, d.up)
 		chosen[i] = menus[i].at(len(menus[i].options) - 1)
 	}
-	b := c.budget.Load()
-	if b == nil || len(slots) == 0 || !slots[0].video {
+	if len(slots) == 0 || !slots[0].video {
 		return chosen
 	}
-	room, audio := b.room.Load(), c.audioUse()
-	shares := r.shares(slots, next, wants, menus)
-	for i := range shares {
-		shares[i].MustFit = b.thin.Load()
-	}
-	result := allocate.Allocate(now, room, audio, shares, nil)
-	b.give(room, audio, result)
+	result := c.divide(r.shares(slots, next, wants, menus), now)
 	for i := range chosen {
 		chosen[i] = menus[i].at(result.Layers[i])
 	}
 	return chosen
+}
+
+// divide shares what the path takes or, where its receiver says nothing of that, what the
+// participant may be sent at most: at once then, since nothing tells when to look again.
+func (c *connection) divide(shares []allocate.Slot, now int64) allocate.Result {
+	b, most, audio := c.budget.Load(), c.transport.outgoing.room(), c.audioUse()
+	room, thin := most, false
+	if b != nil {
+		room, thin = b.room.Load(), b.thin.Load()
+	}
+	for i := range shares {
+		s := &shares[i]
+		s.MustFit = thin || len(s.Layers) > 0 && s.Layers[0].Rate > most-audio
+		if b == nil {
+			*s.Memory = allocate.Memory{}
+		}
+	}
+	result := allocate.Allocate(now, room, audio, shares, nil)
+	if b != nil {
+		b.give(room, audio, result)
+	}
+	return result
 }
 
 // wishFor says which encoding the size of a slot calls for, whether or not the path has

@@ -17,6 +17,8 @@ type Config struct {
 	// NAT or with several addresses. Empty: the addresses of the interfaces that
 	// Listen covers, loopback included.
 	NodeIPs []netip.Addr
+	// Limits bound what each participant may cause.
+	Limits Limits
 	// Logger takes joins and leaves (info), oddities (warn) and one line a
 	// negotiation (debug), never a packet. Nil logs nothing.
 	Logger *zap.Logger
@@ -37,6 +39,13 @@ type Tapped struct {
 	Source            Source
 	// Payload is the RTP payload as received; it is valid during the call only.
 	Payload []byte
+}
+
+// Limits are those of each participant, in bits a second of media, with its headers and
+// retransmissions: on average, and a second's worth of video, or two of audio, at once. 0 is no limit.
+type Limits struct {
+	// Incoming bounds what is taken of what a participant sends, Outgoing what it is sent.
+	Incoming, Outgoing int64
 }
 
 // Source names what a publication shows. Its number is the SFrame context of its

@@ -1,7 +1,6 @@
 package sfu
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -27,12 +26,9 @@ const plenty = 2
 // overflows has lost is not to keep it full.
 const repairShare = 0.5
 
-// unlimited is the target of those who should say what arrives, and do not: after deaf
-// they get what they want, as if they had not offered to.
-const (
-	unlimited = math.MaxInt64 / 4
-	deaf      = 2 * time.Second
-)
+// deaf is after how long those who should say what arrives, and do not, get what they want, up
+// to their ceiling, as if they had not offered to.
+const deaf = 2 * time.Second
 
 // Limits of a receiver's feedback: on average, and at once. Browsers send up to 20 a
 // second.
@@ -59,6 +55,8 @@ type budget struct {
 	// heard says that the receiver has told what arrives, or what it takes.
 	heard atomic.Bool
 
+	most int64 // bits a second: the ceiling. Immutable
+
 	// Guarded by the connection's intake.
 	log       *bwe.SentLog
 	estimator *bwe.Estimator
@@ -69,11 +67,13 @@ type budget struct {
 }
 
 // newBudget gives that of a connection whose packets log records. A log that stays empty
-// is for those who say what they take themselves.
-func newBudget(log *bwe.SentLog, paced, repairs *pace.Bucket) *budget {
+// is for those who say what they take themselves. most is what is given out at most, in bits a
+// second, whatever they say.
+func newBudget(log *bwe.SentLog, paced, repairs *pace.Bucket, most int64) *budget {
+	bounds := bwe.Config{Start: min(firstEstimate, most), Min: min(lowestEstimate, most), Max: min(mostEstimate, most)}
 	b := &budget{
-		bucket: paced, repairs: repairs, log: log,
-		estimator: bwe.New(bwe.Config{Start: firstEstimate, Min: lowestEstimate, Max: mostEstimate}, log),
+		bucket: paced, repairs: repairs, most: most, log: log,
+		estimator: bwe.New(bounds, log),
 		reports:   bucket{interval: reportsInterval, burst: reportsBurst},
 	}
 	b.take(0)
@@ -117,6 +117,7 @@ func (b *budget) take(now int64) (off bool) {
 	if b.isDeaf(now) {
 		target, room = unlimited, unlimited
 	}
+	target, room = min(target, b.most), min(room, b.most)
 	b.target.Store(target)
 	b.room.Store(room)
 	b.pace(b.estimator.Full())

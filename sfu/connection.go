@@ -247,7 +247,7 @@ func (c *connection) addSlots(p plan) []*downTrack {
 		}
 		if c.sent == nil && s.extensions.transportCC != 0 {
 			c.sent = bwe.NewSentLog(bwe.DefaultLogSize)
-			c.budget.Store(newBudget(c.sent, &c.bucket, &c.repairs))
+			c.budget.Store(newBudget(c.sent, &c.bucket, &c.repairs, c.transport.outgoing.room()))
 		}
 		d := c.newSlot(s)
 		c.slots.put(d.ssrc, d)
@@ -273,6 +273,7 @@ func (c *connection) newSlot(s *section) *downTrack {
 		rtxSSRC = c.freshSSRC(ssrc)
 	}
 	d := &downTrack{mid: s.mid, video: s.kind == videoKind, ddExtension: s.extensions.dependency, bucket: &c.bucket, repairs: &c.repairs}
+	d.ceiling = &c.transport.outgoing
 	d.numbers.Begin(firstNumber())
 	d.bind(newSlotWriter(c, s, ssrc, rtxSSRC), ssrc, rtxSSRC, s.types())
 	return d

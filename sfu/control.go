@@ -147,7 +147,7 @@ func (c *connection) keepBudget(e *egress, now int64) {
 func (c *connection) remb(bits uint64, now int64) {
 	b := c.budget.Load()
 	if b == nil {
-		b = newBudget(bwe.NewSentLog(0), &c.bucket, &c.repairs)
+		b = newBudget(bwe.NewSentLog(0), &c.bucket, &c.repairs, c.transport.outgoing.room())
 		c.budget.Store(b)
 	}
 	if b.remb(now, bits) {

@@ -36,6 +36,8 @@ type downTrack struct {
 	bucket *pace.Bucket
 	// repairs is that of retransmissions; nil for no limit.
 	repairs *pace.Bucket
+	// ceiling is that of what the participant is sent; nil for none.
+	ceiling *ceiling
 
 	// unused says that no section of the latest offer is for the slot. Guarded by the
 	// connection's intake.

@@ -104,6 +104,10 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 				f.up.counters.drop(dropPace)
 				return true // the receiver asks again
 			}
+			if !d.allows(repairSize, now) {
+				f.up.counters.drop(dropOutgoing)
+				return true
+			}
 			if size := d.resend(f, seq); size == 0 {
 				f.up.counters.drop(dropNACKGone)
 			} else {

@@ -8,7 +8,7 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	types := d.types[p.Codec]
 	if types.media == 0 {
 		up.counters.drop(dropCodec)
-		d.leaveOut(p)
+		d.leaveOut(p, now)
 		return false
 	}
 	last := false
@@ -16,9 +16,13 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 		forward := false
 		if forward, last = d.layers.take(p); !forward {
 			up.counters.drop(dropLayer)
-			d.leaveOut(p)
+			d.leaveOut(p, now)
 			return false
 		}
+	}
+	if !d.allows(len(p.Payload)+len(p.Descriptor)+sealed, now) {
+		up.counters.drop(dropOutgoing)
+		return false
 	}
 	number, ok := d.numbers.Forward(p.Number)
 	if !ok {
@@ -75,8 +79,8 @@ func (d *downTrack) front(p *packetcache.Packet) []byte {
 
 // leaveOut closes the gap that p would leave. Where a later packet has gone out, an empty
 // one takes its place: a receiver waits for what seems to be lost.
-func (d *downTrack) leaveOut(p *packetcache.Packet) {
-	if d.numbers.Skip(p.Number) {
+func (d *downTrack) leaveOut(p *packetcache.Packet, now int64) {
+	if d.numbers.Skip(p.Number) || !d.allows(sealed, now) {
 		return
 	}
 	number, ok := d.numbers.Forward(p.Number)

@@ -315,7 +315,7 @@ func TestEarlyIsBounded(t *testing.T) {
 // TestFeedbackIsBounded: reports cost work, so they are taken so often; what a receiver claims to
 // take is believed up to a bound.
 func TestFeedbackIsBounded(t *testing.T) {
-	b := newBudget(bwe.NewSentLog(64), &pace.Bucket{}, &pace.Bucket{})
+	b := newBudget(bwe.NewSentLog(64), &pace.Bucket{}, &pace.Bucket{}, unlimited)
 	report := []byte{0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0}
 	taken := 0
 	for range 10 * reportsBurst {
@@ -326,7 +326,7 @@ func TestFeedbackIsBounded(t *testing.T) {
 	if taken != reportsBurst {
 		t.Errorf("%d reports at once, want %d", taken, reportsBurst)
 	}
-	b = newBudget(bwe.NewSentLog(0), &pace.Bucket{}, &pace.Bucket{})
+	b = newBudget(bwe.NewSentLog(0), &pace.Bucket{}, &pace.Bucket{}, unlimited)
 	for _, bits := range []uint64{1 << 40, 1 << 63, 1<<64 - 1} {
 		if b.remb(1, bits); b.target.Load() <= 0 || b.target.Load() > mostEstimate {
 			t.Errorf("%d bits a second make %d", bits, b.target.Load())

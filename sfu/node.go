@@ -29,6 +29,7 @@ type Node struct {
 	identity identity
 	nodeIPs  []netip.Addr
 	foreign  func([]byte, netip.AddrPort, netip.Addr)
+	limits   Limits
 	log      *zap.Logger
 	tap      func(Tapped)
 	born     time.Time
@@ -82,7 +83,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		sockets: sockets, ways: newDirectory(), identity: identity, nodeIPs: cfg.NodeIPs, foreign: cfg.Foreign,
 		shared: &egress{batch: batchconn.NewBatch(sockets[0], asideBatch)}, byPath: &egress{batch: batchconn.NewBatch(sockets[0], asideBatch)},
-		log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, parkAfter: parkAfter, rooms: map[string]*room{},
+		limits: cfg.Limits, log: log, tap: cfg.Tap, born: time.Now(), patience: connectTimeout, parkAfter: parkAfter, rooms: map[string]*room{},
 		negotiating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.writers = newWriters(runtime.GOMAXPROCS(0)-1, n.now, n.writerEgress)

@@ -60,6 +60,9 @@ func (c *connection) probe(e *egress, now int64) bool {
 	}
 	p, bytes, ok := b.estimator.Probe(now)
 	for n := 0; ok && bytes > 0 && n < probeRun; n++ {
+		if !c.transport.outgoing.take(now, p.Size, ceilingBurst) {
+			return ok // it ends by itself
+		}
 		size := c.pad(e, p, n)
 		if size == 0 {
 			return ok // nothing can be sent: the probe ends by itself

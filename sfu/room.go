@@ -52,6 +52,8 @@ func (r *room) join(participant string, ev Events) (*Transport, bool) {
 		room: r, participant: participant, events: newNotifier(ev), negotiating: make(chan struct{}, 1),
 		views: bucket{interval: loudnessInterval, burst: changeBurst}, asks: map[pubKey]*bucket{},
 	}
+	t.incoming.set(r.node.limits.Incoming)
+	t.outgoing.set(r.node.limits.Outgoing)
 	r.transports.put(participant, t)
 	return t, true
 }

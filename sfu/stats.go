@@ -62,6 +62,8 @@ const (
 	dropUnauthentic               // not sealed with the connection's keys
 	dropReport                    // feedback on what was sent that is malformed, or too much
 	dropAudioRate                 // audio of more than any codec takes
+	dropIncoming                  // of a participant that sends more than any may (Limits)
+	dropOutgoing                  // for a participant that is sent more than any may be (Limits)
 	dropPace                      // times that a slot began anew, since the path had no room
 	dropShard                     // of a shard that does not follow; video is read on from the cache
 	dropUnknown                   // from nobody, or a stream of which nothing is known
@@ -70,7 +72,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"malformed", "oversized", "padding", "duplicate", "late", "send_error", "nack_rate", "nack_gone", "pli_rate",
-	"layer", "codec", "malformed_dd", "unauthentic", "report", "audio_rate", "pace", "shard", "unknown",
+	"layer", "codec", "malformed_dd", "unauthentic", "report", "audio_rate", "incoming_rate", "outgoing_rate", "pace", "shard", "unknown",
 }
 
 // counters are those of one stream, or the sum of those that have ended.

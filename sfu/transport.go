@@ -19,6 +19,10 @@ type Transport struct {
 	// negotiating holds a token while an offer is answered.
 	negotiating chan struct{}
 
+	// incoming is the ceiling of what the participant sends, outgoing that of what it is sent.
+	// For any goroutine.
+	incoming, outgoing ceiling
+
 	// Guarded by the room's lock.
 	connection *connection // nil for none
 	highest    uint32      // Connection number of the latest offer that was answered

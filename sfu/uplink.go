@@ -134,6 +134,10 @@ func (c *connection) takeOpen(e *egress, p *packetcache.Packet, size int, w *way
 		return false
 	}
 	u.heardAt = e.now
+	if !c.allows(u, size, e.now) {
+		c.node().ended.drop(dropIncoming)
+		return false
+	}
 	return c.takeMedia(e, u, p, plain, header)
 }
 

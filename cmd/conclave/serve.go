@@ -14,6 +14,7 @@ import (
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/certs"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/config"
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/server"
+	"github.com/conclave-sfu/conclave/sfu"
 )
 
 type serveCmd struct {
@@ -57,6 +58,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		MLSSuite:        c.MLSSuite,
 		MaxRooms:        c.MaxRooms,
 		MaxParticipants: c.MaxParticipants,
+		Limits:          sfu.Limits{Incoming: int64(c.MaxIncomingBitrate), Outgoing: int64(c.MaxOutgoingBitrate)},
 		MaxPerAddress:   c.MaxPerAddress,
 		TrustForwarded:  c.TrustForwardedFor,
 		Version:         buildVersion(),

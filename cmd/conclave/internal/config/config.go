@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/bitrate"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
@@ -32,6 +33,9 @@ type Serve struct {
 	MaxRooms        int `placeholder:"N" default:"1000" help:"Most rooms at a time (${default})."`
 	MaxParticipants int `placeholder:"N" default:"1000" help:"Most participants in a room, at most 1000 (${default})."`
 
+	MaxIncomingBitrate bitrate.Rate `placeholder:"RATE" default:"20M" help:"Most media taken from a participant, in bits a second; 0: no limit (${default})."`
+	MaxOutgoingBitrate bitrate.Rate `placeholder:"RATE" default:"50M" help:"Most media sent to a participant, in bits a second; 0: no limit (${default})."`
+
 	MaxPerAddress     int  `placeholder:"N" default:"256" help:"Most connections from one IPv4 address or IPv6 /64 network; private addresses have no such limit (${default})."`
 	TrustForwardedFor bool `help:"Take a connection's address from X-Forwarded-For. Only if nobody reaches the server but by a proxy that sets it."`
 
@@ -44,6 +48,9 @@ const (
 	minGrace = time.Second
 	maxGrace = 5 * time.Minute
 )
+
+// minBitrate bounds --max-incoming-bitrate and --max-outgoing-bitrate, in bits a second.
+const minBitrate = 300_000
 
 // Validate checks the flags against each other and themselves; the parser calls it.
 // Its errors name the flag, its value and a value that would do.
@@ -84,6 +91,11 @@ func (s *Serve) Validate() error {
 	}
 	if s.MaxPerAddress < 1 {
 		return fmt.Errorf("--max-per-address %d: must be at least 1", s.MaxPerAddress)
+	}
+	for flag, rate := range map[string]bitrate.Rate{"--max-incoming-bitrate": s.MaxIncomingBitrate, "--max-outgoing-bitrate": s.MaxOutgoingBitrate} {
+		if rate != 0 && rate < minBitrate {
+			return fmt.Errorf("%s %d: must be at least %d, a voice and a small picture, or 0 for no limit", flag, rate, minBitrate)
+		}
 	}
 	return s.validateOrigins()
 }

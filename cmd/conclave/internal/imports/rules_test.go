@@ -44,7 +44,7 @@ var ways = []string{
 }
 
 // serverSide is all that a running server consists of, and `conclave serve` wires.
-var serverSide = butNot(below(append([]string{"sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "webclient"}, ways...)...), below("room/client"))
+var serverSide = butNot(below(append([]string{"sfu", "room", "cmd/conclave/internal/server", "cmd/conclave/internal/config", "cmd/conclave/internal/bitrate", "webclient"}, ways...)...), below("room/client"))
 
 var rules = []rule{
 	{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/bitrate"
 	"github.com/conclave-sfu/conclave/sfu/impair"
 )
 
@@ -35,18 +36,11 @@ type Bits int
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (b *Bits) UnmarshalText(text []byte) error {
-	number, unit := string(text), 1.0
-	for suffix, factor := range map[string]float64{"k": 1e3, "M": 1e6, "G": 1e9} {
-		if cut, ok := strings.CutSuffix(number, suffix); ok {
-			number, unit = cut, factor
-			break
-		}
+	var r bitrate.Rate
+	if err := r.UnmarshalText(text); err != nil {
+		return fmt.Errorf("%w: %w", ErrConditions, err)
 	}
-	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(f >= 0 && f*unit <= 1e12) {
-		return fmt.Errorf("%w: rate %.20q, want something like 300k or 1.5M", ErrConditions, text)
-	}
-	*b = Bits(f * unit)
+	*b = Bits(r)
 	return nil
 }
 

@@ -50,6 +50,7 @@ type Config struct {
 	Grace           time.Duration // see room.Config
 	MaxRooms        int           // see room.Config
 	MaxParticipants int           // see room.Config
+	Limits          sfu.Limits    // of media, of each participant
 	MaxPerAddress   int           // see ws.Config
 	TrustForwarded  bool          // see ws.Config.TrustForwardedFor
 
@@ -99,7 +100,10 @@ func New(cfg Config) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	s.media, err = sfu.New(sfu.Config{Listen: cfg.Media, NodeIPs: cfg.NodeIPs, Logger: cfg.Log.Named("media"), Tap: cfg.Tap, Foreign: s.reach.received})
+	s.media, err = sfu.New(sfu.Config{
+		Listen: cfg.Media, NodeIPs: cfg.NodeIPs, Limits: cfg.Limits,
+		Logger: cfg.Log.Named("media"), Tap: cfg.Tap, Foreign: s.reach.received,
+	})
 	if err != nil {
 		return nil, mediaError(cfg.Media, err)
 	}
