@@ -138,7 +138,7 @@ func (d *downlink) receive(now time.Time, p *packet, n int) {
 
 // drain does all that is due: frames out, frames that waited, NACKs.
 func (d *downlink) drain(now time.Time) {
-	d.waiting.retry(d.keys.version.Load(), func(f earlyFrame) bool { return d.open(f.sealed, f.timestamp, now, true) })
+	d.waiting.retry(d.keys.version.Load(), func(f arrival) bool { return d.open(f, now, true) })
 	for {
 		p, gap, ok := d.order.pop(now)
 		if !ok {
@@ -146,14 +146,14 @@ func (d *downlink) drain(now time.Time) {
 		}
 		frame, ok := d.frames.push(p, gap)
 		if gap || d.frames.broken() != d.broken {
-			d.picture.damage()
+			d.picture.damage(d.picture.next())
 		}
 		if ok {
-			d.open(frame, p.Timestamp, now, false)
+			d.open(arrival{frame, p.Timestamp, d.picture.next(), now}, now, false)
 		}
 		d.free = append(d.free, p)
 	}
-	d.waiting.expire(now, func(f earlyFrame) { d.giveUp(f.sealed, now) })
+	d.waiting.expire(now, func(f arrival) { d.giveUp(f, now) })
 	if d.lost = d.order.nacks(now, d.lost[:0]); len(d.lost) > 0 {
 		d.ask.lost(d.lost)
 	}
@@ -166,29 +166,29 @@ func (d *downlink) drain(now time.Time) {
 
 // open opens a frame and passes it on. It reports whether the frame is done with; one
 // without a key waits, and one that has waited goes on waiting.
-func (d *downlink) open(sealed []byte, timestamp uint32, now time.Time, waited bool) bool {
+func (d *downlink) open(f arrival, now time.Time, waited bool) bool {
 	version := d.keys.version.Load()
-	frame, info, from, err := d.keys.open(d.opened[:0], d.codec, sealed)
+	frame, info, from, err := d.keys.open(d.opened[:0], d.codec, f.sealed)
 	switch {
 	case err == nil:
 		d.opened = frame
 		d.count.opened.Add(1)
-		d.deliver(frame, info, from, timestamp)
+		d.deliver(frame, info, from, f)
 	case missing(err) && waited:
 		return false
 	case missing(err):
-		if !d.waiting.add(sealed, timestamp, now, version) {
-			d.refuse(info, err, now)
+		if !d.waiting.add(f, version) {
+			d.refuse(f.turn, info, err, now)
 		}
 	default:
-		d.refuse(info, err, now)
+		d.refuse(f.turn, info, err, now)
 	}
 	return true
 }
 
-func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member, timestamp uint32) {
+func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member, f arrival) {
 	key := d.codec.Audio() || vp8Key(frame)
-	decodable := d.codec.Audio() || d.picture.take(info.KID, key)
+	decodable := d.codec.Audio() || d.picture.take(f.turn, info.KID, key)
 	if decodable {
 		d.count.decodable.Add(1)
 	}
@@ -200,7 +200,7 @@ func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member,
 		Source:    signal.Source(info.Context.String()),
 		Codec:     d.codec,
 		Sealed:    Sealed{KID: info.KID, Epoch: info.Epoch, CTR: info.CTR},
-		Timestamp: timestamp,
+		Timestamp: f.timestamp,
 		MID:       d.mid,
 		Received:  time.Now(),
 		Key:       key,
@@ -210,18 +210,18 @@ func (d *downlink) deliver(frame []byte, info framecrypt.Info, from e2ee.Member,
 }
 
 // giveUp counts a frame for which no key came.
-func (d *downlink) giveUp(sealed []byte, now time.Time) {
-	header, err := headerOf(d.codec, sealed)
+func (d *downlink) giveUp(f arrival, now time.Time) {
+	header, err := headerOf(d.codec, f.sealed)
 	if err != nil {
 		d.count.fail(failure(framecrypt.ErrUnencrypted))
 		return
 	}
-	d.refuse(framecrypt.Info{KID: header.KID}, framecrypt.ErrMissingKey, now)
+	d.refuse(f.turn, framecrypt.Info{KID: header.KID}, framecrypt.ErrMissingKey, now)
 }
 
 // refuse counts a frame that was not opened.
-func (d *downlink) refuse(info framecrypt.Info, err error, now time.Time) {
-	d.picture.damage()
+func (d *downlink) refuse(turn uint64, info framecrypt.Info, err error, now time.Time) {
+	d.picture.damage(turn)
 	switch {
 	case errors.Is(err, framecrypt.ErrRemoved):
 		d.count.refused.Add(1)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 )
@@ -18,43 +19,46 @@ const (
 type earlyQueue struct {
 	// held counts the bytes that wait in all slots.
 	held   *atomic.Int64
-	frames []earlyFrame
+	frames []arrival
 	// version is that of the keyring when they were last tried.
 	version uint64
 }
 
-type earlyFrame struct {
+// arrival is a frame as it came.
+type arrival struct {
 	sealed    []byte
 	timestamp uint32
+	turn      uint64 // among those of the slot
 	since     time.Time
 }
 
-// add keeps a copy of a frame. It reports false if there is no room.
-func (q *earlyQueue) add(sealed []byte, timestamp uint32, now time.Time, version uint64) bool {
-	if q.held.Add(int64(len(sealed))) > maxEarly {
-		q.held.Add(-int64(len(sealed)))
+// add keeps a copy of a frame to be opened later. It reports false if there is no room.
+func (q *earlyQueue) add(f arrival, version uint64) bool {
+	if q.held.Add(int64(len(f.sealed))) > maxEarly {
+		q.held.Add(-int64(len(f.sealed)))
 		return false
 	}
 	if len(q.frames) == 0 {
 		q.version = version
 	}
-	q.frames = append(q.frames, earlyFrame{append([]byte(nil), sealed...), timestamp, now})
+	f.sealed = bytes.Clone(f.sealed)
+	q.frames = append(q.frames, f)
 	return true
 }
 
 // retry passes every waiting frame to open if the keyring's version is another than
 // before, and keeps those for which it reports false.
-func (q *earlyQueue) retry(version uint64, open func(earlyFrame) bool) {
+func (q *earlyQueue) retry(version uint64, open func(arrival) bool) {
 	if len(q.frames) == 0 || version == q.version {
 		return
 	}
 	q.version = version
-	q.filter(func(f earlyFrame) bool { return !open(f) })
+	q.filter(func(f arrival) bool { return !open(f) })
 }
 
 // expire gives up the frames that have waited for too long.
-func (q *earlyQueue) expire(now time.Time, giveUp func(earlyFrame)) {
-	q.filter(func(f earlyFrame) bool {
+func (q *earlyQueue) expire(now time.Time, giveUp func(arrival)) {
+	q.filter(func(f arrival) bool {
 		if now.Sub(f.since) < earlyWait {
 			return true
 		}
@@ -64,9 +68,9 @@ func (q *earlyQueue) expire(now time.Time, giveUp func(earlyFrame)) {
 }
 
 // clear forgets all frames.
-func (q *earlyQueue) clear() { q.filter(func(earlyFrame) bool { return false }) }
+func (q *earlyQueue) clear() { q.filter(func(arrival) bool { return false }) }
 
-func (q *earlyQueue) filter(keep func(earlyFrame) bool) {
+func (q *earlyQueue) filter(keep func(arrival) bool) {
 	kept := q.frames[:0]
 	for _, f := range q.frames {
 		if keep(f) {

@@ -261,7 +261,7 @@ func TestDownlinkEarlyIsBounded(t *testing.T) {
 	s := newSlot(newKeyring(), true)
 	sealed := make([]byte, 1000)
 	for range 2 * maxEarly / len(sealed) {
-		s.open(sealed, 0, at(0), false)
+		s.open(arrival{sealed: sealed, since: at(0)}, at(0), false)
 	}
 	if held := s.early.Load(); held > maxEarly {
 		t.Errorf("%d bytes wait, over %d", held, maxEarly)
@@ -302,7 +302,7 @@ func TestDownlinkRefuses(t *testing.T) {
 			}
 			s := newSlot(bob, true)
 			for _, f := range test.frames {
-				s.open(f, 0, at(0), false)
+				s.open(arrival{sealed: f, since: at(0)}, at(0), false)
 			}
 			stats := s.count.snapshot()
 			if !maps.Equal(stats.FramesFailed, test.failed) || (stats.FramesRefused == 1) != test.after {

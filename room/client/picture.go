@@ -18,6 +18,8 @@ type picture struct {
 	begun, whole bool
 	of           sender
 	asked        time.Time
+	// turn is that of the latest frame, key that of the latest key frame.
+	turn, key uint64
 }
 
 // sender is whose frames they are, whatever the epoch.
@@ -26,22 +28,36 @@ type sender struct {
 	leaf    framecrypt.Leaf
 }
 
-// take says whether the next frame can be decoded.
-func (p *picture) take(kid sframe.KID, key bool) bool {
+// next gives the next frame its turn.
+func (p *picture) next() uint64 {
+	p.turn++
+	return p.turn
+}
+
+// take says whether the frame of this turn can be decoded: the newest, or one that waited.
+func (p *picture) take(turn uint64, kid sframe.KID, key bool) bool {
 	context, leaf, _, _ := framecrypt.SplitKID(kid)
 	who := sender{context, leaf}
 	switch {
+	case turn < p.key:
+		return false // shown is what came after it
 	case key:
-		p.begun, p.whole, p.of = true, true, who
+		p.begun, p.whole, p.of, p.key = true, true, who, turn
 	case p.of != who:
-		p.damage() // another publication, and not from its key frame on
+		p.damage(turn) // another publication, and not from its key frame on
 	}
 	p.of = who
 	return p.whole
 }
 
-// damage says that a frame is missing.
-func (p *picture) damage() { p.whole = false }
+// damage says that the frame of this turn is missing, or one before it. What was before the
+// latest key frame is not missed: a joiner's slots fill with frames of the epoch before its
+// own, which are given up when the first key frame that it can open has come.
+func (p *picture) damage(turn uint64) {
+	if turn > p.key {
+		p.whole = false
+	}
+}
 
 // wants says whether to ask for a key frame now.
 func (p *picture) wants(now time.Time) bool {

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/conclave-sfu/conclave/e2ee/framecrypt"
+	"github.com/conclave-sfu/conclave/e2ee/sframe"
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
@@ -14,22 +15,54 @@ func TestPicture(t *testing.T) {
 	alice, bob := framecrypt.MakeKID(framecrypt.Camera, 1, 3), framecrypt.MakeKID(framecrypt.Camera, 2, 3)
 	next := framecrypt.MakeKID(framecrypt.Camera, 1, 4)
 	var p picture
-	if p.take(alice, false) || p.wants(at(0)) {
+	take := func(kid sframe.KID, key bool) bool { return p.take(p.next(), kid, key) }
+	if take(alice, false) || p.wants(at(0)) {
 		t.Error("a picture begins without a key frame, or asks for its first")
 	}
-	if !p.take(alice, true) || !p.take(next, false) || p.wants(at(0)) {
+	if !take(alice, true) || !take(next, false) || p.wants(at(0)) {
 		t.Error("not whole after a key frame, into the next epoch")
 	}
-	p.damage()
-	if p.take(next, false) || !p.wants(at(0)) || p.wants(at(200)) || !p.wants(at(300)) {
+	late := p.next()
+	p.damage(late)
+	if take(next, false) || !p.wants(at(0)) || p.wants(at(200)) || !p.wants(at(300)) {
 		t.Error("does not ask for a key frame each interval while it is damaged")
 	}
-	if !p.take(next, true) || p.wants(at(900)) {
+	if !take(next, true) || p.wants(at(900)) {
 		t.Error("a key frame does not mend it")
 	}
-	first, second := p.take(bob, false), p.take(bob, false)
-	if first || second || !p.take(bob, true) {
+	p.damage(late)
+	if p.take(late, alice, true) || !take(next, false) || p.wants(at(900)) {
+		t.Error("what was before the key frame is shown, or missed")
+	}
+	first, second := take(bob, false), take(bob, false)
+	if first || second || !take(bob, true) {
 		t.Error("another's frames are decodable before their key frame")
+	}
+}
+
+// TestDownlinkJoins: a slot has frames of the epoch before its own, then a key frame of
+// its own. That the former are given up afterwards damages nothing.
+func TestDownlinkJoins(t *testing.T) {
+	keys := keyringWith(t, epochOf(1, 4, 0, 2))
+	u, sent, _ := wire(t, signal.SourceCamera, framecrypt.VP8, keys, 300)
+	s := newSlot(keyringWith(t, epochOf(1, 5, 1, 2)), false)
+	u.sendNext()
+	u.sendNext()
+	enter(t, keys, epochOf(1, 5, 0, 2))
+	u.askKeyFrames()
+	u.sendNext()
+	u.sendNext()
+	for _, p := range *sent {
+		s.arrive(at(0), p)
+	}
+	s.drain(at(0).Add(earlyWait))
+	if stats := s.count.snapshot(); !slices.Equal(s.shown, []bool{true, true}) || s.keyFrames != 0 || stats.FramesEarly != 2 || s.early.Load() != 0 {
+		t.Errorf("decodable %v, %d key frames asked for, %+v", s.shown, s.keyFrames, stats)
+	}
+	u.sendNext()
+	s.arrive(at(0).Add(earlyWait), (*sent)[len(*sent)-1])
+	if !slices.Equal(s.shown, []bool{true, true, true}) || s.keyFrames != 0 {
+		t.Errorf("after those before were given up: decodable %v, %d key frames asked for", s.shown, s.keyFrames)
 	}
 }
 
