@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/source"
@@ -160,7 +162,7 @@ func (s *Server) Stats() Stats {
 // authenticate gives the key of a username (RFC 8489, Section 9.2.2).
 func (s *Server) authenticate(r *turn.RequestAttributes) (userID string, key []byte, ok bool) {
 	life := time.Duration(0)
-	if r.Method != stunAllocate {
+	if r.Method != stun.MethodAllocate {
 		life = keepLife
 	}
 	if r.Realm != Realm || expired(r.Username, time.Now().Add(-life)) {
@@ -246,32 +248,20 @@ func (s *Server) forget(r *relay) bool {
 
 // host is the address of the server's in one family that an allocation is named after.
 func (s *Server) host(six bool) (netip.Addr, bool) {
-	for _, p := range s.cfg.Peers() {
-		if p.Addr().Is6() == six {
-			return p.Addr(), true
-		}
+	peers := s.cfg.Peers()
+	i := slices.IndexFunc(peers, func(p netip.AddrPort) bool { return p.Addr().Is6() == six })
+	if i < 0 {
+		return netip.Addr{}, false
 	}
-	return netip.Addr{}, false
+	return peers[i].Addr(), true
 }
 
 // isPeer says whether a transport address is a candidate of this server.
-func (s *Server) isPeer(peer netip.AddrPort) bool {
-	for _, p := range s.cfg.Peers() {
-		if p == peer {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) isPeer(peer netip.AddrPort) bool { return slices.Contains(s.cfg.Peers(), peer) }
 
 // isPeerAddr is isPeer without the port, which permissions do not have.
 func (s *Server) isPeerAddr(addr netip.Addr) bool {
-	for _, p := range s.cfg.Peers() {
-		if p.Addr() == addr {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.cfg.Peers(), func(p netip.AddrPort) bool { return p.Addr() == addr })
 }
 
 // generator gives pion/turn relays instead of sockets. It implements [turn.RelayAddressGenerator].

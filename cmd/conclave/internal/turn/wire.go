@@ -18,9 +18,6 @@ const (
 	minData = 5
 )
 
-// stunAllocate is as [turn.RequestAttributes] names it.
-const stunAllocate = stun.MethodAllocate
-
 // IsChannelData tells ChannelData from STUN by its first byte (RFC 7983).
 func IsChannelData(packet []byte) bool { return len(packet) > 0 && packet[0]>>6 == 1 }
 
@@ -34,7 +31,7 @@ func isDataIndication(message []byte) bool {
 func FrameSize(head [4]byte) int {
 	length := int(binary.BigEndian.Uint16(head[2:]))
 	switch {
-	case head[0]>>6 == 1:
+	case IsChannelData(head[:]):
 		return channelHead + (length+3)&^3
 	case head[0]>>6 == 0 && length%4 == 0:
 		return stunHead + length
