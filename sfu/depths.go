@@ -1,7 +1,8 @@
 package sfu
 
 // countQueues adds what waits in a room: slots that have no room on the path to their
-// participant, and the packets of their sources that are kept for them.
+// participant, with the packets of their sources that are kept for them, and packets on their
+// way to shards.
 func (r *room) countQueues(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -13,6 +14,23 @@ func (r *room) countQueues(s *Stats) {
 			}
 		}
 	}
+	for _, p := range r.publications.list {
+		for _, e := range p.layers {
+			s.ShardPackets += e.up.waiting()
+		}
+	}
+}
+
+// waiting is how many packets wait for the shards of a stream.
+func (u *upTrack) waiting() (n int) {
+	crew := u.crew.Load()
+	if crew == nil {
+		return 0
+	}
+	for _, s := range *crew {
+		n += s.ring.waiting()
+	}
+	return n
 }
 
 // countSockets adds what the media port's sockets have sent, received and lost.

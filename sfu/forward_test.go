@@ -20,10 +20,12 @@ type fakeWriter struct {
 	packets []rtp.Packet
 	err     error
 	discard bool
+	written int // packets of media
 	rtxSeq  uint16
 }
 
 func (w *fakeWriter) writeMedia(o *outgoing) bool {
+	w.written++
 	w.keep(o, rtp.Header{SequenceNumber: o.seq, SSRC: 111}, nil)
 	return w.err == nil
 }

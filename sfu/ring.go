@@ -41,6 +41,13 @@ func (r *ring) add(x item) bool {
 	return true
 }
 
+// waiting is how many items there are, for any goroutine: one that is neither of the two may
+// see them as they were at two moments.
+func (r *ring) waiting() int {
+	taken := r.taken.Load() // first: what is taken meanwhile was put before
+	return int(min(r.put.Load()-taken, ringSize))
+}
+
 // first gives up to so many items, oldest first. They stay until done says that they are.
 func (r *ring) first(most int) []item {
 	taken := r.taken.Load()

@@ -87,8 +87,18 @@ func (c *crowd) tick() {
 	c.room.housekeeping(c.room.node.now(), 0)
 }
 
-// check counts what a participant is sent: each video at most once, and nothing that is
-// not wanted.
+// others is how many of those that a participant looks at are somebody else.
+func (m *member) others() (n int) {
+	for _, w := range m.wants {
+		if w.Participant != m.participant {
+			n++
+		}
+	}
+	return n
+}
+
+// check counts what a participant is sent: each video that is wanted once, and as many voices
+// as there are slots.
 func (c *crowd) check(t *testing.T, m *member) {
 	t.Helper()
 	seen, video, audio := map[pubKey]bool{}, 0, 0
@@ -107,16 +117,36 @@ func (c *crowd) check(t *testing.T, m *member) {
 			t.Fatalf("%s gets %v, which it does not want", m.participant, key)
 		}
 	}
-	if video > tiles || audio > voices || audio < min(voices, len(c.members)-1) {
-		t.Fatalf("%s gets %d videos and %d voices", m.participant, video, audio)
+	if video != m.others() || audio != min(voices, len(c.members)-1) {
+		t.Fatalf("%s gets %d videos of %d wanted, and %d voices", m.participant, video, m.others(), audio)
 	}
 	if len(m.connection.video) != tiles || len(m.connection.audio) != voices {
 		t.Fatal("the slots have changed")
 	}
 }
 
-// TestCrowd: 500 participants join, speak and scroll. Each receives at most the videos of
-// its tiles and the voices of its slots, and all changes are in those slots.
+// film has everybody send a key frame, another frame, and sound, of a packet each.
+func (c *crowd) film(t *testing.T) {
+	t.Helper()
+	for _, m := range c.members {
+		s := &source{u: m.camera, seq: 1, now: c.room.node.now()}
+		s.send(t, true, true, []byte("key"))
+		s.send(t, true, false, []byte("next"))
+		s = &source{u: m.mic, seq: 1, now: c.room.node.now()}
+		s.send(t, false, false, []byte("sound"))
+	}
+}
+
+// written counts the packets that went to slots.
+func written(slots []*downTrack) (n int) {
+	for _, d := range slots {
+		n += d.writer.(*fakeWriter).written
+	}
+	return n
+}
+
+// TestCrowd: 500 participants join, speak and scroll. Each receives the videos of its tiles
+// and the voices of its slots, no packet of anybody else, and all changes are in those slots.
 func TestCrowd(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -133,8 +163,12 @@ func TestCrowd(t *testing.T) {
 		}
 		c.tick()
 	}
+	c.film(t)
 	for _, m := range c.members {
 		c.check(t, m)
+		if seen, heard := written(m.connection.video), written(m.connection.audio); seen != 2*m.others() || heard != voices {
+			t.Fatalf("%s is sent %d packets of %d videos, %d of %d voices", m.participant, seen, m.others(), heard, voices)
+		}
 	}
 	loud := c.members[400]
 	for range 10 {

@@ -380,6 +380,9 @@ func TestSlowShard(t *testing.T) {
 			for range test.behind / 4 {
 				p.frame(t, nothing, 4)
 			}
+			if got, want := p.up.waiting(), min(test.behind, ringSize); got != want {
+				t.Errorf("%d packets wait, want %d", got, want)
+			}
 			if test.after > 0 {
 				slow.up.writers.take()
 				slow.step(&egress{now: 1 << 40}) // has room again
@@ -391,6 +394,9 @@ func TestSlowShard(t *testing.T) {
 				}
 			} else {
 				slow.catchUp()
+			}
+			if got := p.up.waiting(); got != 0 {
+				t.Errorf("%d packets wait in the end", got)
 			}
 			if got, want := int(p.up.counters.dropped[dropShard].Load()), max(test.behind-ringSize, 0); got != want {
 				t.Errorf("%d packets counted as missed, want %d", got, want)

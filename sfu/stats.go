@@ -11,6 +11,8 @@ type Stats struct {
 	LayerSlots [maxRanks]int
 	// BehindSlots wait for room on the path to their participant, with BehindPackets.
 	BehindSlots, BehindPackets int
+	// ShardPackets wait for shards of large audiences, once for each shard.
+	ShardPackets int
 	// SocketQueue is what waits in the receive buffers of the media port, in bytes.
 	SocketQueue int
 	// BackgroundTasks are handshakes, new and ending connections, and what else is done aside.

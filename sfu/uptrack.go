@@ -30,12 +30,9 @@ const (
 	maxKeyFrameRepeats  = 3
 )
 
-// A slot may begin with a key frame that is this old, and has been followed by so
-// many packets: what has come since is sent from the cache at once, which a
-// receiver's jitter buffer bears.
-const (
-	maxKeyFrameAge = 250 * time.Millisecond
-)
+// maxKeyFrameAge is how old a key frame may be that a slot begins with: what has come
+// since is sent from the cache at once, which a receiver's jitter buffer bears.
+const maxKeyFrameAge = 250 * time.Millisecond
 
 // maxJump is by how many packets the numbers of a stream grow at once, at most; what is lost
 // beyond that seems to be less. A receiver that misses what lies between two jumps of half of

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -98,25 +97,6 @@ func TestEnvironment(t *testing.T) {
 			want := "CONCLAVE_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 			if flag.Name != "help" && !reflect.DeepEqual(flag.Envs, []string{want}) {
 				t.Errorf("%s --%s reads %v, want %s", command.Name, flag.Name, flag.Envs, want)
-			}
-		}
-	}
-}
-
-// TestFlagsAreDocumented holds docs/operations.md to the flags of serve.
-func TestFlagsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	parser, err := kong.New(&commandLine{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range parser.Model.Children {
-		for _, flag := range command.Flags {
-			if command.Name == "serve" && flag.Name != "help" && !flag.Hidden && !strings.Contains(string(page), "| `--"+flag.Name) {
-				t.Errorf("docs/operations.md has no row for --%s", flag.Name)
 			}
 		}
 	}

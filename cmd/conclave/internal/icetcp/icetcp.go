@@ -72,6 +72,7 @@ type Server struct {
 // Stats is what a server holds, and counts since it began.
 type Stats struct {
 	Streams          int
+	Queued           int    // bytes that the streams have not taken yet
 	Refused, Dropped uint64 // streams for want of room, packets that a thin line did not take
 }
 
@@ -87,6 +88,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{Streams: len(s.paths), Refused: s.refused.Load(), Dropped: s.dropped.Load()}
 	for p := range s.paths {
 		stats.Dropped += p.out.Dropped()
+		stats.Queued += p.out.Queued()
 	}
 	return stats
 }

@@ -26,7 +26,8 @@ type dashboard struct {
 
 var metricName = regexp.MustCompile(`\b(?:conclave|go|process)_[a-z_]+`)
 
-// TestDashboard holds the Grafana dashboard to the metrics that there are.
+// TestDashboard holds the Grafana dashboard to the metrics that there are: it shows all that
+// are Conclave's own, and no others.
 func TestDashboard(t *testing.T) {
 	raw, err := os.ReadFile("../../../../deploy/grafana/conclave.json")
 	if err != nil {
@@ -51,8 +52,10 @@ func TestDashboard(t *testing.T) {
 	for d := range described {
 		exists[metricName.FindString(d.String())] = true
 	}
+	shown := make(map[string]bool)
 	use := func(where, query string) {
 		for _, name := range metricName.FindAllString(query, -1) {
+			shown[name] = true
 			if !exists[name] {
 				t.Errorf("%s asks for %s, which /metrics does not have", where, name)
 			}
@@ -70,5 +73,10 @@ func TestDashboard(t *testing.T) {
 	}
 	for _, v := range d.Templating.List {
 		use("a variable", v.Query)
+	}
+	for name := range exists {
+		if strings.HasPrefix(name, "conclave_") && !shown[name] {
+			t.Errorf("no panel shows %s", name)
+		}
 	}
 }

@@ -37,6 +37,7 @@ type Writer struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	pending []byte
+	writing int // bytes that the connection is being given
 }
 
 // NewWriter starts writing to conn.
@@ -78,6 +79,14 @@ func (w *Writer) add(parts [][]byte) bool {
 // Dropped is how many packets did not fit.
 func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
 
+// Queued is how many bytes the connection has not taken yet: those that wait, and those
+// that are being written.
+func (w *Writer) Queued() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) + w.writing
+}
+
 // Close closes the connection and waits for the goroutine. What waits is lost.
 func (w *Writer) Close() {
 	w.fail()
@@ -100,15 +109,28 @@ func (w *Writer) run() {
 		case <-w.done:
 			return
 		}
-		w.mu.Lock()
-		batch := w.pending
-		w.pending = spare[:0]
-		w.mu.Unlock()
+		batch := w.next(spare)
 		_ = w.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails only if it is closed
 		if _, err := w.conn.Write(batch); err != nil {
 			w.fail()
 			return
 		}
+		w.written()
 		spare = batch
 	}
+}
+
+// next gives all that waits, and takes the memory of what has been written for more.
+func (w *Writer) next(spare []byte) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	batch := w.pending
+	w.pending, w.writing = spare[:0], len(batch)
+	return batch
+}
+
+func (w *Writer) written() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing = 0
 }

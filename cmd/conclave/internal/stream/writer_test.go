@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,9 @@ func TestPacketsGoWholeAndInOrder(t *testing.T) {
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%v, %d bytes of %d equal", err, len(got), len(want))
+	}
+	for w.Queued() > 0 { // the last write is about to return
+		runtime.Gosched()
 	}
 	w.Close()
 	if _, err := far.Read(got); err != io.EOF {
@@ -46,6 +50,9 @@ func TestSlowReader(t *testing.T) {
 		}
 		if kept := 1000 - int(w.Dropped()); kept != maxQueued/len(packet) {
 			t.Errorf("%d packets wait, want %d", kept, maxQueued/len(packet))
+		}
+		if queued, want := w.Queued(), maxQueued/len(packet)*len(packet)+len(packet); queued != want {
+			t.Errorf("%d bytes wait or are being written, want %d", queued, want)
 		}
 		time.Sleep(writeTimeout)
 		<-w.ended
