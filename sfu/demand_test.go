@@ -170,6 +170,34 @@ func TestResumedEncoding(t *testing.T) {
 	}
 }
 
+// TestVoicesKeepTime: who is heard in a slot after another begins as much later in the
+// slot's time as in ours, in whole frames of 20 ms: a receiver conceals what seems to be missing,
+// and drops what seems to come twice 
+func TestVoicesKeepTime(t *testing.T) {
+	for _, pause := range []time.Duration{20 * time.Millisecond, 300 * time.Millisecond, time.Minute} {
+		w := &fakeWriter{}
+		d := newTestSlot(t, false, w)
+		now := int64(0)
+		for i, start := range []uint32{7, 1 << 31} {
+			u, _ := newTestUp(false)
+			s := &source{u: u, seq: uint16(start), stamp: start, now: now}
+			d.connect(u, now)
+			for range 3 {
+				s.send(t, false, false, []byte("voice"))
+				s.stamp += 960
+				s.now += int64(20 * time.Millisecond)
+			}
+			if i == 0 {
+				now = s.now - int64(20*time.Millisecond) + int64(pause)
+			}
+		}
+		step := time.Duration(w.packets[3].Timestamp-w.packets[2].Timestamp) * time.Second / 48000
+		if step != pause {
+			t.Errorf("%s in the slot's time after a pause of %s", step, pause)
+		}
+	}
+}
+
 // TestDTX: a voice that sends nothing while it is silent (RFC 7587, Section 3.1.3) keeps
 // its slot and its time: what comes after a pause is as late as it was spoken, and no
 // packet is missing.

@@ -69,18 +69,22 @@ func pages(t *testing.T) map[string]string {
 var (
 	link    = regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	named   = regexp.MustCompile(`<a id="([^"]*)"`)
 	strange = regexp.MustCompile(`[^a-z0-9 -]`)
 )
 
-// anchors are what GitHub makes of a page's headings.
+// anchors are what GitHub makes of a page's headings, and what it names itself.
 func anchors(page string) (list []string) {
+	for _, a := range named.FindAllStringSubmatch(page, -1) {
+		list = append(list, "#"+a[1])
+	}
 	for _, h := range heading.FindAllStringSubmatch(page, -1) {
 		list = append(list, "#"+strings.ReplaceAll(strange.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
 	}
 	return list
 }
 
-// TestLinksLead: links from page to page lead to files, and to headings, that are there.
+// TestLinksLead: links from page to page lead to files, and to places in them, that are there.
 func TestLinksLead(t *testing.T) {
 	all := pages(t)
 	for path, page := range all {
@@ -97,7 +101,7 @@ func TestLinksLead(t *testing.T) {
 				t.Errorf("%s leads to %s, which is not there", path, target)
 			}
 			if anchor != "" && !slices.Contains(anchors(all[target]), anchor) {
-				t.Errorf("%s leads to %s%s, which is no heading", path, target, anchor)
+				t.Errorf("%s leads to %s%s, which is not there", path, target, anchor)
 			}
 		}
 	}
