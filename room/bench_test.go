@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,8 +72,8 @@ func BenchmarkApplyCommit500(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut500 is the time from giving a room a message that all 500 are told until
-// each has taken the frame from its connection.
+// BenchmarkFanOut500 is the processor time of a message that all 500 are told, for each who
+// takes it from a connection. On the wall it takes as long as they wait for more.
 func BenchmarkFanOut500(b *testing.B) {
 	media := &fakeMedia{sessions: map[signal.PID]*fakeSession{}}
 	var hours atomic.Int64 // the clock goes by hours, so that a participation may join as often
@@ -91,16 +92,24 @@ func BenchmarkFanOut500(b *testing.B) {
 	_ = conns[0].Receive(b.Context(), signal.FromClient{Body: &signal.Create{}}) // refused: all are here
 	taken.Wait()
 	b.ReportAllocs()
+	began := processorTime()
 	for b.Loop() {
 		taken.Add(benchParticipants)
 		_ = conns[0].Receive(b.Context(), signal.FromClient{Body: benchJoin(0)})
 		taken.Wait()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchParticipants, "ns/frame")
+	b.ReportMetric(float64((processorTime()-began).Nanoseconds())/float64(b.N)/benchParticipants, "cpu-ns/frame")
 	for i := range conns { // the one that joined last, so that nobody is told
 		conns[len(conns)-1-i].Close(true)
 	}
 	readers.Wait()
+}
+
+// processorTime is what the process has taken.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // take reads a connection to its end and counts the log's entries and the errors.

@@ -6,8 +6,8 @@ import (
 	"github.com/conclave-sfu/conclave/room/signal"
 )
 
-// Connection is one participant's end of a room, from its hello on. [Connection.Next]
-// is for one goroutine; the rest may be called by any. Close it exactly once.
+// Connection is one participant's end of a room, from its hello on. [Connection.Next] and
+// [Connection.TryNext] are for one goroutine; the rest may be called by any. Close it exactly once.
 type Connection struct {
 	// Immutable.
 	id   connID
@@ -36,6 +36,10 @@ func (c *Connection) Receive(ctx context.Context, msg signal.FromClient) error {
 // Next waits for the next message to write to the client. The frame is shared: it must
 // not be changed. After the last one the error is an [*Ended].
 func (c *Connection) Next(ctx context.Context) ([]byte, error) { return c.out.next(ctx) }
+
+// TryNext gives a message that follows the one before and is there; nil if there is none yet.
+// It is for who has had one of Next: what goes to many waits a moment behind such a run.
+func (c *Connection) TryNext() ([]byte, error) { return c.out.tryNext() }
 
 // Refuse answers a message that could not be decoded.
 func (c *Connection) Refuse(re uint32, why *signal.Error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/conclave-sfu/conclave/room/signal"
 )
@@ -14,6 +15,24 @@ const (
 	outboxFrames = 4096
 	outboxBytes  = 4 << 20 // bytes, and two of the room's largest messages
 )
+
+// In a large room somebody joins, or says something, all the time, and each time all are
+// told. So who was just written to waits a moment for more, which goes out together: for
+// gatherEach for each receiver of a message, gatherMost at most, and not at all if few are told.
+// What answers a message does not wait, nor does what has waited behind it.
+const (
+	gatherEach = 100 * time.Microsecond
+	gatherMost = 100 * time.Millisecond
+	gatherFrom = 32 // receivers
+)
+
+// patience is how long a message that goes to so many may wait for others.
+func patience(receivers int) time.Duration {
+	if receivers < gatherFrom {
+		return 0
+	}
+	return min(time.Duration(receivers)*gatherEach, gatherMost)
+}
 
 // backlogChunk is about the size in bytes of a log message of a backlog.
 const backlogChunk = 128 << 10
@@ -31,28 +50,39 @@ func (e *Ended) Error() string {
 	return fmt.Sprintf("connection ended: %s", e.Why.Code)
 }
 
-// outbox is what a connection has yet to write. One goroutine reads it.
+// outbox is what a connection has yet to write. One goroutine reads it, in runs: all that is
+// there, and then it may rest.
 type outbox struct {
-	ready chan struct{} // holds a token when there is something new
-	ended chan struct{} // closed at the end
+	ready    chan struct{} // holds a token when there is something new
+	pressing chan struct{} // and one when that must not wait
+	ended    chan struct{} // closed at the end
 
 	mu    sync.Mutex
 	items []item // those from read on are to be taken
 	read  int
 	bytes int64
 	end   *Ended
+	// urgent says that something of the items must not wait.
+	urgent bool
+	// running says that the reader has taken something and not found the end; then it
+	// rests for as long as the most patient item could wait, until resting.
+	running  bool
+	patience time.Duration
+	resting  time.Time
 
-	reading *catchUp // owned by the reader
+	reading *catchUp    // owned by the reader
+	rest    *time.Timer // the same
 }
 
 // item is a frame, which is shared with other outboxes, or a backlog.
 type item struct {
-	frame   []byte
-	backlog *catchUp
+	frame    []byte
+	backlog  *catchUp
+	patience time.Duration // for how long it may wait for others
 }
 
 func newOutbox() *outbox {
-	return &outbox{ready: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &outbox{ready: make(chan struct{}, 1), pressing: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
 // push appends an item. It reports false if that was too much: the outbox has ended
@@ -73,7 +103,11 @@ func (o *outbox) push(it item, largest int64) bool {
 	}
 	o.items = append(o.items, it)
 	o.bytes += int64(len(it.frame))
-	o.wake()
+	if it.patience == 0 || len(o.items)-o.read >= outboxFrames/8 || o.bytes >= backlogChunk {
+		o.urgent = true
+		wake(o.pressing)
+	}
+	wake(o.ready)
 	return true
 }
 
@@ -89,12 +123,13 @@ func (o *outbox) finish(end *Ended) {
 func (o *outbox) finishLocked(end *Ended) {
 	o.end = end
 	close(o.ended)
-	o.wake()
+	wake(o.pressing)
+	wake(o.ready)
 }
 
-func (o *outbox) wake() {
+func wake(who chan struct{}) {
 	select {
-	case o.ready <- struct{}{}:
+	case who <- struct{}{}:
 	default:
 	}
 }
@@ -102,12 +137,8 @@ func (o *outbox) wake() {
 // next waits for the next frame.
 func (o *outbox) next(ctx context.Context) ([]byte, error) {
 	for {
-		if o.reading != nil {
-			frame, err := o.reading.next()
-			if frame != nil || err != nil {
-				return frame, err
-			}
-			o.reading = nil
+		if frame, err := o.nextOfBacklog(); frame != nil || err != nil {
+			return frame, err
 		}
 		it, err := o.pop(ctx)
 		if err != nil || it.frame != nil {
@@ -117,35 +148,89 @@ func (o *outbox) next(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// tryNext gives the next frame of a run; nil at its end.
+func (o *outbox) tryNext() ([]byte, error) {
+	for {
+		if frame, err := o.nextOfBacklog(); frame != nil || err != nil {
+			return frame, err
+		}
+		it, _, ok, err := o.tryPop()
+		if !ok || err != nil || it.frame != nil {
+			return it.frame, err
+		}
+		o.reading = it.backlog
+	}
+}
+
+func (o *outbox) nextOfBacklog() ([]byte, error) {
+	if o.reading == nil {
+		return nil, nil
+	}
+	frame, err := o.reading.next()
+	if frame == nil {
+		o.reading = nil
+	}
+	return frame, err
+}
+
 func (o *outbox) pop(ctx context.Context) (item, error) {
 	for {
-		it, ok, err := o.tryPop()
+		it, wait, ok, err := o.tryPop()
 		if ok || err != nil {
 			return it, err
 		}
+		var rested <-chan time.Time // never, without anything to write
+		news := o.ready
+		if wait > 0 {
+			rested, news = o.restFor(wait), o.pressing
+		}
 		select {
-		case <-o.ready:
+		case <-news:
+		case <-rested:
 		case <-ctx.Done():
 			return item{}, ctx.Err()
 		}
 	}
 }
 
-func (o *outbox) tryPop() (it item, ok bool, err error) {
+func (o *outbox) restFor(wait time.Duration) <-chan time.Time {
+	if o.rest == nil {
+		o.rest = time.NewTimer(wait)
+	}
+	o.rest.Reset(wait)
+	return o.rest.C
+}
+
+// tryPop takes an item. If there are some that may wait, it says how long.
+func (o *outbox) tryPop() (it item, wait time.Duration, ok bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case len(o.items) > o.read:
-		it, o.items[o.read] = o.items[o.read], item{}
-		if o.read++; o.read == len(o.items) {
-			o.items, o.read = o.items[:0], 0
+		if !o.running && !o.urgent && o.end == nil {
+			if wait = time.Until(o.resting); wait > 0 {
+				return item{}, wait, false, nil
+			}
 		}
-		o.bytes -= int64(len(it.frame))
-		return it, true, nil
+		return o.take(), 0, true, nil
 	case o.end != nil:
-		return item{}, false, o.end
+		return item{}, 0, false, o.end
+	case o.running:
+		o.running, o.resting, o.patience = false, time.Now().Add(o.patience), 0
 	}
-	return item{}, false, nil
+	return item{}, 0, false, nil
+}
+
+// take takes the first item.
+func (o *outbox) take() item {
+	it := o.items[o.read]
+	o.items[o.read] = item{}
+	if o.read++; o.read == len(o.items) {
+		o.items, o.read, o.urgent = o.items[:0], 0, false
+	}
+	o.bytes -= int64(len(it.frame))
+	o.running, o.patience = true, max(o.patience, it.patience)
+	return it
 }
 
 // next encodes the next message of a backlog; nil after the last one.

@@ -153,7 +153,7 @@ func (r *room) send(e send) (next []command) {
 		return nil
 	}
 	for _, id := range e.to {
-		next = r.push(next, id, item{frame: frame})
+		next = r.push(next, id, item{frame: frame, patience: patience(len(e.to))})
 	}
 	return next
 }

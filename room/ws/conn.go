@@ -34,6 +34,7 @@ type conn struct {
 	room   string
 	socket *websocket.Conn
 	raw    net.Conn
+	cork   *cork // on raw, under socket
 	log    *zap.Logger
 
 	ending sync.Once
@@ -43,25 +44,30 @@ type conn struct {
 	stop     context.CancelFunc
 	// overdue cuts the connection when a message takes too long. It runs while one is read.
 	overdue *time.Timer
+	// stuck cuts the connection when a message cannot be written. It runs while one is.
+	stuck *time.Timer
 
 	// Owned by the reader.
 	buf    bytes.Buffer
 	limits limiter
 }
 
-func newConn(h *Handler, name string, socket *websocket.Conn, raw net.Conn) *conn {
+func newConn(h *Handler, name string, socket *websocket.Conn, under *cork) *conn {
 	socket.SetReadLimit(-1) // read has its own, which says too_large
 	c := &conn{
 		h:      h,
 		room:   name,
 		socket: socket,
-		raw:    raw,
+		raw:    under.conn,
+		cork:   under,
 		log:    h.cfg.Logger.With(zap.String("room", name)),
 		limits: h.newLimiter(),
 	}
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	c.overdue = time.AfterFunc(time.Hour, c.cut)
 	c.overdue.Stop()
+	c.stuck = time.AfterFunc(time.Hour, c.cut)
+	c.stuck.Stop()
 	return c
 }
 
@@ -242,22 +248,35 @@ func (c *conn) readLarge(r io.Reader, most int64) error {
 func (c *conn) write(member *room.Connection) {
 	for {
 		frame, err := member.Next(context.Background())
+		if err == nil {
+			err = c.writeRun(member, frame)
+		}
 		var ended *room.Ended
 		if errors.As(err, &ended) {
 			c.end(ended.Why)
 			return
 		}
-		if err := c.writeFrame(frame); err != nil {
+		if err != nil {
 			c.cut() // the reader sees it
 			return
 		}
 	}
 }
 
-func (c *conn) writeFrame(frame []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), c.h.timing.write*time.Duration(1+len(frame)>>19))
-	defer cancel()
-	return c.socket.Write(ctx, websocket.MessageText, frame)
+// writeRun writes a frame and those that are there behind it, as few packets.
+func (c *conn) writeRun(member *room.Connection, frame []byte) (err error) {
+	defer c.stuck.Stop()
+	c.cork.put()
+	for err == nil && frame != nil {
+		c.stuck.Reset(c.h.timing.write * time.Duration(1+len(frame)>>19))
+		if err = c.socket.Write(context.Background(), websocket.MessageText, frame); err == nil {
+			frame, err = member.TryNext()
+		}
+	}
+	if wrote := c.cork.pull(); wrote != nil {
+		return wrote
+	}
+	return err
 }
 
 // watch ends the connection if its hello does not come, or the server stops.

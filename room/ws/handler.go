@@ -143,7 +143,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by Accept
 	}
-	newConn(h, name, socket, hijacked.conn).run()
+	newConn(h, name, socket, hijacked.cork).run()
 }
 
 // Errors that refuse a request.
@@ -275,10 +275,10 @@ func (h *Handler) whenIdle() <-chan struct{} {
 }
 
 // hijacker keeps hold of the network connection under a WebSocket, whose own
-// deadlines do not cover its closing handshake.
+// deadlines do not cover its closing handshake, and puts a cork between them.
 type hijacker struct {
 	http.ResponseWriter
-	conn net.Conn
+	cork *cork
 }
 
 // Hijack implements [http.Hijacker].
@@ -291,6 +291,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		_ = conn.Close()
 		return nil, nil, err
 	}
-	h.conn = conn
+	h.cork = &cork{conn: conn}
+	rw.Writer.Reset(h.cork)
 	return conn, rw, nil
 }
