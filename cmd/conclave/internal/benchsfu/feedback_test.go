@@ -109,28 +109,33 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestScale: as many packets and reports go to few as to many.
+// TestScale: each receiver gets and reports as much among few as among many, and a window of
+// few is longer.
 func TestScale(t *testing.T) {
 	list, err := choose("scale", 0, 1)
 	if err != nil || len(list) != len(scaleReceivers) {
 		t.Fatalf("%d workloads, %v", len(list), err)
 	}
 	for _, w := range list {
-		if n := float64(w.receivers) * w.rate; n < scale-0.01 || n > scale+0.01 {
-			t.Errorf("%s: as much as %v receivers", w.name, n)
+		if w.rate != list[0].rate || w.feedbackInterval() != list[0].feedbackInterval() {
+			t.Errorf("%s: rate %v, feedback each %v", w.name, w.rate, w.feedbackInterval())
+		}
+		if n := time.Duration(w.receivers) * w.window(time.Second); n < 40*time.Second {
+			t.Errorf("%s: a window has packets of %v", w.name, n)
 		}
 		p := newPublication(nil, offer.Section{SSRC: 1}, 0, nil, w.rate, 1)
 		if clock := float64(p.step) / p.interval.Seconds(); clock < 89_000 || clock > 91_000 {
 			t.Errorf("%s: a clock of %v Hz", w.name, clock)
-		}
-		if w.feedbackInterval() < mostOften {
-			t.Errorf("%s: feedback each %v", w.name, w.feedbackInterval())
 		}
 	}
 	for _, broken := range []string{"", "W5", "scale,W5"} {
 		if _, err := choose(broken, 0, 1); err == nil {
 			t.Errorf("choose(%q) succeeded", broken)
 		}
+	}
+	often, err := choose("W1", 0, 100)
+	if err != nil || often[0].feedbackInterval() < mostOften {
+		t.Errorf("feedback each %v, %v", often[0].feedbackInterval(), err)
 	}
 	if _, err := choose("W1", 0, -1); err == nil {
 		t.Error("a rate below 0 was taken")

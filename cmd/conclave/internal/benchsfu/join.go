@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,11 +83,17 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 	return awaitAnswer(ctx, ws)
 }
 
+// otherParticipant begins a message that is not waited for.
+var otherParticipant = []byte(`{"type":"participant"`)
+
 func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
 	for {
 		_, raw, err := ws.Read(ctx)
 		if err != nil {
 			return "", err
+		}
+		if bytes.HasPrefix(raw, otherParticipant) {
+			continue // of large rooms there are many
 		}
 		message, err := signal.DecodeServer(raw)
 		if err != nil {

@@ -61,7 +61,7 @@ type round struct {
 	// PacketsMessage and PacketsCall say how many packets went by a message, and by a
 	// system call, since the server began.
 	PacketsMessage, PacketsCall float64
-	// Joins is how long all receivers took to join, two at a time.
+	// Joins is how long all receivers took to join, so many at a time as joinsAtATime says.
 	Joins                       time.Duration
 	FirstAudio50, FirstAudioMax time.Duration
 	FirstVideo50, FirstVideoMax time.Duration
@@ -71,6 +71,7 @@ type round struct {
 func measure(ctx context.Context, w workload, s settings) (round, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	s.window = w.window(s.window)
 	var r round
 	if err := measureServer(ctx, w, s, &r); err != nil {
 		return r, fmt.Errorf("%s: server: %w", w.name, err)
@@ -227,9 +228,6 @@ type meeting struct {
 	stop       context.CancelFunc
 }
 
-// joinsAtATime is how many participants join at once.
-const joinsAtATime = 2
-
 // begin has the senders join and send, then the receivers join. It gives the time
 // that those who joined last took until each received something of every kind.
 func (m *meeting) begin(ctx context.Context) (time.Duration, error) {
@@ -251,7 +249,7 @@ func (m *meeting) begin(ctx context.Context) (time.Duration, error) {
 func (m *meeting) join(ctx, sending context.Context, from, to int) (time.Duration, error) {
 	began := time.Now()
 	group, joining := errgroup.WithContext(ctx)
-	group.SetLimit(joinsAtATime)
+	group.SetLimit(m.joinsAtATime())
 	for i := from; i < to; i++ {
 		group.Go(func() error {
 			p, err := join(joining, m.reader, m.url, m.role(i))

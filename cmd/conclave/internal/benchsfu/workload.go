@@ -20,28 +20,35 @@ type workload struct {
 	aim                float64 // ratio to the floor, at most
 	// rate is how many times the usual number of frames senders send.
 	rate float64
+	// stretch is how many times as long as usual a window takes, where little is sent; 0 for once.
+	stretch int
 }
 
 var workloads = []workload{
-	{"W1", "1 to 50", 1, 50, true, 1.3, 1},
-	{"W2", "8 to 8", 8, 0, true, 1.6, 1},
-	{"W3", "audio, 20 to 20", 20, 0, false, 1.8, 1},
-	{"W4", "1 to 500", 1, 500, true, 1.3, 1},
+	{name: "W1", text: "1 to 50", senders: 1, receivers: 50, video: true, aim: 1.3, rate: 1},
+	{name: "W2", text: "8 to 8", senders: 8, video: true, aim: 1.6, rate: 1},
+	{name: "W3", text: "audio, 20 to 20", senders: 20, aim: 1.8, rate: 1},
+	{name: "W4", text: "1 to 500", senders: 1, receivers: 500, video: true, aim: 1.3, rate: 1},
 }
 
-// scale is how many packets a second go out in the workloads of `scale`, as many as a
-// hundred receivers take. A room holds a thousand, the sender included.
-const scale = 100
+// scaleReceivers are those of the workloads of `scale`: each gets as much, by so many times
+// the usual rate. A room holds a thousand, the sender included.
+var scaleReceivers = []int{10, 100, 500, 999}
 
-var scaleReceivers = []int{10, 100, 999}
+const (
+	scaleRate = 0.25
+	// scaleStretch is below how many receivers windows are longer.
+	scaleStretch = 200
+)
 
-// workloadsNamed gives one workload, or those of `scale`: as many packets a second to few
-// receivers and to many.
+// workloadsNamed gives one workload, or those of `scale`.
 func workloadsNamed(name string) ([]workload, error) {
 	if name == "scale" {
 		var list []workload
 		for _, n := range scaleReceivers {
-			list = append(list, workload{fmt.Sprint("scale ", n), "", 1, n, true, 1.3, 1}.at(float64(scale)/float64(n)))
+			w := workload{name: fmt.Sprint("scale ", n), senders: 1, receivers: n, video: true, aim: 1.3, rate: 1}
+			w.stretch = min(max(1, scaleStretch/n), 4)
+			list = append(list, w.at(scaleRate))
 		}
 		return list, nil
 	}
@@ -75,6 +82,13 @@ func (w workload) at(rate float64) workload {
 func (w workload) feedbackInterval() time.Duration {
 	return max(time.Duration(float64(feedbackInterval)/w.rate), mostOften).Truncate(beat)
 }
+
+// joinsAtATime is how many participants join at once: a large audience would take too long
+// by two, each of whom waits for a key frame, of which there are two a second.
+func (w workload) joinsAtATime() int { return max(2, w.participants()/25) }
+
+// window is how long a measurement takes that usually takes d.
+func (w workload) window(d time.Duration) time.Duration { return d * time.Duration(max(w.stretch, 1)) }
 
 func (w workload) participants() int { return w.senders + w.receivers }
 
