@@ -151,6 +151,10 @@ func (s *shard) take(e *egress, items []item) {
 	s.ring.done(n)
 }
 
+// enough is how many packets are sent at once by a shard: no message would become larger by
+// more, and what was sealed is still in the processor's cache when the system copies it.
+const enough = 256
+
 // serve sends packets to all slots.
 func (s *shard) serve(e *egress, items []item) {
 	packets, bytes := uint64(0), uint64(0)
@@ -158,7 +162,9 @@ func (s *shard) serve(e *egress, items []item) {
 		if !s.claim(d) {
 			continue
 		}
-		d.via = e
+		if d.via = e; e.waiting() >= enough {
+			e.flush()
+		}
 		for i := range items {
 			x := &items[i]
 			s.reach, e.padding = x.reach(), x.padding
@@ -275,6 +281,14 @@ func (e *egress) flush() {
 	if e.batch != nil {
 		e.batch.Flush()
 	}
+}
+
+// waiting is how many packets are written and not sent.
+func (e *egress) waiting() int {
+	if e.batch == nil {
+		return 0
+	}
+	return e.batch.Len()
 }
 
 // belong gives d, which nobody serves, to a shard of u, or to the goroutine that reads u.

@@ -134,6 +134,9 @@ func (b *Batch) Reserve(size int, to *Target) []byte {
 func (b *Batch) place(at int32, to *Target) {
 	var place *uint16
 	if b.socket.segments() && !to.whole.Load() {
+		if n := len(b.messages); n > 0 && b.messages[n-1].to == to && b.extend(&b.messages[n-1], at) {
+			return // without a look at the table: often several to one receiver follow each other
+		}
 		place = b.find(to)
 		if place != nil && *place != 0 && b.extend(&b.messages[*place-1], at) {
 			return

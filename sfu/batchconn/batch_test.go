@@ -103,18 +103,19 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestCrowdedTable: receivers that find no place are served all the same.
+// TestCrowdedTable: receivers that find no place are served all the same, and what follows in
+// a row needs none.
 func TestCrowdedTable(t *testing.T) {
 	b := joining(true)
 	for i := range b.table {
 		b.table[i] = 1
 	}
 	b.messages = append(b.messages, message{to: receiver(0), first: none})
-	for i := range 2 {
-		b.add(media(100, i), receiver(1))
+	for i := range 6 {
+		b.add(media(100, i), receiver(1+i/2%2))
 	}
-	if got := len(b.messages) - 1; got != 2 {
-		t.Errorf("%d messages, want 2", got)
+	if got := len(b.messages) - 1; got != 3 {
+		t.Errorf("%d messages, want 3", got)
 	}
 }
 

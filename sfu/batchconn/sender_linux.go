@@ -9,7 +9,8 @@ import (
 )
 
 // sender sends a batch by sendmmsg, with UDP_SEGMENT. headers, vectors and controls are
-// what the kernel reads; a message's packets are consecutive vectors.
+// what the kernel reads; a message's packets are consecutive vectors, and one where they
+// follow each other in the batch.
 type sender struct {
 	headers  []mmsghdr
 	vectors  []unix.Iovec
@@ -117,13 +118,9 @@ func (t *sender) prepare(b *Batch) {
 		m, h := &b.messages[i], &t.headers[i].header
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&m.to.name.raw)), m.to.name.size
 		h.Iov = &t.vectors[vector]
-		h.SetIovlen(int(m.count))
-		for at := m.first; at != none; at = b.packets[at].next {
-			p := &b.packets[at]
-			t.vectors[vector].Base = &b.bytes[p.at]
-			t.vectors[vector].SetLen(int(p.size))
-			vector++
-		}
+		n := t.gather(b, m, vector)
+		h.SetIovlen(n)
+		vector += n
 		h.Control = nil
 		h.SetControllen(0)
 		m.to.from.put(h)
@@ -137,6 +134,23 @@ func (t *sender) prepare(b *Batch) {
 			h.SetControllen(unix.CmsgSpace(2) + m.to.from.size)
 		}
 	}
+}
+
+// gather says where a message is, by vectors from one on, and how many those are.
+func (t *sender) gather(b *Batch, m *message, from int) int {
+	n, end := 0, int32(-1)
+	for at := m.first; at != none; at = b.packets[at].next {
+		p := &b.packets[at]
+		if p.at != end {
+			t.vectors[from+n].Base = &b.bytes[p.at]
+			t.vectors[from+n].SetLen(0)
+			n++
+		}
+		v := &t.vectors[from+n-1]
+		v.SetLen(int(v.Len) + int(p.size))
+		end = p.at + p.size
+	}
+	return n
 }
 
 // isSplittable says whether the message failed because it was to be segmented. If the

@@ -52,12 +52,44 @@ func (f *fake) sendmmsg(_ int, messages []mmsghdr) (int, syscall.Errno) {
 	return len(messages), 0
 }
 
+// marksOf divides a message as the kernel does, and gives the end of each of its packets.
 func marksOf(h *unix.Msghdr) (marks []uint32) {
+	var all []byte
 	for _, v := range unsafe.Slice(h.Iov, int(h.Iovlen)) {
-		b := unsafe.Slice(v.Base, int(v.Len))
+		all = append(all, unsafe.Slice(v.Base, int(v.Len))...)
+	}
+	size := len(all)
+	if c := (*control)(unsafe.Pointer(h.Control)); c != nil && c.header.Level == unix.SOL_UDP {
+		size = int(c.size)
+	}
+	for b := range slices.Chunk(all, size) {
 		marks = append(marks, binary.BigEndian.Uint32(b[len(b)-4:]))
 	}
 	return marks
+}
+
+// TestVectors: packets of a message that follow each other are one vector, others one each.
+func TestVectors(t *testing.T) {
+	for _, tt := range []struct {
+		order []int // receivers, by turns
+		want  []int // vectors of each message
+	}{
+		{[]int{1, 1, 1, 2, 2}, []int{1, 1}},
+		{[]int{1, 2, 1, 2}, []int{2, 2}},
+		{[]int{1, 1, 2, 1}, []int{2, 1}},
+		{[]int{1}, []int{1}},
+	} {
+		b := joining(true)
+		for i, to := range tt.order {
+			b.add(media(100, i), receiver(to))
+		}
+		b.sender.prepare(b)
+		for i, want := range tt.want {
+			if got := int(b.sender.headers[i].header.Iovlen); got != want {
+				t.Errorf("%v: message %d has %d vectors, want %d", tt.order, i, got, want)
+			}
+		}
+	}
 }
 
 // TestFaults: what fails is left out and counted, and nothing else.
