@@ -255,64 +255,82 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	if w == nil || !s.ready(c) || s.seal.Spent(seq) {
 		return false
 	}
-	head, descriptor := &s.plain, o.descriptor
-	if s.dependency == 0 || len(descriptor) > 255 {
-		descriptor = nil
-	}
-	if len(descriptor) > oneByteSize || len(descriptor) > 0 && s.dependency > oneByteID {
-		head = &s.described
-	}
-	header, body := head.room(len(descriptor)), len(o.front)+len(o.payload)
-	switch {
-	case body == 0:
-		body = max(1, int(o.padding))
-	case s.repair:
-		body += 2
-	default:
-		body += int(e.padding)
-	}
+	head, descriptor := s.headerFor(o.descriptor)
+	header, body := head.room(len(descriptor)), s.body(e, o)
 	size := header + body + s.seal.Overhead()
 	if size > maxDatagram {
 		return false
 	}
 	b := e.room(w, size)
 	head.put(b, header, s.dependency, descriptor)
-	b[1] = o.payloadType
-	if o.marker {
-		b[1] |= 0x80
-	}
-	binary.BigEndian.PutUint16(b[2:], seq)
-	binary.BigEndian.PutUint32(b[4:], o.stamp)
+	o.patch(b, seq)
 	if head.transportCC != 0 {
 		binary.BigEndian.PutUint16(b[head.transportCC:], c.sent.Add(e.now, size))
 	}
-	payload := o.payload
-	switch {
-	case len(payload) == 0:
-		b[0] |= 0x20
-		payload = b[header : header+body]
-		clear(payload)
-		payload[body-1] = byte(body)
-	case s.repair:
-		binary.BigEndian.PutUint16(b[header:], s.osn)
-		o.put(b[header+2:])
-		payload = b[header : header+body]
-	case body > len(payload):
-		n := o.put(b[header:])
-		payload = b[header : header+body]
-		if n < body {
-			b[0] |= 0x20
-			clear(payload[n:])
-			payload[body-1] = byte(body - n)
-		}
-	}
-	sealed, err := s.seal.Seal(b[:header], payload)
+	sealed, err := s.seal.Seal(b[:header], s.payload(b, header, body, o))
 	if err != nil {
 		clear(b) // it is in the batch: nobody can open it
 		return false
 	}
 	e.done(w, sealed)
 	return true
+}
+
+// headerFor chooses the header for a descriptor, which is nil where the receiver takes none.
+func (s *outStream) headerFor(descriptor []byte) (*outHeader, []byte) {
+	switch {
+	case len(descriptor) == 0 || s.dependency == 0 || len(descriptor) > 255:
+		return &s.plain, nil
+	case len(descriptor) > oneByteSize || s.dependency > oneByteID:
+		return &s.described, descriptor
+	}
+	return &s.plain, descriptor
+}
+
+// body is how many bytes follow the header, without the tag.
+func (s *outStream) body(e *egress, o *outgoing) int {
+	n := len(o.front) + len(o.payload)
+	switch {
+	case n == 0:
+		return max(1, int(o.padding))
+	case s.repair:
+		return n + 2
+	}
+	return n + int(e.padding)
+}
+
+// patch writes what of the fixed header varies.
+func (o *outgoing) patch(b []byte, seq uint16) {
+	b[1] = o.payloadType
+	if o.marker {
+		b[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(b[2:], seq)
+	binary.BigEndian.PutUint32(b[4:], o.stamp)
+}
+
+// payload is what is sealed: as it is in the cache, or else put together in its place in the
+// packet.
+func (s *outStream) payload(b []byte, header, body int, o *outgoing) []byte {
+	if body == len(o.payload) {
+		return o.payload
+	}
+	place := b[header : header+body]
+	n := 0
+	switch {
+	case len(o.payload) == 0: // nothing but padding
+	case s.repair:
+		binary.BigEndian.PutUint16(place, s.osn)
+		n = 2 + o.put(place[2:])
+	default:
+		n = o.put(place)
+	}
+	if n < body {
+		b[0] |= 0x20
+		clear(place[n:])
+		place[body-1] = byte(body - n)
+	}
+	return place
 }
 
 // ready takes the connection's cipher as soon as there is one.

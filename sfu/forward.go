@@ -28,10 +28,27 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	if !ok {
 		return false
 	}
+	d.fill(p, uint16(number), types.media, last)
+	if p.InOrder {
+		d.note(p, now)
+	}
+	if !d.writer.writeMedia(&d.out) {
+		up.counters.drop(dropSendError)
+		d.out.forget()
+		return false
+	}
+	d.out.forget()
+	d.packets.Add(1)
+	d.octets.Add(uint32(len(p.Payload)))
+	return true
+}
+
+// fill makes d.out of p. last says that p ends its picture for this receiver.
+func (d *downTrack) fill(p *packetcache.Packet, seq uint16, payloadType uint8, last bool) {
 	o := &d.out
 	*o = outgoing{
-		via: d.via, packet: p, payload: p.Payload, seq: uint16(number), stamp: p.Timestamp + d.offset,
-		marker: p.Marker || last, payloadType: types.media,
+		via: d.via, packet: p, payload: p.Payload, seq: seq, stamp: p.Timestamp + d.offset,
+		marker: p.Marker || last, payloadType: payloadType,
 	}
 	switch {
 	case d.ddExtension != 0 && p.Descriptor != nil:
@@ -39,22 +56,19 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	case p.Front != nil:
 		o.front, o.payload = d.front(p), p.Payload[1:]
 	}
-	if p.InOrder {
-		d.lastIn, d.lastOut, d.lastAt = p.Timestamp, o.stamp, now
-		if p.Frame.Numbered {
-			d.lastFrame = p.Frame.Number + d.frames
-		}
-	}
-	sent := d.writer.writeMedia(o)
-	o.packet, o.payload, o.front, o.descriptor = nil, nil, nil, nil
-	if !sent {
-		up.counters.drop(dropSendError)
-		return false
-	}
-	d.packets.Add(1)
-	d.octets.Add(uint32(len(p.Payload)))
-	return true
 }
+
+// note remembers where the slot is with its source, by an in-order packet that goes out as
+// d.out.
+func (d *downTrack) note(p *packetcache.Packet, now int64) {
+	d.lastIn, d.lastOut, d.lastAt = p.Timestamp, d.out.stamp, now
+	if p.Frame.Numbered {
+		d.lastFrame = p.Frame.Number + d.frames
+	}
+}
+
+// forget lets go of what belongs to the packet.
+func (o *outgoing) forget() { o.packet, o.payload, o.front, o.descriptor = nil, nil, nil, nil }
 
 // front is p's payload descriptor as it goes out, with the numbers of the slot: those of
 // its sources follow each other.
