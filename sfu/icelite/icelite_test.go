@@ -2,6 +2,7 @@ package icelite
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -169,6 +170,85 @@ func TestRestart(t *testing.T) {
 func TestPasswordsDoNotPrint(t *testing.T) {
 	if got := fmt.Sprintf("%v %+v %#v %s", ours, ours, ours.Password, ours.Password); bytes.Contains([]byte(got), []byte("ourpassword")) {
 		t.Error(got)
+	}
+}
+
+// TestMemory: the latest checks are known, wherever they come from again, and as many as there may
+// be; older ones give their place to newer ones.
+func TestMemory(t *testing.T) {
+	check := func(n int) *Check {
+		transaction := make([]byte, 12)
+		binary.BigEndian.PutUint32(transaction, uint32(n))
+		return &Check{request{transaction: transaction}}
+	}
+	const all = 3*maxMarks + 17
+	var m memory
+	for n := range all {
+		if known, elsewhere := m.meet(check(n), four); known || elsewhere {
+			t.Fatalf("check %d is known: %t, from elsewhere: %t", n, known, elsewhere)
+		}
+	}
+	if len(m.marks) != maxMarks {
+		t.Fatalf("%d checks are remembered, want %d", len(m.marks), maxMarks)
+	}
+	for n := all - maxMarks; n < all; n++ {
+		if known, elsewhere := m.meet(check(n), four); !known || elsewhere {
+			t.Errorf("check %d again: known %t, from elsewhere %t", n, known, elsewhere)
+		}
+		if known, elsewhere := m.meet(check(n), six); !known || !elsewhere {
+			t.Errorf("check %d from elsewhere: known %t, from elsewhere %t", n, known, elsewhere)
+		}
+	}
+	if known, _ := m.meet(check(all-maxMarks-1), four); known {
+		t.Error("one more is remembered")
+	}
+}
+
+// TestUnknownAttributes: those that an agent does not know are named to who knows the password,
+// up to a bound (RFC 8489, Section 14.9).
+func TestUnknownAttributes(t *testing.T) {
+	var more []stun.Setter
+	for i := range maxUnknown + 3 {
+		more = append(more, stun.RawAttribute{Type: stun.AttrType(0x7f01 + i)})
+	}
+	for _, n := range []int{1, 2, maxUnknown + 3} {
+		m, _, _ := answer(t, newAgent(), checkOf(t, ours, "peer", more[:n]...), four, ours.Password)
+		var unknown stun.UnknownAttributes
+		if err := unknown.GetFrom(m); err != nil || len(unknown) != min(n, maxUnknown) {
+			t.Fatalf("%d unknown attributes: %v, %v", n, unknown, err)
+		}
+		for i, kind := range unknown {
+			if kind != stun.AttrType(0x7f01+i) {
+				t.Errorf("%d unknown attributes: %v", n, unknown)
+			}
+		}
+	}
+}
+
+// TestWithoutFingerprint: a check whose last attribute is cut short, or is no FINGERPRINT, is none,
+// and so is one that names no peer.
+func TestWithoutFingerprint(t *testing.T) {
+	good := checkOf(t, ours, "peer")
+	bare := good[:len(good)-8]
+	for name, tail := range map[string]string{
+		"nothing": "", "half a header": "\x80\x28", "a header cut short": "\x80\x28\x00", "no value": "\x80\x28\x00\x04",
+		"half a value": "\x80\x28\x00\x04\x01\x02", "another attribute": "\x80\x22\x00\x04\x00\x00\x00\x00", "an empty one": "\x80\x28\x00\x00",
+	} {
+		packet := append(bytes.Clone(bare), tail...)
+		binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)-headerSize))
+		if _, ok := Parse(packet); ok {
+			t.Errorf("%s: is a check", name)
+		}
+	}
+	for _, username := range []string{"", "ourfrag", "ourfragpeer"} {
+		m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username),
+			stun.NewShortTermIntegrity(string(ours.Password)), stun.Fingerprint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := Parse(m.Raw); ok {
+			t.Errorf("a check for %q", username)
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"github.com/conclave-sfu/conclave/cmd/conclave/internal/stream"
 )
 
 // fakeMedia answers checks and says all else back.
@@ -186,6 +188,45 @@ func TestSubscriberThatReadsNothing(t *testing.T) {
 		c.Close()
 		<-over
 	})
+}
+
+// TestWhatProvesACheck: only the forwarder's word that a check was right keeps a stream: no error, no
+// other method, no media, no packet that is cut or longer than it says.
+func TestWhatProvesACheck(t *testing.T) {
+	build := func(kind stun.MessageType) []byte { return stun.MustBuild(stun.TransactionID, kind).Raw }
+	success := build(stun.BindingSuccess)
+	for name, tt := range map[string]struct {
+		packet []byte
+		want   bool
+	}{
+		"success":               {success, true},
+		"an error":              {build(stun.BindingError), false},
+		"a request":             {build(stun.BindingRequest), false},
+		"an indication":         {build(stun.NewType(stun.MethodBinding, stun.ClassIndication)), false},
+		"an allocation":         {build(stun.NewType(stun.MethodAllocate, stun.ClassSuccessResponse)), false},
+		"its first bytes alone": {success[:2], false},
+		"another cookie":        {append([]byte{1, 1, 0, 0, 1, 2, 3, 4}, success[8:]...), false},
+		"media":                 {append([]byte{0x80, 111}, success[2:]...), false},
+		"nothing":               {nil, false},
+		"more than there is":    {make([]byte, maxPacket+1), false},
+	} {
+		near, far := net.Pipe()
+		p := &Path{out: stream.NewWriter(near)}
+		p.Send(tt.packet)
+		p.Send([]byte("\x80 is media")) // which changes nothing
+		if p.checked.Load() != tt.want {
+			t.Errorf("%s: proves a check: %t", name, !tt.want)
+		}
+		want := frame([]byte("\x80 is media"))
+		if len(tt.packet) > 0 && len(tt.packet) <= maxPacket {
+			want = append(frame(tt.packet), want...)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: what was sent begins with %.20x, %v", name, got, err)
+		}
+		p.out.Close()
+	}
 }
 
 func FuzzServe(f *testing.F) {
