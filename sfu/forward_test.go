@@ -386,6 +386,42 @@ func TestLatePackets(t *testing.T) {
 	}
 }
 
+// TestDisconnectWhileWaiting: a slot that waits for a source has sent nothing of it: when that one
+// gives way to another, the timeline goes on from what was sent last, by the clock of whose that was.
+func TestDisconnectWhileWaiting(t *testing.T) {
+	var stamps []uint32
+	for _, waits := range []bool{false, true} {
+		first, _ := newTestUp(true)
+		second, _ := newTestUp(true)
+		third, _ := newTestUp(true)
+		w := &fakeWriter{}
+		d := newTestSlot(t, true, w)
+		a, c := &source{u: first}, &source{u: third, stamp: 1 << 20, now: int64(time.Second)}
+		d.connect(first, 0)
+		for i := range 5 {
+			a.send(t, true, i == 0, []byte("frame"))
+		}
+		if waits { // by its clock what was sent last is of later
+			second.clock.anchor.Store(&anchor{at: a.now + int64(400*time.Millisecond), stamp: a.stamp})
+			d.connect(second, a.now)
+			if d.phase != waiting {
+				t.Fatal("the slot does not wait")
+			}
+		}
+		d.disconnect()
+		if d.up != nil || len(*second.fanOut.Load()) != 0 {
+			t.Error("the slot has a source")
+		}
+		d.connect(third, a.now)
+		c.send(t, true, true, []byte("frame"))
+		last := len(w.packets) - 1
+		stamps = append(stamps, w.packets[last].Timestamp-w.packets[last-1].Timestamp)
+	}
+	if stamps[0] != stamps[1] {
+		t.Errorf("the next source begins %d later, and %d where the slot has waited for another one between", stamps[0], stamps[1])
+	}
+}
+
 // TestLateKeyFrame: a slot begins with a key frame whose beginning was lost and sent again,
 // with what has come since, in order; not if another came meanwhile, or too much.
 func TestLateKeyFrame(t *testing.T) {
