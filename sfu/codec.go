@@ -32,6 +32,8 @@ type unit struct {
 	frontEnd byte
 	// begins says that a key frame begins in this packet.
 	begins bool
+	// parameters says that the parameter sets of H.264 do.
+	parameters bool
 	// layered says that the rest is known.
 	layered      bool
 	starts, ends bool // of a frame

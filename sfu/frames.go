@@ -54,6 +54,8 @@ type frameReader struct {
 	// keyed says that a key frame began, at the picture keyStamp.
 	keyed    bool
 	keyStamp uint32
+	// parameters says that the sender puts parameter sets before key frames (H.264).
+	parameters bool
 }
 
 // layerBytes counts what was received of each layer.
@@ -76,7 +78,7 @@ func (u *upTrack) readFrame(p *packetcache.Packet, c codec, payload []byte, now 
 	if !u.video {
 		return true
 	}
-	begins := part.begins
+	begins := u.frames.opens(c, &part)
 	if extension := u.header.GetExtension(u.format.ddExtension); u.format.ddExtension != 0 && len(extension) > 0 {
 		begins = u.readDependencies(p, extension)
 	} else if part.layered {
@@ -88,6 +90,14 @@ func (u *upTrack) readFrame(p *packetcache.Packet, c codec, payload []byte, now 
 		u.keyFrameBegins(p, now)
 	}
 	return true
+}
+
+// opens says whether a decoder can begin with what the packet holds. A slice of a sender who
+// puts parameter sets before it is no beginning: they were lost on the way, and come late. With
+// those of another encoding, which a slot had before, it would be decoded to another size.
+func (f *frameReader) opens(c codec, part *unit) bool {
+	f.parameters = f.parameters || part.parameters
+	return part.begins && (part.parameters || c != codecH264 || !f.parameters)
 }
 
 // isNewKey says whether a key frame is not one more part of the picture's: parameter

@@ -14,7 +14,8 @@ const (
 )
 
 // readH264 reads the types of the NAL units that start in the packet: senders leave
-// them in clear. A key frame begins with its parameter sets or its first slice.
+// them in clear. A key frame begins with its parameter sets or, of senders that put none
+// before it, with its first slice.
 func readH264(payload []byte) (unit, bool) {
 	if len(payload) < 2 {
 		return unit{}, false
@@ -22,26 +23,27 @@ func readH264(payload []byte) (unit, bool) {
 	u := unit{payload: payload}
 	switch t := payload[0] & nalType; {
 	case t <= nalSingle:
-		u.begins = beginsH264(payload[0])
+		u.has(payload[0])
 	case t == nalSTAPA:
-		u.begins = aggregateBegins(payload[1:])
-	case t == nalFUA:
-		u.begins = payload[1]&fuaStart != 0 && beginsH264(payload[1])
+		u.hasAggregate(payload[1:])
+	case t == nalFUA && payload[1]&fuaStart != 0:
+		u.has(payload[1])
 	}
 	return u, true
 }
 
-func beginsH264(nal byte) bool { return nal&nalType == nalIDR || nal&nalType == nalSPS }
+// has takes what a NAL unit that starts in the packet is.
+func (u *unit) has(nal byte) {
+	u.begins = u.begins || nal&nalType == nalIDR || nal&nalType == nalSPS
+	u.parameters = u.parameters || nal&nalType == nalSPS
+}
 
-// aggregateBegins looks at the NAL units of an STAP-A (RFC 6184, Section 5.7.1): each
-// has its size in two bytes before it.
-func aggregateBegins(units []byte) bool {
+// hasAggregate looks at the NAL units of an STAP-A (RFC 6184, Section 5.7.1): each has its
+// size in two bytes before it.
+func (u *unit) hasAggregate(units []byte) {
 	for len(units) > 2 {
 		size := int(binary.BigEndian.Uint16(units))
-		if beginsH264(units[2]) {
-			return true
-		}
+		u.has(units[2])
 		units = units[min(2+size, len(units)):]
 	}
-	return false
 }
