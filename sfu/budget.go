@@ -22,6 +22,15 @@ const ample = 3
 // plenty is how many times what is shown must fit for a path not to be thin any more.
 const plenty = 2
 
+// overfull is how many times what the path takes must have been given out for that to end at
+// once, and not only when what comes instead has a key frame: most of it is lost, and it keeps
+// the queue full that the key frame has to pass.
+const overfull = 2
+
+// crowdedFactor is how much faster than the estimate video goes while a deep queue stands, and
+// until what had to wait for that has gone: about what the path lets through.
+const crowdedFactor = 1.15
+
 // repairShare is how much of what a full path takes may be retransmissions: what a queue that
 // overflows has lost is not to keep it full.
 const repairShare = 0.5
@@ -49,9 +58,13 @@ type budget struct {
 	// what is used since, or enough for what is next.
 	given atomic.Int64
 	off   atomic.Bool
+	// overfull says that far more was given out before than now. Guarded by the room's lock.
+	overfull bool
 	// thin says that the path is known not to take even the least that is shown in any case,
 	// shows that some video is.
 	thin, shows atomic.Bool
+	// full says that the path was full, crowded that a deep queue stands in it.
+	full, crowded atomic.Bool
 	// heard says that the receiver has told what arrives, or what it takes.
 	heard atomic.Bool
 
@@ -120,20 +133,23 @@ func (b *budget) take(now int64) (off bool) {
 	target, room = min(target, b.most), min(room, b.most)
 	b.target.Store(target)
 	b.room.Store(room)
-	b.pace(b.estimator.Full())
+	b.full.Store(b.estimator.Full())
+	b.crowded.Store(b.estimator.Crowded() || b.crowded.Load() && b.bucket.Waiting(now))
+	b.pace()
 	given, next, used := b.given.Load(), b.next.Load(), b.used.Load()
 	less := room < min(used, given/20*19)
 	more := next > 0 && room > given && float64(room) >= allocate.Margin*float64(next)
-	return (b.judgeThin(room, used) || less || more) && b.off.CompareAndSwap(false, true)
+	return (b.judgeThin(used) || less || more) && b.off.CompareAndSwap(false, true)
 }
 
 // judgeThin notes whether the path overflows with the least that is shown in any case, and
-// is true when that has come out. It is so until there is plenty of room for what is shown.
-func (b *budget) judgeThin(room, used int64) (found bool) {
+// is true when that has come out. It is so until there is plenty of room for what is shown. A
+// queue of what was sent before drains by less being sent, not by nothing.
+func (b *budget) judgeThin(used int64) (found bool) {
 	switch {
 	case b.thin.Load():
-		b.thin.Store(b.estimator.Full() && (!b.shows.Load() || room < plenty*used))
-	case room < used && b.estimator.Overflows():
+		b.thin.Store(b.estimator.Full() && (!b.shows.Load() || b.room.Load() < plenty*used))
+	case b.estimator.Estimate() < used && b.estimator.Overflows():
 		b.thin.Store(true)
 		return true
 	}
@@ -141,9 +157,10 @@ func (b *budget) judgeThin(room, used int64) (found bool) {
 }
 
 // pace limits bursts, once the path was full, unless there is ample room. What was given out
-// goes in any case, and is no reason to fall behind.
-func (b *budget) pace(full bool) {
-	target, used := b.target.Load(), b.used.Load()
+// goes in any case, and is no reason to fall behind. Where a deep queue stands there are no
+// bursts: what they bring would be lost, the next key frame above all.
+func (b *budget) pace() {
+	full, target, used := b.full.Load(), b.target.Load(), b.used.Load()
 	b.repairs.SetRate(0)
 	if full && target < unlimited {
 		b.repairs.SetRate(int64(float64(target) * repairShare / pace.Factor))
@@ -152,7 +169,11 @@ func (b *budget) pace(full bool) {
 		b.bucket.SetRate(0)
 		return
 	}
-	b.bucket.SetRate(max(target, used))
+	rate := max(target, used)
+	if b.crowded.Load() {
+		rate = int64(float64(rate) * crowdedFactor / pace.Factor)
+	}
+	b.bucket.SetRate(rate)
 }
 
 // isDeaf says whether the receiver has had time to report on something, and has not.
@@ -169,12 +190,14 @@ func (b *budget) isDeaf(now int64) bool {
 // give says what was given out of the room, of which audio takes a part, and what could have
 // been used.
 func (b *budget) give(room, audio int64, given allocate.Result) {
+	b.overfull = room < b.used.Load()/overfull
 	b.given.Store(room)
 	b.used.Store(given.Used)
 	b.best.Store(given.Want)
 	b.next.Store(given.Next)
 	b.shows.Store(given.Used > audio)
 	b.off.Store(false)
+	b.pace()
 }
 
 // wavers says whether what is given may have to change though nothing has happened.

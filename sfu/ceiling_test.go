@@ -161,7 +161,7 @@ func watchers(t *testing.T, outgoing int64, c impair.Conditions) (*simulation, *
 	conn.transport.outgoing.set(outgoing)
 	s.budget = newBudget(conn.sent, &conn.bucket, &conn.repairs, conn.transport.outgoing.room())
 	conn.budget.Store(s.budget)
-	m := &meter{simWriter: simWriter{s}}
+	m := &meter{simWriter: simWriter{simulation: s}}
 	for _, d := range slices.Concat(conn.audio, conn.video) {
 		d.writer, d.ceiling = m, &conn.transport.outgoing
 	}

@@ -145,7 +145,7 @@ func TestThinLine(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := impair.Conditions{Rate: 100_000, Delay: 30 * time.Millisecond, Queue: queue}
 				s := watching(t, seed, c, "q", "h", "f")
-				s.run(t, 6*time.Second)
+				s.run(t, 7*time.Second) // a queue of 2 s takes so long to drain
 				voice := s.seen["voice"]
 				voice.delay = 0
 				before, came, turn := s.link.Counts(), voice.whole, s.turn

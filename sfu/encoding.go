@@ -223,14 +223,28 @@ func (p *publication) wantedFor(height int) *upTrack {
 	return list[len(list)-1].up
 }
 
+// layerRates are the bit rates of an encoding's layers, in bytes a second.
+type layerRates [dd.MaxSpatial][dd.MaxTemporal]float64
+
+func (r *layerRates) sum() (sum float64) {
+	for s := range r {
+		for _, rate := range r[s] {
+			sum += rate
+		}
+	}
+	return sum
+}
+
 // rateMeter measures the bit rates of an encoding's layers over [layerInterval].
 type rateMeter struct {
 	known, silent bool
 	// rate is the highest measured, in bytes a second: the order of encodings stays when
 	// the upper ones are throttled.
 	rate float64
-	// measured is the latest of each layer while something came, in bytes a second.
-	measured [dd.MaxSpatial][dd.MaxTemporal]float64
+	// latest are the last three measured while something came, the latest first, and measured
+	// is the middle one of them: a second with a key frame says little of those that follow.
+	latest   [3]layerRates
+	measured layerRates
 	bytes    [dd.MaxSpatial][dd.MaxTemporal]uint64
 	since    int64
 }
@@ -241,24 +255,36 @@ func (m *rateMeter) measure(counted *layerBytes, now int64) bool {
 	if m.since != 0 && now-m.since < int64(layerInterval) {
 		return false
 	}
-	var rates [dd.MaxSpatial][dd.MaxTemporal]float64
-	sum := 0.0
+	var rates layerRates
 	for s := range counted {
 		for t := range counted[s] {
 			bytes := counted[s][t].Load()
 			rates[s][t] = float64(bytes-m.bytes[s][t]) / elapsed
 			m.bytes[s][t] = bytes
-			sum += rates[s][t]
 		}
 	}
 	if m.since != 0 {
+		sum := rates.sum()
 		m.known, m.silent, m.rate = true, sum == 0, max(m.rate, sum)
 		if sum > 0 {
-			m.measured = rates
+			m.note(&rates)
 		}
 	}
 	m.since = now
 	return true
+}
+
+// note takes one more measurement. Of two the lower counts: an encoding begins with a key frame.
+func (m *rateMeter) note(rates *layerRates) {
+	m.latest = [3]layerRates{*rates, m.latest[0], m.latest[1]}
+	var known []*layerRates
+	for i := range m.latest {
+		if m.latest[i].sum() > 0 {
+			known = append(known, &m.latest[i])
+		}
+	}
+	slices.SortFunc(known, func(a, b *layerRates) int { return cmp.Compare(a.sum(), b.sum()) })
+	m.measured = *known[(len(known)-1)/2]
 }
 
 // rateUpTo is what the layers up to a limit take together, in bits a second.

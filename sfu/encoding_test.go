@@ -169,3 +169,21 @@ func TestRateMeter(t *testing.T) {
 		t.Errorf("the highest rate is %v", m.rate)
 	}
 }
+
+// TestRateOfKeyFrames: a second with a key frame does not count as what the encoding takes, be it
+// its first or a later one; more for two seconds does.
+func TestRateOfKeyFrames(t *testing.T) {
+	var m rateMeter
+	var counted layerBytes
+	now := int64(time.Minute)
+	m.measure(&counted, now)
+	for i, second := range []struct{ bytes, want uint64 }{
+		{500, 500}, {100, 100}, {110, 110}, {600, 110}, {100, 110}, {100, 100}, {300, 100}, {310, 300}, {0, 300}, {50, 300}, {50, 50},
+	} {
+		counted[0][0].Add(second.bytes)
+		now += int64(layerInterval)
+		if !m.measure(&counted, now) || m.rateUpTo(layer.Highest) != int64(8*second.want) {
+			t.Errorf("second %d, %d bytes: %d bits a second, want %d", i, second.bytes, m.rateUpTo(layer.Highest), 8*second.want)
+		}
+	}
+}

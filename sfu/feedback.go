@@ -96,6 +96,10 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	for _, pair := range nacks {
 		pair.Range(func(seq uint16) bool {
 			f.up.counters.nacks.Add(1)
+			if !d.has(f, seq) {
+				f.up.counters.drop(dropNACKGone) // and takes nothing from those that can be sent
+				return true
+			}
 			if !d.resends.take(now) {
 				f.up.counters.drop(dropNACKRate)
 				return true
@@ -117,6 +121,12 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 			return true
 		})
 	}
+}
+
+// has says whether a number is of a source's packet, and not of one before it.
+func (d *downTrack) has(f *feed, seq uint16) bool {
+	_, mark, ok := d.numbers.Lookup(seq)
+	return ok && tag(mark).generation() == f.generation
 }
 
 // resend sends a packet again on the retransmission stream (RFC 4588, Section 4).

@@ -131,6 +131,8 @@ func keys(slots []*downTrack) []pubKey {
 func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
 	now := r.node.now()
 	chosen := r.share(t.connection, slots, next, wants, now)
+	b := t.connection.budget.Load()
+	overfull := b != nil && b.overfull
 	for i, d := range slots {
 		u := chosen[i].up
 		if u != nil && d.video {
@@ -146,7 +148,7 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 			d.disconnect()
 		case u == d.up:
 			d.stopWaiting()
-		case same && d.up != nil && !u.hadKeyFrame(now):
+		case same && d.up != nil && !u.hadKeyFrame(now) && !(d.video && overfull):
 			d.await(u, now)
 		default:
 			d.connect(u, now)

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/pace"
 )
 
@@ -121,16 +122,17 @@ func TestUnlimited(t *testing.T) {
 func TestRepairsAreBounded(t *testing.T) {
 	p := newPaced(t, 0)
 	p.slot.repairs = &pace.Bucket{}
-	b := &budget{bucket: p.bucket, repairs: p.slot.repairs}
+	b := newBudget(bwe.NewSentLog(0), p.bucket, p.slot.repairs, mostEstimate)
 	b.target.Store(300_000)
 	p.frame(t, true, 100)
 	asked := []rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: p.slot.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbersOf(p.writer.packets))}}
-	b.pace(false)
+	b.pace()
 	p.slot.feedback(asked, p.now)
 	if n := len(p.writer.packets) - 100; n != 100 {
 		t.Errorf("%d of 100 were sent again over a path that was never full", n)
 	}
-	b.pace(true)
+	b.full.Store(true)
+	b.pace()
 	sent := len(p.writer.packets)
 	for range 25 {
 		p.now += int64(40 * time.Millisecond)
@@ -164,10 +166,11 @@ func TestPaceIsOfWhatIsGiven(t *testing.T) {
 		{"ample room", true, 3_000_000, 1_000_000, 100_000},
 	} {
 		var bucket pace.Bucket
-		b := &budget{bucket: &bucket, repairs: &pace.Bucket{}}
+		b := newBudget(bwe.NewSentLog(0), &bucket, &pace.Bucket{}, mostEstimate)
 		b.target.Store(tt.target)
 		b.used.Store(tt.used)
-		b.pace(tt.full)
+		b.full.Store(tt.full)
+		b.pace()
 		sent := 0
 		for sent < 100_000 && bucket.Take(int64(time.Second), 1000) {
 			sent += 1000

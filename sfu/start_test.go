@@ -26,6 +26,7 @@ type simulation struct {
 	sources []*simSource
 	later   map[int64][]func()
 	turn    int64 // milliseconds so far
+	screens []*screen
 	arrived *twcc.Recorder
 	seen    map[string]*sight
 
@@ -70,7 +71,12 @@ func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
 	conn.sent = log
 	conn.budget.Store(s.budget)
 	for i, d := range slices.Concat(conn.audio, conn.video) {
-		d.writer, d.bucket = &simWriter{s}, &conn.bucket
+		w := &simWriter{simulation: s}
+		if d.video {
+			w.screen = newScreen(s, d)
+			s.screens = append(s.screens, w.screen)
+		}
+		d.writer, d.bucket, d.repairs = w, &conn.bucket, &conn.repairs
 		d.heard.Store(true) // it reports on what it gets
 		conn.slots.put(uint32(i), d)
 	}
@@ -124,7 +130,7 @@ func (s *simSource) send(t *testing.T, now int64) {
 		if s.key {
 			key = 1
 		}
-		copy(part, []byte{0, s.name[0], byte(packets), key})
+		copy(part, []byte{0, s.name[0], byte(packets), key, byte(i)})
 		s.now = now
 		if i == 0 {
 			s.stamp += uint32(s.every * 90)
@@ -166,6 +172,9 @@ func (s *simulation) run(t *testing.T, d time.Duration) {
 			conn.noteOff(s.budget.tick(now))
 			s.room.housekeeping(now, 0)
 		}
+		for _, c := range s.screens {
+			c.look()
+		}
 		s.room.shareAnew()
 		s.room.handOver()
 		s.queue = append(s.queue, s.link.Backlog(now))
@@ -202,35 +211,52 @@ func (s *simulation) report(t *testing.T) {
 }
 
 // simWriter puts what a slot sends on the path.
-type simWriter struct{ *simulation }
+type simWriter struct {
+	*simulation
+	screen *screen // nil for a voice
+}
 
 func (w *simWriter) writeMedia(o *outgoing) bool {
 	name, parts, key := "voice", byte(1), false
-	if frame := o.payload[1:]; len(o.payload) > 4 && o.payloadType == testTypes()[codecVP8].media {
-		name, parts, key = string(frame[1:2]), frame[2], frame[3] == 1
+	part, _ := readPart(o.payload)
+	if o.payloadType == testTypes()[codecVP8].media {
+		name, parts, key = string(part.name), byte(part.parts), part.key
 	}
-	stamp, sent := o.stamp, w.turn
+	stamp, seq, sent := o.stamp, o.seq, w.turn
 	w.put(name, max(len(o.payload), 1)+sealed, func() {
-		v := w.seen[name]
-		if v == nil {
-			v = &sight{parts: map[uint32]int{}}
-			w.seen[name] = v
+		if w.screen != nil {
+			w.screen.push(seq, part)
 		}
-		v.delay = max(v.delay, time.Duration(w.turn-sent)*time.Millisecond)
-		v.parts[stamp]++
-		if v.parts[stamp] < int(parts) {
-			return
-		}
-		v.whole++
-		if key && v.firstKey == 0 {
-			v.firstKey = time.Duration(w.turn) * time.Millisecond
-		}
+		w.see(name, parts, key, stamp, sent)
 	})
 	return true
 }
 
-func (w *simWriter) writeRTX(o *outgoing, _ uint16) bool {
-	w.put("", max(len(o.payload), int(o.padding))+sealed, func() {})
+// see notes a packet of an encoding that has come.
+func (w *simulation) see(name string, parts byte, key bool, stamp uint32, sent int64) {
+	v := w.seen[name]
+	if v == nil {
+		v = &sight{parts: map[uint32]int{}}
+		w.seen[name] = v
+	}
+	v.delay = max(v.delay, time.Duration(w.turn-sent)*time.Millisecond)
+	v.parts[stamp]++
+	if v.parts[stamp] < int(parts) {
+		return
+	}
+	v.whole++
+	if key && v.firstKey == 0 {
+		v.firstKey = time.Duration(w.turn) * time.Millisecond
+	}
+}
+
+func (w *simWriter) writeRTX(o *outgoing, seq uint16) bool {
+	part, again := readPart(o.payload)
+	w.put("", max(len(o.payload), int(o.padding))+sealed, func() {
+		if again && w.screen != nil {
+			w.screen.push(seq, part)
+		}
+	})
 	return true
 }
 
@@ -360,37 +386,59 @@ func TestStartOfMany(t *testing.T) {
 	}
 }
 
-// TestCut: a path of 3 Mbit/s becomes one of 300 kbit/s: the lowest encoding is there within a
-// second, and the queue is short from then on.
+// TestCut: a path of 3 Mbit/s becomes one of 300 kbit/s, at any moment of the frames and
+// reports: the lowest encoding is there within a second, though packets of the one before are waited
+// for, and the queue is short from then on.
 func TestCut(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3} {
-		synctest.Test(t, func(t *testing.T) {
-			c := impair.Conditions{Rate: 3_000_000, Delay: 40 * time.Millisecond, Loss: 0.02}
-			s := newSimulation(t, seed, c)
-			key := s.publish(t, map[string]int{"q": 150_000, "h": 500_000, "f": 1_500_000}, "q", "h", "f")
-			s.run(t, 3*time.Second)
-			s.begin(key)
-			s.run(t, 4*time.Second)
-			slot := s.viewer.connection.video[0]
-			if slot.up.rid != "f" {
-				t.Errorf("seed %d: encoding %s over 3 Mbit/s", seed, slot.up.rid)
-			}
-			c.Rate = 300_000
-			s.link.Set(c)
-			s.run(t, time.Second)
-			if slot.up.rid != "q" {
-				t.Errorf("seed %d: encoding %s a second later", seed, slot.up.rid)
-			}
-			before := s.link.Counts()
-			s.run(t, 9*time.Second)
-			queue, lost := s.longest(6*time.Second, 14*time.Second), s.link.Counts().Minus(before).Overflowed
-			t.Logf("seed %d: queue %v at most, %d packets lost by it", seed, queue, lost)
-			if queue > 160*time.Millisecond || lost > 0 {
-				t.Errorf("seed %d: queue %v, %d packets lost by it", seed, queue, lost)
-			}
-		})
+	for _, tt := range []struct {
+		loss         float64
+		queue        time.Duration
+		still        time.Duration // no picture, at most
+		shown        int           // frames of 5 s at least
+		after        time.Duration // the queue from two seconds later on, at most
+		overflowed   uint64        // packets from a second later on
+		delay, delta time.Duration
+	}{
+		{0, 100 * time.Millisecond, 1100 * time.Millisecond, 130, 150 * time.Millisecond, 8, 20 * time.Millisecond, time.Millisecond},
+		{0, 200 * time.Millisecond, 1400 * time.Millisecond, 110, 200 * time.Millisecond, 8, 20 * time.Millisecond, time.Millisecond},
+		{0, 500 * time.Millisecond, 1700 * time.Millisecond, 100, 350 * time.Millisecond, 8, 20 * time.Millisecond, time.Millisecond},
+		{0.02, 200 * time.Millisecond, 1700 * time.Millisecond, 90, 200 * time.Millisecond, 8, 40 * time.Millisecond, 40 * time.Millisecond},
+	} {
+		var worst time.Duration
+		for seed := uint64(1); seed <= 8; seed++ {
+			synctest.Test(t, func(t *testing.T) {
+				c := impair.Conditions{Rate: 3_000_000, Delay: tt.delay, Loss: tt.loss, Queue: tt.queue}
+				s := watching(t, seed, c, "q", "h", "f")
+				s.back = tt.delta
+				s.run(t, 6*time.Second+time.Duration(seed)*127*time.Millisecond)
+				screen := s.screens[0]
+				if screen.of != 'f' {
+					t.Errorf("%+v, seed %d: %c is shown over 3 Mbit/s", tt, seed, screen.of)
+				}
+				screen.clear()
+				cut := s.elapsed()
+				c.Rate = 300_000
+				s.link.Set(c)
+				s.run(t, time.Second)
+				before := s.link.Counts()
+				s.run(t, 4*time.Second)
+				still, shown, came := screen.still, screen.shown, screen.of
+				s.run(t, 6*time.Second)
+				worst = max(worst, still)
+				queue, lost := s.longest(cut+2*time.Second, s.elapsed()), s.link.Counts().Minus(before).Overflowed
+				t.Logf("%d ms, loss %.2f, seed %d: still for %v, %d frames; queue %v at most, %d packets lost by it",
+					tt.queue.Milliseconds(), tt.loss, seed, still, shown, queue, lost)
+				if still > tt.still || shown < tt.shown || came != 'q' || queue > tt.after || lost > tt.overflowed {
+					t.Errorf("%+v, seed %d: still for %v, %d frames, %c; queue %v, %d packets lost by it", tt, seed, still, shown, came, queue, lost)
+				}
+			})
+		}
+		t.Logf("%d ms, loss %.2f: still for %v at most", tt.queue.Milliseconds(), tt.loss, worst)
 	}
 }
+
+// elapsed is the time since the viewer began.
+func (s *simulation) elapsed() time.Duration { return time.Duration(s.turn) * time.Millisecond }
 
 // begin is when the viewer's connection is ready, and it says what it wants to see.
 func (s *simulation) begin(keys ...pubKey) {

@@ -9,7 +9,7 @@
 // So that nobody flaps, a slot keeps what it has while it fits, and gets more only when
 // that fits with [Margin] to spare: at once if it has lost nothing lately, else when it has
 // fitted for [Hold], or longer if a layer was lost soon after it came. What that takes is
-// reserved meanwhile. All that has to be remembered is a
+// reserved meanwhile. Nobody waits for the lowest layer where twice of all fits. All that has to be remembered is a
 // [Memory] that the slot keeps: the package is a function of its arguments.
 package allocate
 
@@ -183,21 +183,25 @@ func (s *sharing) raise(i int) bool {
 	}
 	s.left -= cost
 	s.fits[i] = next
-	if next <= slot.kept() || slot.Memory.ripe(s.now) {
+	if next <= slot.kept() || slot.Memory.ripe(s.now) || next == 0 && s.left >= s.out() {
 		s.layers[i] = next
 	}
 	return true
 }
 
-// spare says whether cost fits with the margin: of all that is shared out, this included.
-func (s *sharing) spare(cost int64) bool {
-	out := cost
+// out is what is shared out, or reserved.
+func (s *sharing) out() (out int64) {
 	for i, layer := range s.fits {
 		if layer != Off {
 			out += s.slots[i].Layers[layer].Rate
 		}
 	}
-	return float64(s.left-cost) >= (Margin-1)*float64(out)
+	return out
+}
+
+// spare says whether cost fits with the margin: of all that is shared out, this included.
+func (s *sharing) spare(cost int64) bool {
+	return float64(s.left-cost) >= (Margin-1)*float64(s.out()+cost)
 }
 
 // kept is the index of the layer that the slot has, or what comes nearest below if that

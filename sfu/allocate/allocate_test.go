@@ -85,6 +85,9 @@ func TestOverTime(t *testing.T) {
 		{"what waits is reserved", []Slot{slot(Speaker, 1, camera()), slot(Tile, 1, camera())}, []step{
 			{0, 2e6, []int{5, 1}}, {20, 640e3, []int{3, 0}}, {21, 1.85e6, []int{3, 0}}, {22, 1.85e6, []int{5, 1}},
 		}},
+		{"who has nothing waits for nothing where there is plenty", []Slot{slot(Tile, 1, camera()), slot(Tile, 2, camera())}, []step{
+			{0, 250e3, []int{0, 0}}, {1, 199e3, []int{Off, 0}}, {1.1, 330e3, []int{Off, 1}}, {1.2, 440e3, []int{0, 1}},
+		}},
 		{"the first goes on, the others end", []Slot{slot(Tile, 1, camera()), slot(Tile, 2, camera())}, []step{
 			{0, 250e3, []int{0, 0}}, {1, 199e3, []int{Off, 0}}, {2, 10e3, []int{Off, 0}}, {3, 250e3, []int{Off, 0}}, {4, 250e3, []int{Off, 0}}, {5, 250e3, []int{0, 0}},
 		}},

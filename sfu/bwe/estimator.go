@@ -38,6 +38,8 @@ const (
 	drain = 0.25
 	// overflowSpan is how long it has stood when too much is sent.
 	overflowSpan = time.Second
+	// crowdedSpan is for how long after it was deep a queue is not filled by a burst.
+	crowdedSpan = 500 * time.Millisecond
 	// full is when loss, too, says that the queue overflows.
 	full = 100.0
 	// silence is how long feedback on what was sent may be missing, beside four round
@@ -77,6 +79,8 @@ type Estimator struct {
 	answered uint64 // highest packet reported
 	newest   int64  // when the newest packet of this report was sent
 	deepAt   int64  // since when the queue is deep; 0 if it is not
+	deepEnd  int64  // when it was deep last
+	quietAt  int64  // since when there is none; 0 if there is
 	raised   int64  // when the estimate was raised last
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
@@ -101,7 +105,7 @@ type Counts struct {
 
 // New gives an estimator that knows nothing yet, for packets that log records.
 func New(c Config, log *SentLog) *Estimator {
-	e := &Estimator{config: c, log: log, ledger: newLedger(log), estimate: float64(c.Start), rtt: 200 * time.Millisecond}
+	e := &Estimator{config: c, log: log, ledger: newLedger(log), estimate: float64(c.Start), rtt: 200 * time.Millisecond, deepEnd: -int64(crowdedSpan)}
 	e.take = e.takeAck
 	return e
 }
@@ -133,15 +137,23 @@ func (e *Estimator) watchQueue(now int64) {
 		e.lengthen(now)
 	}
 	standing := e.queue.standing() - e.queue.noise
-	if standing <= calm {
+	if standing <= calm && e.loss.count >= usualWindows {
 		e.level.usual = min(e.loss.average(), levelUsual)
+	}
+	switch {
+	case standing > calm:
+		e.quietAt = 0
+	case e.quietAt == 0:
+		e.quietAt = now
 	}
 	switch {
 	case standing <= deep:
 		e.deepAt = 0
+		return
 	case e.deepAt == 0:
 		e.deepAt = now
 	}
+	e.deepEnd = now
 }
 
 // isLonger says whether what looks like a queue is none.
@@ -397,6 +409,9 @@ func (e *Estimator) Room() int64 {
 	}
 	return max(target, int64(room))
 }
+
+// Crowded says whether a deep queue stands, or has just drained.
+func (e *Estimator) Crowded() bool { return e.heard-e.deepEnd < int64(crowdedSpan) }
 
 // Overflows says whether more is sent than the path takes, and not only for a moment: a
 // deep queue has stood for long, and loses packets, or grows.

@@ -16,6 +16,8 @@ const (
 	// levelLoss is how many times the usual share may be lost meanwhile: a queue that is full
 	// for good stands still too, but loses.
 	levelLoss = 1.5
+	// usualWindows of the loss model, at least, tell what is usual.
+	usualWindows = 3
 	// levelUsual is the most that counts as usual: more is a queue that overflows, maybe.
 	levelUsual = 0.03
 )

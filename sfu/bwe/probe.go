@@ -116,8 +116,11 @@ func (p *prober) complete(now int64, rtt time.Duration) bool {
 // outcome of a probe, in bits a second.
 type outcome struct {
 	sent, proven float64
-	// full says that less came in than went out: the path takes no more than proven.
+	// full says that less came in than went out: the path takes no more than most, which is
+	// what came in of half of the probe or more at the highest rate. What is sent beside a
+	// probe makes it uneven: its end may fill the path, and its beginning not.
 	full bool
+	most float64
 	ok   bool
 }
 
@@ -141,13 +144,37 @@ func (p *prober) conclude(usual float64) (o outcome) {
 		return outcome{sent: float64(p.probe.Rate)}
 	}
 	o.ok = true
-	o.sent = float64(size-first.size) * 8 / time.Duration(sent).Seconds()
-	o.proven = float64(size-first.size) * 8 / time.Duration(came).Seconds()
+	o.sent = rate(size-first.size, sent)
+	o.proven = rate(size-first.size, came)
+	o.most = p.most(size - first.size)
 	excess := float64(p.lost)/float64(total) - usual
 	if excess > 0.25 && p.lost > 2 {
 		o.proven *= 1 - excess
+		o.most = o.proven
 	}
-	o.full = o.proven < 0.9*o.sent
+	o.full = o.most < 0.9*o.sent
 	o.proven = min(o.proven, o.sent)
 	return o
+}
+
+// most is the highest rate at which part of size bytes came that is at least half of them.
+func (p *prober) most(size int) (bits float64) {
+	for i := range p.runs {
+		part := 0
+		for j := i + 1; j < len(p.runs); j++ {
+			part += p.runs[j].size
+			if 2*part >= size {
+				bits = max(bits, rate(part, p.runs[j].end-p.runs[i].end))
+			}
+		}
+	}
+	return bits
+}
+
+// rate of so many bytes in a time, in bits a second; 0 if that is none.
+func rate(bytes int, nanoseconds int64) float64 {
+	if nanoseconds <= 0 {
+		return 0
+	}
+	return float64(bytes) * 8 / time.Duration(nanoseconds).Seconds()
 }

@@ -54,6 +54,35 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestUnevenProbe: a frame that is sent at the end of a probe fills the path, which took all
+// before it. Then what came on average is not what the path takes.
+func TestUnevenProbe(t *testing.T) {
+	const bottleneck = 3e6
+	log := NewSentLog(256)
+	now := int64(time.Second)
+	var p prober
+	p.start(now, 1.5e6, probeSpan, log)
+	free := now
+	for began := now; p.sending; now += int64(5 * ms) {
+		for due := p.due(now, log); due > 0; due -= p.probe.Size {
+			log.Add(now, p.probe.Size)
+		}
+		if now-began == int64(25*ms) {
+			for range 4 {
+				log.Add(now, 1100)
+			}
+		}
+	}
+	for n := uint64(0); n < log.Count(); n++ {
+		s, _ := log.Get(n, now)
+		free = max(free, s.At) + int64(float64(s.Size)*8/bottleneck*1e9)
+		p.add(Acked{Sent: s, Received: true, Arrival: free})
+	}
+	if o := p.conclude(0); !o.ok || o.proven > 1.02*bottleneck || o.full && o.most < 0.8*bottleneck {
+		t.Errorf("over %.0f: %+v", bottleneck, o)
+	}
+}
+
 func TestProbeWithLoss(t *testing.T) {
 	o, _ := burst(2e6, 100e6, 5*ms, func(i int) bool { return i%5 == 2 })
 	if !o.ok || o.proven < 1.4e6 {

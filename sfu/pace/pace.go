@@ -84,3 +84,8 @@ func (b *Bucket) Charge(now int64, size int) {
 func (b *Bucket) Short(now int64) bool {
 	return b.perByte.Load() != 0 && b.full.Load()-now > int64(Burst)
 }
+
+// Waiting says whether so much was sent of late that something may be waiting.
+func (b *Bucket) Waiting(now int64) bool {
+	return b.perByte.Load() != 0 && b.full.Load()-now > int64(Burst)/2
+}
