@@ -24,8 +24,9 @@ const (
 // inboxSize is how many packets are received at a time.
 const inboxSize = 64
 
-// Packets that are sent at a time. A frame of 6 packets for 500 receivers fits into a loop's
-// batch: each gets it as one message. Who sends aside sends little, or packet by packet.
+// Packets that are sent at a time. What comes at once of a frame, for all who are served without
+// shards, fits into a loop's batch, packet by packet: each receiver gets it as one message. Who
+// sends aside sends little, or packet by packet.
 const (
 	loopBatch  = 4096
 	asideBatch = 256

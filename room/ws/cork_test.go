@@ -5,7 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+
+	"github.com/conclave-sfu/conclave/room/signal"
 )
 
 // recorder is a network connection that keeps what is written.
@@ -129,5 +133,54 @@ func TestCorkFails(t *testing.T) {
 	}
 	if _, err := k.Write(make([]byte, corkSize)); !errors.Is(err, r.err) {
 		t.Errorf("overflows: %v", err)
+	}
+}
+
+// counted counts the writes of the connections that a listener accepts.
+type counted struct {
+	net.Listener
+	writes atomic.Int64
+}
+
+func (c *counted) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	return &countedConn{conn, c}, err
+}
+
+type countedConn struct {
+	net.Conn
+	of *counted
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.of.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+// TestNewcomer: who comes to a room of many is told of each, and not by a write for each.
+func TestNewcomer(t *testing.T) {
+	const many = 60
+	s := serve(t, nil)
+	for i := range byte(many) {
+		s.enter(i, nil)
+	}
+	other := httptest.NewUnstartedServer(s.handler)
+	l := &counted{Listener: other.Listener}
+	other.Listener = l
+	other.Start()
+	defer other.Close()
+	defer s.stop()
+	all := s.http
+	s.http = other // where the next one dials
+	c := s.enter(many, nil)
+	s.http = all
+	if len(c.ready.Here) != many {
+		t.Fatalf("%d are here", len(c.ready.Here))
+	}
+	for range many {
+		next[signal.Participant](c)
+	}
+	if n := l.writes.Load(); n > 5 { // the upgrade, the ready, and the rest
+		t.Errorf("%d writes", n)
 	}
 }
