@@ -34,6 +34,7 @@ type fan struct {
 func newFan(t testing.TB, viewers, shards int) *fan {
 	t.Helper()
 	n := startNode(t, nil)
+	n.patience = time.Hour // nobody connects here
 	n.writers.count = max(shards-1, 0)
 	n.writers.sizes = sizes{crowd: viewers * 4, shard: 1}
 	if shards > 0 {
@@ -52,8 +53,10 @@ func newFan(t testing.TB, viewers, shards int) *fan {
 		t.Cleanup(func() { _ = sink.Close() })
 		sinks = append(sinks, n.sockets[0].Target(sink.LocalAddr().(*net.UDPAddr).AddrPort()))
 	}
+	from.checkedAt.Store(n.now() + int64(time.Hour)) // nobody checks either
 	for i := range viewers {
 		to := newRig(t, n, fmt.Sprint("bob", i), nil, rigSection("video", "v", "recvonly"))
+		to.checkedAt.Store(n.now() + int64(time.Hour))
 		to.way.Store(&way{conn: to.connection, target: n.sockets[0].Target(sinks[i%len(sinks)].AddrPort())})
 		for _, d := range to.slots.list {
 			d.connect(f.up, n.now())
@@ -164,6 +167,9 @@ func BenchmarkFan(b *testing.B) {
 					b.ReportMetric(float64(time.Since(began).Nanoseconds())/n/1000, "us/packet")
 					b.ReportMetric(float64((processorTime()-took).Nanoseconds())/n/float64(viewers), "cpu-ns/sent")
 					b.StopTimer()
+					if n := len(*f.up.fanOut.Load()); n != viewers {
+						b.Fatalf("%d viewers are left of %d", n, viewers)
+					}
 				})
 			}
 		}
