@@ -249,13 +249,6 @@ func crowdOfShards(t *testing.T, seed uint64, throttle bool) {
 		for began := clock.Load(); clock.Load() < began+int64(random.IntN(4))*int64(time.Millisecond); {
 			runtime.Gosched() // a frame a millisecond, of any of them
 		}
-		if step%400 == 280 { // many are here: each has time to divide them, however seldom it runs
-			for _, p := range publishers {
-				for until := p.up.turn.Load() + 128; p.up.turn.Load() < until; {
-					runtime.Gosched()
-				}
-			}
-		}
 	}
 	for i, d := range slots { // all are there at the end
 		p := publishers[2]
