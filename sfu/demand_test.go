@@ -172,7 +172,7 @@ func TestResumedEncoding(t *testing.T) {
 
 // TestVoicesKeepTime: who is heard in a slot after another begins as much later in the
 // slot's time as in ours, in whole frames of 20 ms: a receiver conceals what seems to be missing,
-// and drops what seems to come twice
+// and drops what seems to come twice.
 func TestVoicesKeepTime(t *testing.T) {
 	for _, pause := range []time.Duration{20 * time.Millisecond, 300 * time.Millisecond, time.Minute} {
 		w := &fakeWriter{}
