@@ -54,8 +54,13 @@ func interfaceAddresses(own netip.Addr) []netip.Addr {
 	if err != nil {
 		return nil
 	}
-	var list []netip.Addr
-	for _, a := range interfaces {
+	return reachable(own, interfaces)
+}
+
+// reachable are those of the machine's addresses that a socket on own, which stands for all of
+// its family, can be named by. One for IPv6 is one for both.
+func reachable(own netip.Addr, machine []net.Addr) (list []netip.Addr) {
+	for _, a := range machine {
 		prefix, err := netip.ParsePrefix(a.String())
 		if err != nil || prefix.Addr().IsLinkLocalUnicast() || own.Is4() && !prefix.Addr().Is4() {
 			continue

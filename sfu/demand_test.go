@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/packetmap"
 )
 
 // publisher adds a participant whose camera has three encodings, and gives what it is
@@ -170,32 +172,41 @@ func TestResumedEncoding(t *testing.T) {
 	}
 }
 
-// TestVoicesKeepTime: who is heard in a slot after another begins as much later in the
-// slot's time as in ours, in whole frames of 20 ms: a receiver conceals what seems to be missing,
-// and drops what seems to come twice.
-func TestVoicesKeepTime(t *testing.T) {
+// TestSlotsKeepTime: what a slot carries after something else begins as much later in the
+// slot's time as in ours, voices in whole frames of 20 ms: a receiver conceals what seems to be
+// missing, and drops, or shows at once, what seems to have come too late.
+func TestSlotsKeepTime(t *testing.T) {
 	for _, pause := range []time.Duration{20 * time.Millisecond, 300 * time.Millisecond, time.Minute} {
-		w := &fakeWriter{}
-		d := newTestSlot(t, false, w)
-		now := int64(0)
-		for i, start := range []uint32{7, 1 << 31} {
-			u, _ := newTestUp(false)
-			s := &source{u: u, seq: uint16(start), stamp: start, now: now}
-			d.connect(u, now)
-			for range 3 {
-				s.send(t, false, false, []byte("voice"))
-				s.stamp += 960
-				s.now += int64(20 * time.Millisecond)
+		for _, video := range []bool{false, true} {
+			if step := changeAfter(t, video, pause); step != pause {
+				t.Errorf("video %t: %s in the slot's time after a pause of %s", video, step, pause)
 			}
-			if i == 0 {
-				now = s.now - int64(20*time.Millisecond) + int64(pause)
-			}
-		}
-		step := time.Duration(w.packets[3].Timestamp-w.packets[2].Timestamp) * time.Second / 48000
-		if step != pause {
-			t.Errorf("%s in the slot's time after a pause of %s", step, pause)
 		}
 	}
+}
+
+// changeAfter gives the time between two sources in a slot's timestamps.
+func changeAfter(t *testing.T, video bool, pause time.Duration) time.Duration {
+	t.Helper()
+	w := &fakeWriter{}
+	d := newTestSlot(t, video, w)
+	now, rate := int64(0), int64(packetmap.AudioRate)
+	if video {
+		rate = packetmap.VideoRate
+	}
+	for _, start := range []uint32{7, 1 << 31} {
+		u, _ := newTestUp(video)
+		d.connect(u, now)
+		s := &source{u: u, seq: uint16(start), stamp: start, now: now}
+		for range 3 {
+			s.receive(t, s.seq, s.packet(t, s.seq, video, video, []byte("frame")))
+			s.seq++
+			s.stamp += uint32(rate / 50)
+			s.now += int64(20 * time.Millisecond)
+		}
+		now = s.now - int64(20*time.Millisecond) + int64(pause)
+	}
+	return packetmap.Duration(int64(w.packets[3].Timestamp-w.packets[2].Timestamp), rate)
 }
 
 // TestDTX: a voice that sends nothing while it is silent (RFC 7587, Section 3.1.3) keeps

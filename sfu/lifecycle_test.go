@@ -167,6 +167,27 @@ func TestEveryInterface(t *testing.T) {
 	}
 }
 
+// TestBothFamiliesAreNamed: a socket of IPv6 is named by the machine's addresses of both
+// families, one of IPv4 by those of its own; link-local ones are of no use to others.
+func TestBothFamiliesAreNamed(t *testing.T) {
+	var machine []net.Addr
+	for _, cidr := range []string{"192.0.2.7/24", "2001:db8::7/64", "fe80::7/64", "169.254.1.2/16", "fd00::7/8", "127.0.0.1/8"} {
+		ip, network, err := net.ParseCIDR(cidr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine = append(machine, &net.IPNet{IP: ip, Mask: network.Mask})
+	}
+	for own, want := range map[netip.Addr]string{
+		netip.IPv6Unspecified(): "[192.0.2.7 2001:db8::7 fd00::7 127.0.0.1]",
+		netip.IPv4Unspecified(): "[192.0.2.7 127.0.0.1]",
+	} {
+		if got := fmt.Sprint(reachable(own, machine)); got != want {
+			t.Errorf("a socket on %s is named by %s, want %s", own, got, want)
+		}
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	n := startNode(t, nil)
 	if _, err := New(Config{Listen: n.Addr()}); err == nil {
