@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 )
 
 // What a path takes is known by what its receiver reports, and reports may lie: whoever says that
@@ -77,6 +79,12 @@ func burstOf(video bool) time.Duration {
 		return ceilingBurst
 	}
 	return voiceBurst
+}
+
+// sizeOf is about what p takes when it is sent, in bytes: what its sender puts before the payload,
+// and chooses the size of, counts.
+func sizeOf(p *packetcache.Packet) int {
+	return len(p.Payload) + len(p.Front) + len(p.Descriptor) + sealed
 }
 
 // allows says whether the participant may be sent size bytes more of what the slot carries.

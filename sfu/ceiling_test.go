@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"github.com/conclave-sfu/conclave/sfu/impair"
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
@@ -350,6 +351,18 @@ func TestFlood(t *testing.T) {
 	}
 	if next := r.transport.current(); next == r.connection || next.allows(&uplink{}, 1000, r.egress.now) {
 		t.Error("a new connection renews what may be sent")
+	}
+}
+
+// TestDescriptorsCount: a sender may put more into them than into the payload.
+func TestDescriptorsCount(t *testing.T) {
+	for name, p := range map[string]*packetcache.Packet{
+		"payload": {Payload: make([]byte, 956)}, "descriptor": {Payload: make([]byte, 706), Descriptor: make([]byte, 250)},
+		"front": {Payload: make([]byte, 1), Front: make([]byte, 955)},
+	} {
+		if got := sizeOf(p); got != 1000 {
+			t.Errorf("%s: %d bytes, want 1000", name, got)
+		}
 	}
 }
 

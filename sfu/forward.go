@@ -20,7 +20,7 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 			return false
 		}
 	}
-	if !d.allows(len(p.Payload)+len(p.Descriptor)+sealed, now) {
+	if !d.allows(sizeOf(p), now) {
 		up.counters.drop(dropOutgoing)
 		return false
 	}
