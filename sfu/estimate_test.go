@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,10 @@ type watcher struct {
 	turn   int
 }
 
+// mostTurns is a minute of what is sent. A machine that is busy with something else sends less in
+// a minute, and its paths look fuller than they are: it gets more time.
+const mostTurns = 6000
+
 // tick sends what is due each 10 ms: 80, 320 and 1840 kbit/s, a key frame of each a second.
 func (w *watcher) tick() {
 	key := w.turn%100 == 0
@@ -86,11 +91,9 @@ func (w *watcher) until(what string, reached func() bool) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	began := time.Now()
-	for deadline := time.After(3 * patience); !reached(); {
-		select {
-		case <-ticker.C:
-			w.tick()
-		case <-deadline:
+	for end := w.turn + mostTurns; !reached(); {
+		<-ticker.C
+		if w.tick(); w.turn > end {
 			if c := w.alice.transport.current(); c != nil {
 				c.intake.Lock()
 				w.t.Logf("%+v", c.budget.Load().estimator.State())
@@ -102,29 +105,24 @@ func (w *watcher) until(what string, reached func() bool) {
 	w.t.Logf("%s after %v", what, time.Since(began).Round(10*time.Millisecond))
 }
 
-// shows waits until nothing but certain layers has arrived for two seconds.
+// shows waits until certain layers have arrived for two seconds, and nothing else.
 func (w *watcher) shows(what, rids string) {
 	w.t.Helper()
-	packets, from := w.alice.packets(w.mid), w.turn
+	packets, from, came := w.alice.packets(w.mid), w.turn, 0
 	w.until(what, func() bool {
 		for {
 			select {
 			case p := <-packets:
-				if len(p.Payload) > 2 && !contains(rids, p.Payload[2]) {
-					from = w.turn
+				switch {
+				case len(p.Payload) <= 2:
+				case strings.IndexByte(rids, p.Payload[2]) < 0:
+					from, came = w.turn, 0
+				default:
+					came++
 				}
 			default:
-				return w.turn-from > 200
+				return w.turn-from > 200 && came > 100
 			}
 		}
 	})
-}
-
-func contains(rids string, rid byte) bool {
-	for i := range rids {
-		if rids[i] == rid {
-			return true
-		}
-	}
-	return false
 }
