@@ -1,5 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { Browser } from './browser';
+import { describe, expect, it } from 'vitest';
 import {
   decoding,
   dropTransforms,
@@ -11,38 +10,19 @@ import {
   packetsSent,
 } from './inpage';
 import { interval, patience, type Person } from './person';
-import { outerAddress, Server } from './server';
+import { place } from './place';
+import { outerAddress } from './server';
 
 // Firefox gathers no loopback candidate. `.ci/with-address` sees to another address.
 const where = outerAddress ? '' : ' (not run: this machine has loopback addresses only)';
 
 describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
-  let server: Server;
-  let chromium: Browser;
-  let firefox: Browser;
-
-  beforeAll(async () => {
-    [server, chromium, firefox] = await Promise.all([
-      Server.start({ mediaAddress: outerAddress! }),
-      Browser.start('chromium'),
-      Browser.start('firefox'),
-    ]);
-  });
-
-  afterEach(async ({ task }) => {
-    const failed = task.result?.state === 'fail' ? task.name : undefined;
-    await Promise.all([chromium.clear(failed), firefox.clear(failed)]);
-  });
-
-  afterAll(async () => {
-    await Promise.all([chromium.stop(), firefox.stop()]);
-    await server.stop();
-  });
+  const here = place(['chromium', 'firefox'], { mediaAddress: outerAddress! });
 
   it('opens a meeting, Chromium comes, and they see and hear each other', async () => {
-    const maya = await firefox.person('Maya');
-    const tomas = await chromium.person('Tomás');
-    const link = await maya.open(server.url);
+    const maya = await here.firefox.person('Maya');
+    const tomas = await here.chromium.person('Tomás');
+    const link = await maya.open(here.server.url);
     await maya.expectWholeKey();
     await tomas.follow(link);
 
@@ -82,10 +62,10 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
   });
 
   it("comes to Chromium's meeting, a third comes, and the keys change", async () => {
-    const maya = await chromium.person('Maya');
-    const tomas = await firefox.person('Tomás');
-    const aiko = await firefox.person('Aiko');
-    const link = await maya.open(server.url);
+    const maya = await here.chromium.person('Maya');
+    const tomas = await here.firefox.person('Tomás');
+    const aiko = await here.firefox.person('Aiko');
+    const link = await maya.open(here.server.url);
     await maya.expectWholeKey();
     await tomas.follow(link);
     await Promise.all([maya.expectToSee('Tomás'), tomas.expectToSee('Maya')]);
@@ -109,12 +89,12 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
 
   it("is shown the layer of Chromium's VP9 that its window takes", async () => {
     const camera = { width: 1024, height: 576, frameRate: 10 };
-    const maya = await chromium.person('Maya', { camera });
+    const maya = await here.chromium.person('Maya', { camera });
     await maya.page.addInitScript(keepResolution);
     await maya.prefer('vp9');
-    const tomas = await firefox.person('Tomás', { window: { width: 400, height: 400 } });
+    const tomas = await here.firefox.person('Tomás', { window: { width: 400, height: 400 } });
     await tomas.page.addInitScript(keepHandles);
-    await tomas.follow(await maya.open(server.url));
+    await tomas.follow(await maya.open(here.server.url));
     await tomas.button('Turn camera off').click();
     for (const [width, height, lines] of [
       [400, 400, 144],
@@ -133,10 +113,10 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
   });
 
   it('sends no frame once its worker has died, and ends the call', async () => {
-    const maya = await firefox.person('Maya');
-    const tomas = await chromium.person('Tomás');
+    const maya = await here.firefox.person('Maya');
+    const tomas = await here.chromium.person('Tomás');
     for (const { page } of [maya, tomas]) await page.addInitScript(keepHandles);
-    await tomas.follow(await maya.open(server.url));
+    await tomas.follow(await maya.open(here.server.url));
     await tomas.button('Mute microphone').click();
     await tomas.button('Turn camera off').click();
     await Promise.all([tomas.expectToSee('Maya'), tomas.expectToHear()]);
@@ -162,9 +142,9 @@ describe.skipIf(!outerAddress)(`Firefox${where}`, () => {
     ['', () => undefined],
     [' after the worker has died', killWorkers],
   ])('ends the call when a transform is taken off%s', async (_, before) => {
-    const maya = await firefox.person('Maya');
+    const maya = await here.firefox.person('Maya');
     await maya.page.addInitScript(keepHandles);
-    await maya.open(server.url);
+    await maya.open(here.server.url);
     await expectToSend(maya);
     await maya.page.evaluate(before);
     await maya.page.evaluate(dropTransforms);

@@ -1,8 +1,7 @@
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { Browser } from './browser';
+import { expect, it } from 'vitest';
 import { decoding, type Decoding, forgetExtensions, keepHandles, keepResolution } from './inpage';
 import { interval, patience, type Person } from './person';
-import { Server } from './server';
+import { place } from './place';
 
 // One camera, and viewers whose tiles have other sizes: each is sent what its tile needs.
 
@@ -16,21 +15,7 @@ const windows = {
 const places = { large: 3, middle: 2, small: 1 };
 type Size = keyof typeof windows;
 
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  [server, browser] = await Promise.all([Server.start(), Browser.start()]);
-});
-
-afterEach(async ({ task }) => {
-  await browser.clear(task.result?.state === 'fail' ? task.name : undefined);
-});
-
-afterAll(async () => {
-  await browser.stop();
-  await server.stop();
-});
+const here = place(['chromium']);
 
 const seenBy = (viewer: Person): Promise<Decoding> => viewer.page.evaluate(decoding);
 const heightFor = async (viewer: Person): Promise<number> => (await seenBy(viewer)).height;
@@ -56,11 +41,11 @@ async function expectToGoOn(viewer: Person, frames = 20): Promise<void> {
 
 /** Opens a meeting with a camera that is sent by this codec. */
 async function open(codec: string): Promise<string> {
-  const maya = await browser.person('Maya', { camera });
+  const maya = await here.chromium.person('Maya', { camera });
   await maya.page.addInitScript(keepHandles);
   if (codec === 'vp9') await maya.page.addInitScript(keepResolution); // of VP8 all sizes become smaller
   await maya.prefer(codec);
-  return maya.open(server.url);
+  return maya.open(here.server.url);
 }
 
 /** Somebody who only looks, through a window of this size. */
@@ -70,7 +55,7 @@ async function viewer(
   link: string,
   descriptor: boolean,
 ): Promise<Person> {
-  const person = await browser.person(name, { window: windows[size] });
+  const person = await here.chromium.person(name, { window: windows[size] });
   await person.page.addInitScript(keepHandles);
   if (!descriptor) await person.page.addInitScript(forgetExtensions);
   await person.follow(link);

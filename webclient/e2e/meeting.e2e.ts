@@ -1,27 +1,12 @@
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { Browser } from './browser';
-import { Server } from './server';
+import { expect, it } from 'vitest';
+import { place } from './place';
 
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  [server, browser] = await Promise.all([Server.start(), Browser.start()]);
-});
-
-afterEach(async ({ task }) => {
-  await browser.clear(task.result?.state === 'fail' ? task.name : undefined);
-});
-
-afterAll(async () => {
-  await browser.stop();
-  await server.stop();
-});
+const here = place(['chromium']);
 
 it('two people see and hear each other under one number', async () => {
-  const maya = await browser.person('Maya');
-  const tomas = await browser.person('Tomás');
-  const link = await maya.open(server.url);
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  const link = await maya.open(here.server.url);
   await tomas.follow(link);
 
   await Promise.all([maya.expectTiles('Maya', 'Tomás'), tomas.expectTiles('Maya', 'Tomás')]);
@@ -37,9 +22,9 @@ it('two people see and hear each other under one number', async () => {
 });
 
 it('muting and turning the camera off stop what the other gets', async () => {
-  const maya = await browser.person('Maya');
-  const tomas = await browser.person('Tomás');
-  await tomas.follow(await maya.open(server.url));
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  await tomas.follow(await maya.open(here.server.url));
   await tomas.expectToHear();
   await tomas.expectToSee('Maya');
 
@@ -56,10 +41,10 @@ it('muting and turning the camera off stop what the other gets', async () => {
 });
 
 it('a third comes and goes, and the number changes with it', async () => {
-  const maya = await browser.person('Maya');
-  const tomas = await browser.person('Tomás');
-  const aiko = await browser.person('Aiko');
-  const link = await maya.open(server.url);
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  const aiko = await here.chromium.person('Aiko');
+  const link = await maya.open(here.server.url);
   await tomas.follow(link);
   const two = ['Maya', 'Tomás'];
   await Promise.all([maya.expectTiles(...two), tomas.expectTiles(...two)]);
@@ -84,10 +69,10 @@ it('a third comes and goes, and the number changes with it', async () => {
 });
 
 it('goes on when the page that let people in is closed', async () => {
-  const maya = await browser.person('Maya');
-  const tomas = await browser.person('Tomás');
-  const aiko = await browser.person('Aiko');
-  const link = await maya.open(server.url);
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  const aiko = await here.chromium.person('Aiko');
+  const link = await maya.open(here.server.url);
   await tomas.follow(link);
   await tomas.expectTiles('Maya', 'Tomás');
 
@@ -100,9 +85,9 @@ it('goes on when the page that let people in is closed', async () => {
 });
 
 it('keeps the number in an open dialog, and says who came since', async () => {
-  const maya = await browser.person('Maya');
-  const tomas = await browser.person('Tomás');
-  const link = await maya.open(server.url);
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  const link = await maya.open(here.server.url);
   await maya.expectWholeKey();
   await maya.button('Safety number').click();
   const number = maya.page.getByTestId('safety-number');
@@ -116,37 +101,37 @@ it('keeps the number in an open dialog, and says who came since', async () => {
 });
 
 it('does not call without a usable link', async () => {
-  const maya = await browser.person('Maya');
+  const maya = await here.chromium.person('Maya');
   for (const [path, words] of [
     ['/r/tea', 'This link lacks its key'],
     ['/r/tea#AQAB', 'The key in this link is damaged'],
   ] as const) {
     await maya.page.goto('about:blank');
-    await maya.page.goto(server.url + path);
+    await maya.page.goto(here.server.url + path);
     await maya.page.getByRole('heading', { name: words }).waitFor();
     expect(await maya.button('Join').count()).toBe(0);
   }
 });
 
 it('does not call in a browser that cannot encrypt', async () => {
-  const maya = await browser.person('Maya');
+  const maya = await here.chromium.person('Maya');
   await maya.page.addInitScript(() => {
     Reflect.deleteProperty(globalThis, 'RTCRtpScriptTransform');
     Reflect.deleteProperty(RTCRtpSender.prototype, 'createEncodedStreams');
   });
-  await maya.page.goto(server.url);
+  await maya.page.goto(here.server.url);
   await maya.page.getByRole('heading', { name: 'This browser cannot encrypt meetings' }).waitFor();
   expect(await maya.button('New meeting').count()).toBe(0);
 });
 
 it('ends the call in a browser that sends past the transform', async () => {
-  const maya = await browser.person('Maya');
+  const maya = await here.chromium.person('Maya');
   // The worker is told of a transform that the sender never gets: frames go out in clear.
   await maya.page.addInitScript(() => {
     const ignore = { set: () => undefined, get: () => null, configurable: true };
     Object.defineProperty(RTCRtpSender.prototype, 'transform', ignore);
   });
-  await maya.open(server.url);
+  await maya.open(here.server.url);
   await maya.page.getByRole('heading', { name: 'This browser left out the encryption' }).waitFor();
   expect(await maya.button('Rejoin').count()).toBe(1);
 });

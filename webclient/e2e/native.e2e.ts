@@ -3,31 +3,18 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { Browser } from './browser';
-import { conclave, Server } from './server';
+import { afterAll, expect, it } from 'vitest';
+import { place } from './place';
+import { conclave } from './server';
 
-let server: Server;
-let browser: Browser;
+const here = place(['chromium']);
 const scratch = mkdtempSync(join(tmpdir(), 'conclave-e2e-'));
 
-beforeAll(async () => {
-  [server, browser] = await Promise.all([Server.start(), Browser.start()]);
-});
-
-afterEach(async ({ task }) => {
-  await browser.clear(task.result?.state === 'fail' ? task.name : undefined);
-});
-
-afterAll(async () => {
-  await browser.stop();
-  await server.stop();
-  rmSync(scratch, { recursive: true, force: true });
-});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 it('a native participant and a browser see each other', async () => {
-  const maya = await browser.person('Maya');
-  const link = await maya.open(server.url);
+  const maya = await here.chromium.person('Maya');
+  const link = await maya.open(here.server.url);
   await maya.expectWholeKey();
 
   const report = join(scratch, 'report.json');

@@ -20,7 +20,7 @@ export const outerAddress = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
 
-interface ServerOptions {
+export interface ServerOptions {
   binary?: string;
   flags?: string[];
   /** The address that answers name. The pages stay on loopback, where http is a secure context. */

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Browser, type Engine } from './browser';
+import { expect, it } from 'vitest';
+import type { Engine } from './browser';
 import { interval, patience } from './person';
-import { conclave, outerAddress, Server } from './server';
+import { place } from './place';
+import { conclave, outerAddress } from './server';
 
 // One video slot is switched to and fro between two people, as a change of view or of speaker does,
 // and what becomes of the picture is measured. It takes a minute, and its numbers depend on the
@@ -32,32 +33,16 @@ interface Decoding {
   framesDropped: number;
 }
 
-let server: Server;
-let chromium: Browser;
-let firefox: Browser | undefined;
-
-beforeAll(async () => {
-  server = await Server.start({ ...(outerAddress ? { mediaAddress: outerAddress } : {}) });
-  chromium = await Browser.start('chromium');
-  firefox = outerAddress ? await Browser.start('firefox') : undefined;
-});
-
-afterAll(async () => {
-  await chromium.stop();
-  await firefox?.stop();
-  await server.stop();
-});
-
 const engines: Engine[] = outerAddress ? ['chromium', 'firefox'] : ['chromium'];
+const here = place(engines, outerAddress ? { mediaAddress: outerAddress } : {});
 
 it.each(engines)(
   'a slot in %s is switched fifty times',
   async (engine) => {
-    const browser = engine === 'chromium' ? chromium : firefox!;
-    const aiko = await browser.person('Aiko');
+    const aiko = await here[engine].person('Aiko');
     await oneSlot(aiko.page);
     await aiko.page.addInitScript(takeView);
-    const publishers = publish(await aiko.open(server.url));
+    const publishers = publish(await aiko.open(here.server.url));
     await expect
       .poll(() => aiko.page.evaluate(sendersSeen), { timeout: patience, interval })
       .toBe(2);
@@ -69,7 +54,6 @@ it.each(engines)(
     }
     const decoding = await aiko.page.evaluate(videoDecoding);
     publishers.kill('SIGTERM');
-    await browser.clear();
 
     // eslint-disable-next-line no-console -- the numbers are what it is run for
     console.log(engine, JSON.stringify(summary(seen)), JSON.stringify(decoding));
