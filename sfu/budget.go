@@ -31,9 +31,13 @@ const overfull = 2
 // until what had to wait for that has gone: about what the path lets through.
 const crowdedFactor = 1.15
 
-// repairShare is how much of what a full path takes may be retransmissions: what a queue that
-// overflows has lost is not to keep it full.
-const repairShare = 0.5
+// repairShare is how much of what a full path takes may be retransmissions, crowdedShare while a
+// deep queue stands: what has overflown is not to keep it full. Where a fifth is lost at random each
+// way, a receiver asks for half as much again as it is sent.
+const (
+	repairShare  = 1.0
+	crowdedShare = 0.5
+)
 
 // deaf is after how long those who should say what arrives, and do not, get what they want, up
 // to their ceiling, as if they had not offered to.
@@ -161,10 +165,7 @@ func (b *budget) judgeThin(used int64) (found bool) {
 // bursts: what they bring would be lost, the next key frame above all.
 func (b *budget) pace() {
 	full, target, used := b.full.Load(), b.target.Load(), b.used.Load()
-	b.repairs.SetRate(0)
-	if full && target < unlimited {
-		b.repairs.SetRate(int64(float64(target) * repairShare / pace.Factor))
-	}
+	b.paceRepairs()
 	if !full || target >= ample*used {
 		b.bucket.SetRate(0)
 		return
@@ -174,6 +175,19 @@ func (b *budget) pace() {
 		rate = int64(float64(rate) * crowdedFactor / pace.Factor)
 	}
 	b.bucket.SetRate(rate)
+}
+
+// paceRepairs limits retransmissions, once the path was full.
+func (b *budget) paceRepairs() {
+	rate := int64(0) // no limit
+	if target := b.target.Load(); b.full.Load() && target < unlimited {
+		share := repairShare
+		if b.crowded.Load() {
+			share = crowdedShare
+		}
+		rate = int64(float64(target) * share / pace.Factor)
+	}
+	b.repairs.SetRate(rate)
 }
 
 // isDeaf says whether the receiver has had time to report on something, and has not.

@@ -83,6 +83,7 @@ type connection struct {
 	from     *uplinkPath                // of those without; nil before the first one
 	clock    senderClock
 	reports  intervals
+	hunting  bool // something that is missing is asked for in a rush
 
 	// sealing guards what seals RTCP.
 	sealing sync.Mutex

@@ -185,7 +185,9 @@ func (c *connection) tick(e *egress, now int64) {
 			u.up.drain(now)
 		}
 	}
-	c.askMissing(e, now)
+	if c.hunting = c.askMissing(e, now); c.hunting {
+		c.hunt(e)
+	}
 	c.writeREMB(e, now)
 	if now-c.reports.feedbackAt >= int64(feedbackInterval) && c.arrivals.PacketsHeld() > 0 {
 		c.reports.feedbackAt = now
@@ -197,15 +199,36 @@ func (c *connection) tick(e *egress, now int64) {
 	}
 }
 
-// askMissing asks publishers for what is missing (RFC 4585, Section 6.2.1).
-func (c *connection) askMissing(e *egress, now int64) {
+// hunt has what is missing asked for as soon as it is due, not with the next tick only. The
+// caller holds intake.
+func (c *connection) hunt(e *egress) {
+	c.hunting = true
+	c.rush(e)
+}
+
+// hasten does what is due in a rush, and is false when nothing is any more.
+func (c *connection) hasten(e *egress, now int64) bool {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	if c.shut {
+		return false
+	}
+	c.hunting = c.hunting && c.askMissing(e, now)
+	return c.probe(e, now) || c.hunting
+}
+
+// askMissing asks the publisher for what is missing (RFC 4585, Section 6.2.1). It is true while
+// something is.
+func (c *connection) askMissing(e *egress, now int64) (waiting bool) {
 	for _, u := range c.uplinks {
 		for some := range slices.Chunk(u.due(now), maxNACKs) {
 			c.writeControl(e, []rtcp.Packet{&rtcp.TransportLayerNack{
 				SenderSSRC: c.ssrc, MediaSSRC: u.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(some),
 			}})
 		}
+		waiting = waiting || u.asks()
 	}
+	return waiting
 }
 
 // writeReports tells publishers what has arrived of their streams.

@@ -89,8 +89,12 @@ func refreshPrice(viewers int, losing bool) time.Duration {
 	return price
 }
 
-// repairSize is what a retransmission is held to take, in bytes.
-const repairSize = 1200
+// repairSize is what a retransmission is held to take, in bytes, repairBurst how much of what
+// they may take goes at once: what lacks of a key frame is asked for in one message.
+const (
+	repairSize  = 1200
+	repairBurst = 250 * time.Millisecond
+)
 
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	for _, pair := range nacks {
@@ -104,7 +108,7 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 				f.up.counters.drop(dropNACKRate)
 				return true
 			}
-			if d.repairs != nil && !d.repairs.Take(now, repairSize) {
+			if d.repairs != nil && !d.repairs.TakeWithin(now, repairSize, repairBurst) {
 				f.up.counters.drop(dropPace)
 				return true // the receiver asks again
 			}
@@ -123,10 +127,18 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	}
 }
 
-// has says whether a number is of a source's packet, and not of one before it.
+// has says whether a number is of a packet of the source that can be sent again: one that the
+// publisher has yet to repeat, or one before the source, cannot.
 func (d *downTrack) has(f *feed, seq uint16) bool {
-	_, mark, ok := d.numbers.Lookup(seq)
-	return ok && tag(mark).generation() == f.generation
+	in, mark, ok := d.numbers.Lookup(seq)
+	if !ok || tag(mark).generation() != f.generation || f.up.cache == nil {
+		return false
+	}
+	p, ok := f.up.cache.Get(in)
+	if ok {
+		p.Release()
+	}
+	return ok
 }
 
 // resend sends a packet again on the retransmission stream (RFC 4588, Section 4).

@@ -18,7 +18,7 @@ import (
 const (
 	tickInterval = 20 * time.Millisecond  // of connections that have something to do
 	idleInterval = 500 * time.Millisecond // of the others
-	rushInterval = 5 * time.Millisecond   // of those that send a probe
+	rushInterval = 5 * time.Millisecond   // of those that send a probe or lack packets
 )
 
 // inboxSize is how many packets are received at a time.
@@ -54,7 +54,7 @@ type loop struct {
 	mu   sync.Mutex
 	all  []*connection // whose timers it keeps
 	busy []*connection // of them, those that have something to do
-	rash []*connection // of them, those that send a probe
+	rash []*connection // of them, those that send a probe, or lack packets
 }
 
 func newLoop(n *Node, s *batchconn.Socket) *loop {
@@ -184,19 +184,14 @@ func (l *loop) tick(now int64) {
 	}
 }
 
-// hasten goes on with probes.
+// hasten goes on with probes and requests for packets.
 func (l *loop) hasten(now int64) {
 	l.mu.Lock()
 	due := l.rash
 	l.mu.Unlock()
-	over := func(c *connection) bool {
-		c.intake.Lock()
-		defer c.intake.Unlock()
-		return !c.probe(&l.egress, now)
-	}
 	var done []*connection
 	for _, c := range due {
-		if over(c) {
+		if !c.hasten(&l.egress, now) {
 			done = append(done, c)
 		}
 	}
@@ -211,7 +206,7 @@ func (l *loop) hasten(now int64) {
 	l.setPatience()
 }
 
-// rush has the loop of e, or that of c if e has none, go on with a probe of c. A loop
+// rush has the loop of e, or that of c if e has none, go on with what c has begun. A loop
 // that waits for packets meanwhile would come too late.
 func (c *connection) rush(e *egress) {
 	l := e.loop

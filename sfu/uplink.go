@@ -49,7 +49,8 @@ func (u *uplink) end() {
 
 // due are the sequence numbers that are to be asked for now, of a stream that somebody is
 // shown or waits for. Of others it is remembered what lacks of a key frame and what follows it
-// for as long as a slot may begin with them.
+// for as long as a slot may begin with them. For what is given up a key frame is asked for:
+// browsers would wait for it, each for three seconds.
 func (u *uplink) due(now int64) []uint16 {
 	switch {
 	case u.up == nil:
@@ -57,10 +58,19 @@ func (u *uplink) due(now int64) []uint16 {
 	case !u.up.needed():
 		u.missing.Forget(now - int64(maxKeyFrameAge))
 		return nil
-	case !u.missing.Waiting() || u.format.rtx == 0 || u.up.stalled():
+	case !u.asks():
 		return nil
 	}
-	return u.missing.Due(nil, now)
+	ask := u.missing.Due(nil, now)
+	if u.missing.GaveUp() {
+		u.up.requestKeyFrame(now)
+	}
+	return ask
+}
+
+// asks says whether something is missing that can be asked for.
+func (u *uplink) asks() bool {
+	return u.up != nil && u.missing.Waiting() && u.format.rtx != 0 && u.up.needed() && !u.up.stalled()
 }
 
 // takeProtected takes an SRTP or SRTCP packet that came by w. It is true if p was kept.
@@ -240,7 +250,9 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 	}
 	number := u.unwrapper.Unwrap(binary.BigEndian.Uint16(plain[2:]))
 	if u.up.video {
-		u.missing.Received(number, e.now)
+		if u.missing.Received(number, e.now); !c.hunting && u.asks() {
+			c.hunt(e)
+		}
 	}
 	if !repair { // reports tell what the path lost, repaired or not
 		u.reception.Received(number, binary.BigEndian.Uint32(plain[4:]), e.now)

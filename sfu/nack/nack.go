@@ -39,13 +39,16 @@ const (
 
 	// What is asked for and open is bounded by a window, which each answer widens by
 	// widens, and what does not come narrows by its narrows-th part: where a fifth is lost at
-	// random each way 28 may be open, where nearly all is lost minWindow. Up to thinWindow
-	// there is only room for what a picture needs.
-	minWindow   = 2
-	thinWindow  = 16
-	firstWindow = 64
-	widens      = 2
-	narrows     = 8
+	// random each way 57 may be open, where two fifths are 18, where nearly all is lost
+	// minWindow. Up to thinWindow there is only room for what a picture needs. All that fails
+	// at once narrows by no more than the narrowsAtOnce-th part: one request that was lost is
+	// no full path, however many packets it named.
+	minWindow     = 2
+	thinWindow    = 16
+	firstWindow   = 64
+	widens        = 4
+	narrows       = 8
+	narrowsAtOnce = 6
 )
 
 // Generator is the state of one stream. The zero value is ready.
@@ -56,6 +59,7 @@ type Generator struct {
 	missing   []lost
 	window    int // how many may be asked for and open; 0 before the first
 	key       int64
+	gaveUp    bool // something was, since GaveUp was called
 }
 
 type lost struct {
@@ -141,6 +145,14 @@ func (g *Generator) Forget(before int64) {
 // Waiting says whether anything is missing.
 func (g *Generator) Waiting() bool { return len(g.missing) > 0 }
 
+// GaveUp says whether something was given up since it was called last that no key frame has
+// made up for: whoever decodes the stream needs one.
+func (g *Generator) GaveUp() bool {
+	gaveUp := g.gaveUp
+	g.gaveUp = false
+	return gaveUp
+}
+
 // KeyFrame notes that a key frame begins with a packet that was received: where there is
 // little room, what was missing before is not asked for any more.
 func (g *Generator) KeyFrame(number int64) { g.key = max(g.key, number) }
@@ -151,12 +163,12 @@ func (g *Generator) useless(l lost, now int64) bool {
 	return now-l.seen >= int64(maxAge) || l.number < g.key && g.window <= thinWindow
 }
 
-// widen changes the window, which is narrowed by less than 0.
+// widen makes the window larger, or gives it its first size.
 func (g *Generator) widen(by int) {
 	if g.window == 0 {
 		g.window = firstWindow
 	}
-	g.window = min(max(g.window+by, minWindow), MaxMissing)
+	g.window = min(g.window+by, MaxMissing)
 }
 
 // Due appends the sequence numbers that are to be asked for now, in order.
@@ -192,16 +204,23 @@ func (g *Generator) open(l *lost, now int64) bool { return l.asks > 0 && now-l.a
 // expire narrows the window by what has not come, and gives up what is of no use any more.
 func (g *Generator) expire(now int64) {
 	g.widen(0)
+	least := g.window - g.window/narrowsAtOnce
 	kept := g.missing[:0]
 	for _, l := range g.missing {
 		if l.asks > l.failed && !g.open(&l, now) {
 			l.failed = l.asks
-			g.widen(-max(g.window/narrows, 1))
+			g.narrow(least)
 		}
 		if l.failed == MaxAsks || g.useless(l, now) {
+			g.gaveUp = g.gaveUp || l.number > g.key
 			continue
 		}
 		kept = append(kept, l)
 	}
 	g.missing = kept
+}
+
+// narrow makes the window smaller by what has not come, but not smaller than least.
+func (g *Generator) narrow(least int) {
+	g.window = max(g.window-max(g.window/narrows, 1), least, minWindow)
 }

@@ -93,6 +93,95 @@ func TestFullPath(t *testing.T) {
 	}
 }
 
+// TestLossBothWays: where packets, requests and answers are lost at random, nearly all is back
+// within 400 ms, of a round trip of 40 ms.
+func TestLossBothWays(t *testing.T) {
+	for _, test := range []struct {
+		lost, most float64 // share of what was lost that takes longer
+		asks       float64 // for each, at most
+	}{{0.1, 0.001, 1.3}, {0.2, 0.002, 1.7}, {0.3, 0.015, 2.2}, {0.4, 0.06, 3}} {
+		late, asks := lossBothWays(test.lost)
+		t.Logf("loss %.1f: %.4f are late, %.2f requests for each", test.lost, late, asks)
+		if late > test.most || asks > test.asks {
+			t.Errorf("loss %.1f: %.4f are late, at most %.4f; %.2f requests for each, at most %.2f", test.lost, late, test.most, asks, test.asks)
+		}
+	}
+}
+
+// lossBothWays has frames of six packets sent 30 times a second for two minutes.
+func lossBothWays(loss float64) (late, asksEach float64) {
+	g, random := &Generator{}, rand.New(rand.NewPCG(1, 2))
+	comes := func() bool { return random.Float64() >= loss }
+	arrivals, lostAt := map[int64][]int64{}, map[int64]int64{}
+	number, lost, inTime, asks := int64(0), 0, 0, 0
+	for now := int64(0); now < 120_000; now++ {
+		for range 6 * (30*now/1000 - 30*(now-1)/1000) {
+			if number++; comes() {
+				arrivals[now] = append(arrivals[now], number)
+				continue
+			}
+			lostAt[number] = now
+			lost++
+		}
+		for _, n := range arrivals[now] {
+			if at, ok := lostAt[n]; ok && now-at <= 400 {
+				inTime++
+			}
+			delete(lostAt, n)
+			g.Received(n, now*ms)
+		}
+		delete(arrivals, now)
+		if now%5 > 0 {
+			continue
+		}
+		due := g.Due(nil, now*ms)
+		asks += len(due)
+		if !comes() {
+			continue
+		}
+		for _, n := range due {
+			if comes() {
+				arrivals[now+40] = append(arrivals[now+40], int64(n))
+			}
+		}
+	}
+	return 1 - float64(inTime)/float64(lost), float64(asks) / float64(lost)
+}
+
+// TestOneRequestIsLost: that many packets of one request do not come says no more than that
+// the request was lost.
+func TestOneRequestIsLost(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 1, 50)
+	g.Due(nil, 0)
+	g.Due(nil, int64(firstRoundTrip))
+	if want := firstWindow - firstWindow/narrowsAtOnce; g.window != want {
+		t.Errorf("a window of %d, want %d", g.window, want)
+	}
+}
+
+// TestGaveUp: what is given up is told once, unless a key frame has come behind it.
+func TestGaveUp(t *testing.T) {
+	for _, test := range []struct {
+		key  int64
+		want bool
+	}{{0, true}, {1, true}, {3, false}} {
+		g := &Generator{}
+		receive(g, 0, 1, 3)
+		if test.key > 0 {
+			g.KeyFrame(test.key)
+		}
+		g.Due(nil, 0)
+		if g.GaveUp() {
+			t.Error("given up at once")
+		}
+		g.Due(nil, int64(maxAge))
+		if got := g.GaveUp(); got != test.want || g.GaveUp() {
+			t.Errorf("key frame at %d: given up %t, want %t, once", test.key, got, test.want)
+		}
+	}
+}
+
 // TestKeyFrame: what is missing before a key frame is asked for where there is room, and
 // not where there is little.
 func TestKeyFrame(t *testing.T) {

@@ -47,7 +47,10 @@ func (b *Bucket) SetRate(bits int64) {
 
 // Take says whether size bytes may go now, and charges them if so. Times do not go back
 // by more than what goroutines differ.
-func (b *Bucket) Take(now int64, size int) bool {
+func (b *Bucket) Take(now int64, size int) bool { return b.TakeWithin(now, size, Burst) }
+
+// TakeWithin is Take for another burst than [Burst].
+func (b *Bucket) TakeWithin(now int64, size int, burst time.Duration) bool {
 	perByte := b.perByte.Load()
 	if perByte == 0 {
 		return true
@@ -55,7 +58,7 @@ func (b *Bucket) Take(now int64, size int) bool {
 	cost := int64(size) * perByte / 1000
 	for {
 		full := b.full.Load()
-		if full-now > int64(Burst) {
+		if full-now > int64(burst) {
 			return false
 		}
 		if b.full.CompareAndSwap(full, max(full, now)+cost) {
