@@ -16,7 +16,7 @@ import (
 
 // How long a packet is waited for. A frame late by more is of no use to a viewer.
 const (
-	videoWait = 400 * time.Millisecond // time for several retransmissions
+	videoWait = 3 * time.Second        // as browsers do, unless a key frame makes up for it
 	audioWait = 150 * time.Millisecond // mere reordering: audio is not retransmitted
 )
 
@@ -31,7 +31,8 @@ type receiver struct {
 
 // source is where packets come from: a webrtc.TrackRemote.
 type source interface {
-	Read([]byte) (int, error)
+	// Read reads a packet, and says whether it came as a retransmission.
+	Read([]byte) (n int, repaired bool, err error)
 	SetReadDeadline(time.Time) error
 }
 
@@ -62,10 +63,11 @@ type asker struct {
 
 func newDownlink(r *receiver, mid string, audio bool, ask asker) *downlink {
 	d := &downlink{receiver: r, mid: mid, codec: framecrypt.VP8, ask: ask, frames: &vp8Assembler{}}
-	d.order = reorder{wait: videoWait, nack: ask.lost != nil}
+	d.order = reorder{wait: videoWait, nack: ask.lost != nil, key: beginsKey}
 	d.waiting.held = r.early
 	if audio {
 		d.codec, d.frames, d.order.wait = framecrypt.Opus, opusAssembler{}, audioWait
+		d.order.key = nil
 	}
 	return d
 }
@@ -94,7 +96,8 @@ func (d *downlink) run(src source) {
 	for {
 		p := d.take()
 		d.setDeadline(src, time.Now())
-		n, err := src.Read(p.buf[:])
+		n, repaired, err := src.Read(p.buf[:])
+		p.repaired = repaired
 		now := time.Now()
 		var timeout net.Error
 		switch {

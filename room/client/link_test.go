@@ -319,17 +319,18 @@ type timedSource struct {
 	deadline time.Time
 }
 
-func (s *timedSource) Read(b []byte) (int, error) {
+func (s *timedSource) Read(b []byte) (n int, repaired bool, err error) {
 	if len(s.packets) > 0 {
 		p := s.packets[0]
 		s.packets = s.packets[1:]
-		return p.MarshalTo(b)
+		n, err = p.MarshalTo(b)
+		return n, false, err
 	}
 	if s.timeouts > 0 {
 		s.timeouts--
-		return 0, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
+		return 0, false, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 	}
-	return 0, net.ErrClosed
+	return 0, false, net.ErrClosed
 }
 
 func (s *timedSource) SetReadDeadline(t time.Time) error { s.deadline = t; return nil }

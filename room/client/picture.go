@@ -68,5 +68,11 @@ func (p *picture) wants(now time.Time) bool {
 	return true
 }
 
+// beginsKey says whether a key frame of VP8 begins with a packet.
+func beginsKey(p *packet) bool {
+	start, frame, err := splitVP8(p.Payload)
+	return err == nil && start && vp8Key(frame)
+}
+
 // vp8Key says whether a VP8 frame is a key frame (RFC 6386, Section 9.1).
 func vp8Key(frame []byte) bool { return len(frame) > 0 && frame[0]&1 == 0 }

@@ -12,7 +12,8 @@ const maxDatagram = 1500
 // packet is a received RTP packet together with the memory that it is in.
 type packet struct {
 	rtp.Packet
-	buf [maxDatagram]byte
+	buf      [maxDatagram]byte
+	repaired bool // it came as a retransmission
 }
 
 const (
@@ -24,10 +25,13 @@ const (
 	maxDropout = 3000
 	// nackDelay is how long a gap may be mere reordering before its packet is asked for.
 	nackDelay = 5 * time.Millisecond
-	// nackInterval is the time between two requests for one packet.
-	nackInterval = 40 * time.Millisecond
-	// maxNacks is how often one packet is asked for.
-	maxNacks = 8
+	// firstNackInterval is the time between two requests for one packet while no round trip is
+	// known; then it is somewhat more than that, within these bounds.
+	firstNackInterval = 100 * time.Millisecond
+	minNackInterval   = 20 * time.Millisecond
+	maxNackInterval   = 500 * time.Millisecond
+	// maxNacks is how often one packet is asked for, as browsers do.
+	maxNacks = 10
 )
 
 // reorder puts the packets of one SSRC back in order, says which of them to ask for
@@ -39,6 +43,9 @@ type reorder struct {
 	wait time.Duration
 	// nack says whether missing packets are asked for.
 	nack bool
+	// key says whether a key frame begins with a packet; nil if there are none. What is missing
+	// before a whole one is not waited for.
+	key func(*packet) bool
 
 	started bool
 	next    uint64 // extended sequence number of the packet that is due
@@ -46,7 +53,10 @@ type reorder struct {
 	missing int    // sequence numbers in [next, end) without a packet
 	gap     bool   // something was given up since the last packet that pop gave
 	probe   uint64 // where a source that began anew would go on
-	slots   [reorderSize]reorderSlot
+	keyAt   uint64 // where the latest key frame begins; 0 for none
+	// roundTrip is that of requests, smoothed; 0 if not known.
+	roundTrip time.Duration
+	slots     [reorderSize]reorderSlot
 
 	stats reorderStats
 }
@@ -114,16 +124,38 @@ func (r *reorder) hold(now time.Time, seq uint64, p *packet) {
 	if s.tries > 0 {
 		r.stats.recovered++
 	}
+	if s.tries == 1 && p.repaired { // else it came late by itself: the forwarder did not have it
+		r.measure(now.Sub(s.asked))
+	}
+	if r.key != nil && seq > r.keyAt && r.key(p) {
+		r.keyAt = seq
+	}
 	s.packet = p
 	r.missing--
 	r.stats.received++
+}
+
+// measure takes the time from a request to its packet into the average.
+func (r *reorder) measure(d time.Duration) {
+	if r.roundTrip == 0 {
+		r.roundTrip = d
+	}
+	r.roundTrip += (d - r.roundTrip) / 4
+}
+
+// nackInterval is the time between two requests for one packet.
+func (r *reorder) nackInterval() time.Duration {
+	if r.roundTrip == 0 {
+		return firstNackInterval
+	}
+	return min(max(r.roundTrip*5/4, minNackInterval), maxNackInterval)
 }
 
 // pop gives the packet that is due. gap says that packets before it were given up.
 func (r *reorder) pop(now time.Time) (p *packet, gap, ok bool) {
 	for r.next < r.end {
 		s := r.slot(r.next)
-		if s.packet == nil && now.Sub(s.since) < r.wait {
+		if s.packet == nil && now.Sub(s.since) < r.wait && !r.superseded() {
 			return nil, false, false
 		}
 		p = s.packet
@@ -134,6 +166,23 @@ func (r *reorder) pop(now time.Time) (p *packet, gap, ok bool) {
 		}
 	}
 	return nil, false, false
+}
+
+// superseded says whether a key frame behind what is due is whole: decoders go on with it.
+func (r *reorder) superseded() bool {
+	if r.keyAt <= r.next {
+		return false
+	}
+	for seq := r.keyAt; seq < r.end; seq++ {
+		p := r.slot(seq).packet
+		if p == nil {
+			return false
+		}
+		if p.Marker {
+			return true
+		}
+	}
+	return false
 }
 
 // drop leaves the sequence number that is due behind.
@@ -162,7 +211,7 @@ func (r *reorder) skipTo(seq uint64) {
 // restart forgets all that waits and goes on at seq, with another source.
 func (r *reorder) restart(seq uint64) {
 	clear(r.slots[:])
-	r.next, r.end, r.missing, r.gap = seq, seq, 0, true
+	r.next, r.end, r.missing, r.gap, r.keyAt = seq, seq, 0, true, 0
 	r.stats.restarts++
 }
 
@@ -172,7 +221,7 @@ func (r *reorder) nacks(now time.Time, dst []uint16) []uint16 {
 		return dst
 	}
 	for seq := r.next; seq < r.end; seq++ {
-		if s := r.slot(seq); s.packet == nil && s.tries < maxNacks && !now.Before(s.nackAt()) {
+		if s := r.slot(seq); s.packet == nil && s.tries < maxNacks && !now.Before(r.nackAt(s)) {
 			s.tries++
 			s.asked = now
 			dst = append(dst, uint16(seq))
@@ -182,11 +231,11 @@ func (r *reorder) nacks(now time.Time, dst []uint16) []uint16 {
 }
 
 // nackAt is when a missing packet is to be asked for.
-func (s *reorderSlot) nackAt() time.Time {
+func (r *reorder) nackAt(s *reorderSlot) time.Time {
 	if s.tries == 0 {
 		return s.since.Add(nackDelay)
 	}
-	return s.asked.Add(nackInterval)
+	return s.asked.Add(r.nackInterval())
 }
 
 // deadline is when pop or nacks will have more to give without another push; zero if
@@ -200,7 +249,7 @@ func (r *reorder) deadline() time.Time {
 		if s := r.slot(seq); s.packet == nil {
 			at = earlier(at, s.since.Add(r.wait))
 			if r.nack && s.tries < maxNacks {
-				at = earlier(at, s.nackAt())
+				at = earlier(at, r.nackAt(s))
 			}
 		}
 	}

@@ -95,25 +95,93 @@ func TestReorder(t *testing.T) {
 }
 
 func TestReorderNacks(t *testing.T) {
-	r := &reorder{wait: 200 * time.Millisecond, nack: true}
-	r.push(at(0), packetWith(1))
-	r.push(at(0), packetWith(4))
-	popAll(r, at(0))
-	var asked []int // ms
-	for now := r.deadline(); !now.IsZero(); now = r.deadline() {
-		popAll(r, now)
-		if lost := r.nacks(now, nil); len(lost) > 0 {
-			if !slices.Equal(lost, []uint16{2, 3}) {
-				t.Fatalf("asked for %v", lost)
+	for _, test := range []struct {
+		roundTrip, wait int   // ms
+		want            []int // when packets are asked for, ms
+	}{
+		{0, 200, []int{5, 105}},
+		{40, 200, []int{5, 55, 105, 155}},
+		{1, 100, []int{5, 25, 45, 65, 85}},
+		{2000, 1200, []int{5, 505, 1005}},
+		{40, 3000, []int{5, 55, 105, 155, 205, 255, 305, 355, 405, 455}},
+	} {
+		r := &reorder{wait: time.Duration(test.wait) * time.Millisecond, nack: true, roundTrip: time.Duration(test.roundTrip) * time.Millisecond}
+		r.push(at(0), packetWith(1))
+		r.push(at(0), packetWith(4))
+		popAll(r, at(0))
+		var asked []int
+		for now := r.deadline(); !now.IsZero(); now = r.deadline() {
+			popAll(r, now)
+			if lost := r.nacks(now, nil); len(lost) > 0 {
+				if !slices.Equal(lost, []uint16{2, 3}) {
+					t.Fatalf("asked for %v", lost)
+				}
+				asked = append(asked, int(now.Sub(epochTime)/time.Millisecond))
 			}
-			asked = append(asked, int(now.Sub(epochTime)/time.Millisecond))
+		}
+		if !slices.Equal(asked, test.want) {
+			t.Errorf("round trip of %d ms: asked at %v ms, want %v", test.roundTrip, asked, test.want)
+		}
+		if want := (reorderStats{received: 2, lost: 2}); r.stats != want {
+			t.Errorf("stats %+v, want %+v", r.stats, want)
 		}
 	}
-	if want := []int{5, 45, 85, 125, 165}; !slices.Equal(asked, want) {
-		t.Errorf("asked at %v ms, want %v", asked, want)
+}
+
+// TestReorderMeasures: the time from a request to its answer is what is waited for until the
+// next; not that to a packet that was on its way to the forwarder, or was asked for twice.
+func TestReorderMeasures(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		asked    []int // ms
+		repaired bool
+		want     time.Duration
+	}{
+		{"an answer", []int{5}, true, 30 * time.Millisecond},
+		{"the packet, late", []int{5}, false, 0},
+		{"an answer to either request", []int{5, 110}, true, 0},
+	} {
+		r := &reorder{wait: time.Second, nack: true}
+		r.push(at(0), packetWith(1))
+		r.push(at(0), packetWith(3))
+		for _, ms := range test.asked {
+			r.nacks(at(ms), nil)
+		}
+		p := packetWith(2)
+		p.repaired = test.repaired
+		r.push(at(test.asked[len(test.asked)-1]+30), p)
+		if r.roundTrip != test.want {
+			t.Errorf("%s: a round trip of %v, want %v", test.name, r.roundTrip, test.want)
+		}
 	}
-	if want := (reorderStats{received: 2, lost: 2}); r.stats != want {
-		t.Errorf("stats %+v, want %+v", r.stats, want)
+}
+
+// TestReorderKeyFrame: what is missing is waited for until a key frame behind it is whole.
+func TestReorderKeyFrame(t *testing.T) {
+	frame := func(seq uint16, key, marker bool) *packet {
+		p := packetWith(seq)
+		p.Marker, p.Payload = marker, []byte{vp8S, 1}
+		if key {
+			p.Payload[1] = 0
+		}
+		return p
+	}
+	r := &reorder{wait: time.Second, key: beginsKey}
+	for _, p := range []*packet{frame(1, false, true), frame(3, false, true), frame(5, true, false), frame(8, false, true)} {
+		r.push(at(0), p)
+	}
+	if got, _ := popAll(r, at(0)); !slices.Equal(got, []uint16{1}) {
+		t.Fatalf("got %v", got)
+	}
+	last := packetWith(7)
+	last.Marker = true
+	r.push(at(10), last)
+	if got, _ := popAll(r, at(10)); got != nil {
+		t.Fatalf("got %v before the key frame was whole", got)
+	}
+	r.push(at(20), packetWith(6))
+	if got, gaps := popAll(r, at(20)); !slices.Equal(got, []uint16{3, 5, 6, 7, 8}) || !slices.Equal(gaps, []uint16{3, 5}) {
+		t.Errorf("got %v with gaps at %v", got, gaps)
 	}
 }
 

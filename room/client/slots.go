@@ -130,9 +130,9 @@ func (l *loop) receive(pc *webrtc.PeerConnection, t *webrtc.TrackRemote, r *webr
 // remote is a TrackRemote as a source of packets.
 type remote struct{ *webrtc.TrackRemote }
 
-func (r remote) Read(b []byte) (int, error) {
-	n, _, err := r.TrackRemote.Read(b)
-	return n, err
+func (r remote) Read(b []byte) (n int, repaired bool, err error) {
+	n, attributes, err := r.TrackRemote.Read(b)
+	return n, attributes.Get(webrtc.AttributeRtxSsrc) != nil, err
 }
 
 func (l *loop) mediaState(e mediaState) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -35,6 +36,7 @@ func (t *transportCC) BindLocalStream(info *interceptor.StreamInfo, writer inter
 			repaired = uint8(e.ID)
 		}
 	}
+	var repeats atomic.Uint32
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 		if h.SSRC != info.SSRC { // a retransmission: its header is kept for the next
 			if !t.congestion.repeats(t.layers[string(h.GetExtension(rid))]) {
@@ -42,6 +44,9 @@ func (t *transportCC) BindLocalStream(info *interceptor.StreamInfo, writer inter
 			}
 			repeated := h.Clone()
 			h = &repeated
+			// Pion gives all copies of a packet one number, and these differ in their transport-wide
+			// number: the nonce of one may not be that of another.
+			h.SequenceNumber = uint16(repeats.Add(1))
 			asRepair(h, rid, repaired)
 		}
 		if number != 0 {
