@@ -88,6 +88,37 @@ func TestHolesOfABeginning(t *testing.T) {
 	}
 }
 
+// TestHunt: what is missing of what somebody is shown is asked for in a rush, not with the next
+// tick, until it has come; a key frame is asked for if it does not.
+func TestHunt(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	r.send(r.packet(70, 96, 3, "\x10y"))
+	if r.hunting {
+		t.Error("it hunts for what nobody is shown")
+	}
+	u := r.uplinks[70]
+	newTestSlot(t, true, &fakeWriter{}).connect(u.up, r.egress.now)
+	r.send(r.packet(70, 96, 5, "\x10y"))
+	if !r.hunting || !r.hasten(r.egress, r.egress.now) {
+		t.Error("it does not hunt for what is missing")
+	}
+	for _, lost := range []string{"\x00\x02\x10y", "\x00\x04\x10y"} {
+		r.send(r.packet(71, 97, uint16(lost[1]), lost))
+	}
+	if r.hasten(r.egress, r.egress.now) || r.hunting {
+		t.Error("it hunts for what has come")
+	}
+	r.send(r.packet(70, 96, 7, "\x10y"))
+	for end := r.egress.now + int64(3*time.Second); r.hunting && r.egress.now < end; r.egress.now += int64(rushInterval) {
+		r.hasten(r.egress, r.egress.now)
+	}
+	if r.hunting || u.up.counters.plisOut.Load() != 1 {
+		t.Errorf("hunting: %t, %d key frames are asked for, want one", r.hunting, u.up.counters.plisOut.Load())
+	}
+}
+
 // TestReportsCountLoss: a packet that was sent again was lost all the same.
 func TestReportsCountLoss(t *testing.T) {
 	n := startNode(t, nil)

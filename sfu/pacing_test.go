@@ -118,29 +118,50 @@ func TestUnlimited(t *testing.T) {
 	}
 }
 
-// TestRepairsAreBounded: a path that is full is not kept so by retransmissions.
+// TestRepairsAreBounded: over a path that was full all that it takes may be sent again, half of
+// that while a deep queue stands, and what a key frame lacks at once. What cannot be sent takes
+// nothing of it.
 func TestRepairsAreBounded(t *testing.T) {
-	p := newPaced(t, 0)
-	p.slot.repairs = &pace.Bucket{}
-	b := newBudget(bwe.NewSentLog(0), p.bucket, p.slot.repairs, mostEstimate)
-	b.target.Store(300_000)
-	p.frame(t, true, 100)
-	asked := []rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: p.slot.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbersOf(p.writer.packets))}}
-	b.pace()
-	p.slot.feedback(asked, p.now)
-	if n := len(p.writer.packets) - 100; n != 100 {
-		t.Errorf("%d of 100 were sent again over a path that was never full", n)
-	}
-	b.full.Store(true)
-	b.pace()
-	sent := len(p.writer.packets)
-	for range 25 {
-		p.now += int64(40 * time.Millisecond)
-		p.slot.feedback(asked, p.now)
-	}
-	// 150 kbit/s of packets that are held to be of 1200 bytes, and what goes at once.
-	if n := len(p.writer.packets) - sent; n < 16 || n > 20 {
-		t.Errorf("%d were sent again in a second over one of 300 kbit/s", n)
+	for _, test := range []struct {
+		name            string
+		full, crowded bool
+		atOnce          int // of 100
+		aSecond         int // more, of packets that are held to be of 1200 bytes, at 300 kbit/s
+	}{
+		{"never full", false, false, 100, 2500},
+		{"full", true, false, 8, 31},
+		{"crowded", true, true, 4, 16},
+	} {
+		p := newPaced(t, 0)
+		p.slot.repairs = &pace.Bucket{}
+		b := &budget{bucket: p.bucket, repairs: p.slot.repairs}
+		b.target.Store(300_000)
+		p.frame(t, true, 100)
+		present := numbersOf(p.writer.packets)
+		ask := func(numbers ...uint16) int {
+			before := len(p.writer.packets)
+			p.slot.feedback([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: p.slot.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)}}, p.now)
+			return len(p.writer.packets) - before
+		}
+		b.full.Store(test.full)
+		b.crowded.Store(test.crowded)
+		b.paceRepairs()
+		for n := range uint16(200) {
+			if ask(present[len(present)-1]+1+n) > 0 {
+				t.Fatalf("%s: a packet was sent that there never was", test.name)
+			}
+		}
+		if n := ask(present...); n < test.atOnce || n > test.atOnce+1 {
+			t.Errorf("%s: %d of 100 were sent again at once, want %d", test.name, n, test.atOnce)
+		}
+		n := 0
+		for range 25 {
+			p.now += int64(40 * time.Millisecond)
+			n += ask(present...)
+		}
+		if n < test.aSecond*9/10 && test.full || n > test.aSecond+1 {
+			t.Errorf("%s: %d were sent again in a second, want %d", test.name, n, test.aSecond)
+		}
 	}
 }
 
