@@ -123,10 +123,10 @@ func TestUnlimited(t *testing.T) {
 // nothing of it.
 func TestRepairsAreBounded(t *testing.T) {
 	for _, test := range []struct {
-		name            string
+		name          string
 		full, crowded bool
-		atOnce          int // of 100
-		aSecond         int // more, of packets that are held to be of 1200 bytes, at 300 kbit/s
+		atOnce        int // of 100
+		aSecond       int // more, of packets that are held to be of 1200 bytes, at 300 kbit/s
 	}{
 		{"never full", false, false, 100, 2500},
 		{"full", true, false, 8, 31},
