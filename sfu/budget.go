@@ -33,10 +33,12 @@ const crowdedFactor = 1.15
 
 // repairShare is how much of what a full path takes may be retransmissions, crowdedShare while a
 // deep queue stands: what has overflown is not to keep it full. Where a fifth is lost at random each
-// way, a receiver asks for half as much again as it is sent.
+// way, a receiver asks for half as much again as it is sent. repairBurst is how much of it goes at
+// once where no queue stands: what lacks of a key frame is asked for in one message.
 const (
 	repairShare  = 1.0
 	crowdedShare = 0.5
+	repairBurst  = 250 * time.Millisecond
 )
 
 // deaf is after how long those who should say what arrives, and do not, get what they want, up
@@ -181,10 +183,11 @@ func (b *budget) pace() {
 func (b *budget) paceRepairs() {
 	rate := int64(0) // no limit
 	if target := b.target.Load(); b.full.Load() && target < unlimited {
-		share := repairShare
+		share, burst := repairShare, repairBurst
 		if b.crowded.Load() {
-			share = crowdedShare
+			share, burst = crowdedShare, pace.Burst
 		}
+		b.repairs.SetBurst(burst)
 		rate = int64(float64(target) * share / pace.Factor)
 	}
 	b.repairs.SetRate(rate)

@@ -89,12 +89,8 @@ func refreshPrice(viewers int, losing bool) time.Duration {
 	return price
 }
 
-// repairSize is what a retransmission is held to take, in bytes, repairBurst how much of what
-// they may take goes at once: what lacks of a key frame is asked for in one message.
-const (
-	repairSize  = 1200
-	repairBurst = 250 * time.Millisecond
-)
+// repairSize is what a retransmission is held to take, in bytes.
+const repairSize = 1200
 
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	for _, pair := range nacks {
@@ -108,7 +104,7 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 				f.up.counters.drop(dropNACKRate)
 				return true
 			}
-			if d.repairs != nil && !d.repairs.TakeWithin(now, repairSize, repairBurst) {
+			if d.repairs != nil && !d.repairs.Take(now, repairSize) {
 				f.up.counters.drop(dropPace)
 				return true // the receiver asks again
 			}

@@ -130,7 +130,7 @@ func TestRepairsAreBounded(t *testing.T) {
 	}{
 		{"never full", false, false, 100, 2500},
 		{"full", true, false, 8, 31},
-		{"crowded", true, true, 4, 16},
+		{"crowded", true, true, 1, 16},
 	} {
 		p := newPaced(t, 0)
 		p.slot.repairs = &pace.Bucket{}

@@ -33,7 +33,11 @@ const MaxAge = 400 * time.Millisecond
 type Bucket struct {
 	perByte atomic.Int64 // picoseconds; 0 for no limit
 	full    atomic.Int64 // when the budget is whole again, in nanoseconds
+	more    atomic.Int64 // nanoseconds by which Take allows for more than Burst
 }
+
+// SetBurst has Take allow for another burst than [Burst].
+func (b *Bucket) SetBurst(burst time.Duration) { b.more.Store(int64(burst - Burst)) }
 
 // SetRate sets what the path is held to take in bits a second, [Factor] not counted; 0
 // or less lifts the limit.
@@ -47,10 +51,7 @@ func (b *Bucket) SetRate(bits int64) {
 
 // Take says whether size bytes may go now, and charges them if so. Times do not go back
 // by more than what goroutines differ.
-func (b *Bucket) Take(now int64, size int) bool { return b.TakeWithin(now, size, Burst) }
-
-// TakeWithin is Take for another burst than [Burst].
-func (b *Bucket) TakeWithin(now int64, size int, burst time.Duration) bool {
+func (b *Bucket) Take(now int64, size int) bool {
 	perByte := b.perByte.Load()
 	if perByte == 0 {
 		return true
@@ -58,7 +59,7 @@ func (b *Bucket) TakeWithin(now int64, size int, burst time.Duration) bool {
 	cost := int64(size) * perByte / 1000
 	for {
 		full := b.full.Load()
-		if full-now > int64(burst) {
+		if full-now > int64(Burst)+b.more.Load() {
 			return false
 		}
 		if b.full.CompareAndSwap(full, max(full, now)+cost) {
