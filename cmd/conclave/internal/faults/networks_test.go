@@ -60,20 +60,20 @@ var (
 var networks = []network{
 	{"loss 1 %", loadtest.Down, loadtest.OnlyLast, "D:loss=1%,delay=20ms", oneLayer, 0.6},
 	{"loss 5 %", loadtest.Down, loadtest.OnlyLast, "D:loss=5%,delay=20ms", oneLayer, 0.5},
-	{"loss 10 %", loadtest.Down, loadtest.OnlyLast, "D:loss=10%,delay=20ms", oneLayer, 0.4},
-	{"loss 20 %", loadtest.Down, loadtest.OnlyLast, "D:loss=20%,delay=20ms", oneLayer, 0.3},
-	{"loss 10 % up", loadtest.Up, loadtest.OnlyPublishers, "D:loss=10%,delay=20ms", oneLayer, 0.4},
-	{"bursts of 4, 5 %", loadtest.Down, loadtest.OnlyLast, "D:loss=5%,burst=4,delay=20ms", oneLayer, 0.4},
-	{"bursts of 10, 10 %", loadtest.Down, loadtest.OnlyLast, "D:loss=10%,burst=10,delay=20ms", oneLayer, 0.3},
+	{"loss 10 %", loadtest.Down, loadtest.OnlyLast, "D:loss=10%,delay=20ms", oneLayer, 0.5},
+	{"loss 20 %", loadtest.Down, loadtest.OnlyLast, "D:loss=20%,delay=20ms", oneLayer, 0.5},
+	{"loss 10 % up", loadtest.Up, loadtest.OnlyPublishers, "D:loss=10%,delay=20ms", oneLayer, 0.5},
+	{"bursts of 4, 5 %", loadtest.Down, loadtest.OnlyLast, "D:loss=5%,burst=4,delay=20ms", oneLayer, 0.45},
+	{"bursts of 10, 10 %", loadtest.Down, loadtest.OnlyLast, "D:loss=10%,burst=10,delay=20ms", oneLayer, 0.4},
 	{"delay 50 ms", loadtest.Both, loadtest.Everybody, "D:delay=50ms", oneLayer, 0.6},
 	{"delay 150 ms", loadtest.Both, loadtest.Everybody, "D:delay=150ms", oneLayer, 0.5},
-	{"delay 300 ms", loadtest.Both, loadtest.Everybody, "D:delay=300ms", oneLayer, 0.4},
+	{"delay 300 ms", loadtest.Both, loadtest.Everybody, "D:delay=300ms", oneLayer, 0.45},
 	{"jitter 40 ms", loadtest.Both, loadtest.Everybody, "D:delay=30ms,jitter=40ms", oneLayer, 0.6},
 	{"reordering 10 %", loadtest.Down, loadtest.OnlyLast, "D:delay=60ms,reorder=10%", oneLayer, 0.5},
 	{"duplicates 20 %", loadtest.Both, loadtest.Everybody, "D:duplicate=20%,delay=20ms,jitter=5ms", oneLayer, 0.6},
 	{"3M, 300k", loadtest.Down, loadtest.OnlyLast, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms;D:rate=3M,delay=20ms", threeOf1, 0.4},
 	{"3M, 300k up", loadtest.Up, loadtest.OnlyPublishers, "D:rate=3M,delay=20ms;D:rate=300k,delay=20ms;D:rate=3M,delay=20ms", threeOf1, 0.4},
-	{"everything", loadtest.Both, loadtest.Everybody, "D:loss=3%,burst=3,delay=40ms,jitter=20ms,reorder=3%,duplicate=3%", oneLayer, 0.3},
+	{"everything", loadtest.Both, loadtest.Everybody, "D:loss=3%,burst=3,delay=40ms,jitter=20ms,reorder=3%,duplicate=3%", oneLayer, 0.45},
 }
 
 // lengths of a test.
