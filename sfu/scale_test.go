@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/conclave-sfu/conclave/sfu/allocate"
 )
 
 // crowd is a room with many participants, each with a camera and a microphone, slots for
@@ -292,4 +294,30 @@ func BenchmarkCrowd(b *testing.B) {
 			m.Mute(Mic, false)
 		}
 	})
+}
+
+// TestSharesAreRanked: allocation is told who has the floor, what is a screen, and what the
+// receiver itself says of size and order.
+func TestSharesAreRanked(t *testing.T) {
+	c := newCrowd(t, 3)
+	speaker := c.members[1]
+	for range 10 {
+		speaker.speak(110)
+		c.tick()
+	}
+	wants := []Want{
+		{Participant: "p000", Source: Camera, Width: 320, Height: 180, Priority: 3},
+		{Participant: "p001", Source: Camera, Width: 640, Height: 360},
+		{Participant: "p001", Source: Screen, Width: 10, Height: 10, Priority: 1},
+	}
+	for i, want := range []allocate.Slot{
+		{Class: allocate.Tile, Priority: 3, Pixels: 320 * 180},
+		{Class: allocate.Speaker, Pixels: 640 * 360},
+		{Class: allocate.Screen, Priority: 1, Pixels: 100},
+	} {
+		got := c.room.shareOf(pubKey{wants[i].Participant, wants[i].Source}, wants, menu{})
+		if got.Class != want.Class || got.Priority != want.Priority || got.Pixels != want.Pixels {
+			t.Errorf("%v is shared as %+v, want %+v", wants[i], got, want)
+		}
+	}
 }
