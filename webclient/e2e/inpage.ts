@@ -159,6 +159,16 @@ export async function decoding(): Promise<Decoding> {
   return seen;
 }
 
+/** The layers that the page makes of its camera, and how many times smaller than it the largest is. */
+export function sending(): string {
+  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+  const senders = connections.flatMap((connection) => connection.getSenders());
+  const camera = senders.find(({ track }) => track?.kind === 'video');
+  const [encoding]: (RTCRtpEncodingParameters & { scalabilityMode?: string })[] =
+    camera?.getParameters().encodings ?? [];
+  return `${encoding?.scalabilityMode}/${encoding?.scaleResolutionDownBy}`;
+}
+
 /** Takes from the page what it offers the Dependency Descriptor with, as in other browsers. */
 export function forgetExtensions(): void {
   Reflect.deleteProperty(RTCRtpTransceiver.prototype, 'setHeaderExtensionsToNegotiate');

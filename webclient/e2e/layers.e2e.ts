@@ -1,5 +1,12 @@
 import { expect, it } from 'vitest';
-import { decoding, type Decoding, forgetExtensions, keepHandles, keepResolution } from './inpage';
+import {
+  decoding,
+  type Decoding,
+  forgetExtensions,
+  keepHandles,
+  keepResolution,
+  sending,
+} from './inpage';
 import { interval, patience, type Person } from './person';
 import { place } from './place';
 
@@ -9,6 +16,7 @@ import { place } from './place';
 const camera = { width: 1024, height: 576, frameRate: 10 };
 const windows = {
   large: { width: 1500, height: 1100 },
+  // Where four meet. Where two do, it is at the edge of two layers: 432 lines, 1.5 times 288.
   middle: { width: 800, height: 600 },
   small: { width: 400, height: 400 },
 };
@@ -40,12 +48,12 @@ async function expectToGoOn(viewer: Person, frames = 20): Promise<void> {
 }
 
 /** Opens a meeting with a camera that is sent by this codec. */
-async function open(codec: string): Promise<string> {
+async function open(codec: string): Promise<{ maya: Person; link: string }> {
   const maya = await here.chromium.person('Maya', { camera });
   await maya.page.addInitScript(keepHandles);
   if (codec === 'vp9') await maya.page.addInitScript(keepResolution); // of VP8 all sizes become smaller
   await maya.prefer(codec);
-  return maya.open(here.server.url);
+  return { maya, link: await maya.open(here.server.url) };
 }
 
 /** Somebody who only looks, through a window of this size. */
@@ -67,7 +75,7 @@ it.each([
   ['VP8', true],
   ['VP9', true],
 ])('%s is shown in three sizes, with a descriptor in the slot: %s', async (codec, descriptor) => {
-  const link = await open(codec.toLowerCase());
+  const { link } = await open(codec.toLowerCase());
   const large = await viewer('Lars', 'large', link, descriptor);
   const middle = await viewer('Mina', 'middle', link, descriptor);
   const small = await viewer('Sven', 'small', link, descriptor);
@@ -83,4 +91,24 @@ it.each([
     await expectToGoOn(large);
   }
   await Promise.all(viewers.map((viewer) => viewer.expectWholeKey()));
+});
+
+it('layers of VP9 that nobody is shown are not made', async () => {
+  const { maya, link } = await open('vp9');
+  const lars = await viewer('Lars', 'small', link, true);
+  await lars.expectToSee('Maya');
+  for (const [window, layers, lines] of [
+    [windows.small, 'L1T3/4', 144],
+    [windows.large, 'L3T3_KEY/1', 576],
+    // Heights are told in steps of 90 lines: what is shown in 400 would take the layer above.
+    [{ width: 800, height: 400 }, 'L2T3_KEY/2', 288],
+    [windows.small, 'L1T3/4', 144],
+  ] as const) {
+    await lars.page.setViewportSize(window);
+    const inTime = { timeout: patience, interval };
+    await expect.poll(() => maya.page.evaluate(sending), inTime).toBe(layers);
+    await expect.poll(() => heightFor(lars), inTime).toBe(lines);
+    await expectToGoOn(lars);
+  }
+  expect(lars.complaints).toEqual([]);
 });
