@@ -80,7 +80,6 @@ type Estimator struct {
 	newest   int64  // when the newest packet of this report was sent
 	deepAt   int64  // since when the queue is deep; 0 if it is not
 	deepEnd  int64  // when it was deep last
-	quietAt  int64  // since when there is none; 0 if there is
 	raised   int64  // when the estimate was raised last
 	cutAt    int64  // when it was cut last, for delay
 	usage    usage
@@ -139,12 +138,6 @@ func (e *Estimator) watchQueue(now int64) {
 	standing := e.queue.standing() - e.queue.noise
 	if standing <= calm && e.loss.count >= usualWindows {
 		e.level.usual = min(e.loss.average(), levelUsual)
-	}
-	switch {
-	case standing > calm:
-		e.quietAt = 0
-	case e.quietAt == 0:
-		e.quietAt = now
 	}
 	switch {
 	case standing <= deep:

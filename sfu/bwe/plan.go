@@ -8,9 +8,6 @@ const (
 	probeFirst   = 1500 * time.Millisecond
 	probeLongest = 5 * time.Second
 	probeGrowth  = 1.2
-	// probeQuiet is for how long there was no queue before a full path is probed: what waits
-	// for it to drain comes first.
-	probeQuiet = 300 * time.Millisecond
 	// probeStep is how much more than the estimate a probe asks for, probeLeap while
 	// nothing is known or the step before was proven.
 	probeStep = 2.0
@@ -110,7 +107,7 @@ func (e *Estimator) nextProbe(now int64) (rate float64, ok bool) {
 	goal := e.goal()
 	quiet := e.queue.standing() <= calm+e.queue.noise && e.usage != overusing
 	if quiet && e.full > 0 && !e.plan.opening && !e.plan.leap {
-		quiet = e.quietAt != 0 && now-e.quietAt >= int64(probeQuiet)
+		quiet = !e.Crowded() // what waits for a deep queue to drain comes first
 	}
 	unheard := e.heard == 0 && !(e.plan.opening && e.plan.tries == 0)
 	if unheard || e.prober.waiting || now < e.plan.at || goal <= 1.05*e.estimate || !quiet {
