@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -71,6 +72,20 @@ func newRig(t testing.TB, n *Node, name string, sources map[string]Source, secti
 	r.keys.Store(&sessionKeys{cipher})
 	r.sealer = cipher.Sealer()
 	return r
+}
+
+// acknowledged is how many packets the next feedback tells of: all that came, after keepFeedback.
+func (r *rig) acknowledged() int {
+	r.intake.Lock()
+	defer r.intake.Unlock()
+	return r.arrivals.PacketsHeld()
+}
+
+// keepFeedback has the loop's timer send none.
+func (r *rig) keepFeedback() {
+	r.intake.Lock()
+	defer r.intake.Unlock()
+	r.reports.feedbackAt = math.MaxInt64 / 2
 }
 
 // send gives the connection an RTP packet.
@@ -171,12 +186,13 @@ func TestStreamsAreFound(t *testing.T) {
 func TestProbesAreSeen(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.keepFeedback()
 	r.send(r.packet(70, 96, 1, keyFrame, id(rigCC), "\x00\x01"))
 	r.send(r.packet(71, 97, 1, "\x00\x01"+keyFrame, id(rigCC), "\x00\x02"))
 	padding := r.packet(71, 97, 2, "", id(rigCC), "\x00\x03")
 	padding.Padding, padding.PaddingSize = true, 200
 	r.send(padding)
-	if got := r.arrivals.PacketsHeld(); got != 3 {
+	if got := r.acknowledged(); got != 3 {
 		t.Errorf("%d packets are acknowledged, want 3", got)
 	}
 	if got := r.uplinks[70].up.counters.dropped[dropDuplicate].Load(); got != 1 {

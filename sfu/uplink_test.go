@@ -67,7 +67,7 @@ func FuzzIntake(f *testing.F) {
 		if u == nil || u.up == nil {
 			t.Fatal("what was offered is not received any more")
 		}
-		if got := r.arrivals.PacketsHeld(); got > 1<<16 {
+		if got := r.acknowledged(); got > 1<<16 {
 			t.Errorf("%d arrivals are held", got)
 		}
 	})
