@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"github.com/conclave-sfu/conclave/sfu/packetcache"
 )
 
 // present is the source of the slot with the timestamp offset in use. It is false
@@ -92,75 +94,78 @@ func refreshPrice(viewers int, losing bool) time.Duration {
 // repairSize is what a retransmission is held to take, in bytes.
 const repairSize = 1200
 
+// resendAll sends again what the receiver asks for.
 func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 	for _, pair := range nacks {
 		pair.Range(func(seq uint16) bool {
 			f.up.counters.nacks.Add(1)
-			if !d.has(f, seq) {
-				f.up.counters.drop(dropNACKGone) // and takes nothing from those that can be sent
-				return true
-			}
-			if !d.resends.take(now) {
-				f.up.counters.drop(dropNACKRate)
-				return true
-			}
-			if d.repairs != nil && !d.repairs.Take(now, repairSize) {
-				f.up.counters.drop(dropPace)
-				return true // the receiver asks again
-			}
-			if !d.allows(repairSize, now) {
-				f.up.counters.drop(dropOutgoing)
-				return true
-			}
-			if size := d.resend(f, seq); size == 0 {
-				f.up.counters.drop(dropNACKGone)
-			} else {
-				f.up.counters.retransmitted.Add(1)
-				d.charge(size, now)
-			}
+			d.answer(f, seq, now)
 			return true
 		})
 	}
 }
 
-// has says whether a number is of a packet of the source that can be sent again: one that the
-// publisher has yet to repeat, or one before the source, cannot.
-func (d *downTrack) has(f *feed, seq uint16) bool {
-	in, mark, ok := d.numbers.Lookup(seq)
-	if !ok || tag(mark).generation() != f.generation || f.up.cache == nil {
-		return false
-	}
-	p, ok := f.up.cache.Get(in)
-	if ok {
-		p.Release()
-	}
-	return ok
-}
-
-// resend sends a packet again on the retransmission stream (RFC 4588, Section 4).
-// Never on the media stream: a sequence number under a changed header would repeat
-// a nonce. It gives the packet's size in bytes, 0 if it is not sent.
-func (d *downTrack) resend(f *feed, seq uint16) (size int) {
-	in, mark, ok := d.numbers.Lookup(seq)
-	if !ok || tag(mark).generation() != f.generation || f.up.cache == nil || d.rtxSSRC == 0 {
-		return 0
-	}
-	p, ok := f.up.cache.Get(in)
+// answer sends a packet again that the receiver asks for, or counts why not.
+func (d *downTrack) answer(f *feed, seq uint16, now int64) {
+	p, mark, ok := d.cached(f, seq)
 	if !ok {
-		return 0
+		f.up.counters.drop(dropNACKGone) // and takes nothing from those that can be sent
+		return
 	}
 	defer p.Release()
+	if why, ok := d.mayRepair(now); !ok {
+		f.up.counters.drop(why)
+		return
+	}
+	size := d.resend(f, p, mark, seq)
+	if size == 0 {
+		f.up.counters.drop(dropNACKGone)
+		return
+	}
+	f.up.counters.retransmitted.Add(1)
+	d.charge(size, now)
+}
+
+// mayRepair takes one packet out of what may be sent again, or says why not.
+func (d *downTrack) mayRepair(now int64) (why reason, ok bool) {
+	switch {
+	case !d.resends.take(now):
+		return dropNACKRate, false
+	case d.repairs != nil && !d.repairs.Take(now, repairSize):
+		return dropPace, false // the receiver asks again
+	case !d.allows(repairSize, now):
+		return dropOutgoing, false
+	}
+	return 0, true
+}
+
+// cached finds the packet of the source that went out under a number, with its tag, if it can be
+// sent again: one that the publisher has yet to repeat, or one before the source, cannot. The
+// caller must release it.
+func (d *downTrack) cached(f *feed, seq uint16) (p *packetcache.Packet, mark tag, ok bool) {
+	in, bits, ok := d.numbers.Lookup(seq)
+	if mark = tag(bits); !ok || mark.generation() != f.generation || f.up.cache == nil || d.rtxSSRC == 0 {
+		return nil, 0, false
+	}
+	p, ok = f.up.cache.Get(in)
+	return p, mark, ok
+}
+
+// resend sends p, which went out as seq with a tag, again on the retransmission stream (RFC
+// 4588, Section 4). Never on the media stream: a sequence number under a changed header would
+// repeat a nonce. It gives the packet's size in bytes, 0 if it is not sent.
+func (d *downTrack) resend(f *feed, p *packetcache.Packet, mark tag, seq uint16) (size int) {
 	types := d.types[p.Codec]
 	if types.rtx == 0 {
 		return 0
 	}
 	d.again = outgoing{
-		via: d.againVia, packet: p, payload: p.Payload, stamp: p.Timestamp + tag(mark).stamps(),
+		via: d.againVia, packet: p, payload: p.Payload, stamp: p.Timestamp + mark.stamps(),
 		marker: p.Marker || d.layers.ends(p), payloadType: types.rtx,
 	}
 	switch moved := f.moved.Load(); {
 	case d.ddExtension != 0 && p.Descriptor != nil:
-		d.again.descriptor = d.layers.again.shift(p.Descriptor, tag(mark).frames())
+		d.again.descriptor = d.layers.again.shift(p.Descriptor, mark.frames())
 	case p.Front != nil && moved != 0:
 		front := d.layers.again.front(p)
 		putVP9Count(front, vp9CountOf(front).add(unpackVP9Count(moved)))

@@ -107,7 +107,13 @@ func (d *downTrack) repeat(turn int) int {
 	if f == nil || !d.sent.Load() {
 		return 0
 	}
-	return d.resend(f, uint16(d.numbers.High()-int64(turn%probeRecent)))
+	seq := uint16(d.numbers.High() - int64(turn%probeRecent))
+	p, mark, ok := d.cached(f, seq)
+	if !ok {
+		return 0
+	}
+	defer p.Release()
+	return d.resend(f, p, mark, seq)
 }
 
 // pad sends padding, and gives the packet's size; 0 if the slot takes no retransmissions.

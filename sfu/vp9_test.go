@@ -161,9 +161,11 @@ func TestVP9WithoutDependencyDescriptor(t *testing.T) {
 func checkResentWhole(t *testing.T, d *downTrack, w *fakeWriter, random *rand.Rand) {
 	t.Helper()
 	lost := w.packets[len(w.packets)-1-random.IntN(10)]
-	if d.resend(d.feed.Load(), lost.SequenceNumber) == 0 {
+	p, mark, ok := d.cached(d.feed.Load(), lost.SequenceNumber)
+	if !ok || d.resend(d.feed.Load(), p, mark, lost.SequenceNumber) == 0 {
 		t.Fatal("not sent again")
 	}
+	p.Release()
 	again := w.packets[len(w.packets)-1]
 	if binary.BigEndian.Uint16(again.Payload) != lost.SequenceNumber || !bytes.Equal(again.Payload[2:], lost.Payload) || again.Marker != lost.Marker {
 		t.Errorf("sent again %x of %x", again.Payload, lost.Payload)
