@@ -32,12 +32,12 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	if p.InOrder {
 		d.note(p, now)
 	}
-	if !d.writer.writeMedia(&d.out) {
+	sent := d.writer.writeMedia(&d.out)
+	d.out.forget()
+	if !sent {
 		up.counters.drop(dropSendError)
-		d.out.forget()
 		return false
 	}
-	d.out.forget()
 	d.packets.Add(1)
 	d.octets.Add(uint32(len(p.Payload)))
 	return true
