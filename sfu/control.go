@@ -186,7 +186,7 @@ func (c *connection) tick(e *egress, now int64) {
 		}
 	}
 	if c.hunting = c.askMissing(e, now); c.hunting {
-		c.hunt(e)
+		c.rush(e)
 	}
 	c.writeREMB(e, now)
 	if now-c.reports.feedbackAt >= int64(feedbackInterval) && c.arrivals.PacketsHeld() > 0 {
