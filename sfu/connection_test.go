@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -25,12 +26,7 @@ func parked(t *testing.T) (*Node, *client) {
 	await(t, bob.connected, "connected")
 	bob.begin(Mic)
 	c := bob.transport.connection
-	isParked := func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.parked != nil
-	}
-	for deadline := time.Now().Add(patience); !isParked(); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); c.parkedState() == nil; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the handshake is not parked")
 		}
@@ -70,14 +66,19 @@ func TestGoodbyeToTheParked(t *testing.T) {
 	}
 }
 
+// parkedState is what is kept of a handshake.
+func (c *connection) parkedState() *dtls.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parked
+}
+
 // TestParkedIfProved: a handshake is kept whole until its peer has sent something protected: who has
 // not may lack the last flight. Of a connection that ends nothing is parked.
 func TestParkedIfProved(t *testing.T) {
 	n, bob := parked(t)
 	c := bob.transport.connection
-	c.mu.Lock()
-	state := c.parked
-	c.mu.Unlock()
+	state := c.parkedState()
 	for _, tt := range []struct {
 		name                  string
 		proved, closing, want bool
@@ -115,9 +116,7 @@ func TestParkedIfProved(t *testing.T) {
 func TestOneAlertAtATime(t *testing.T) {
 	_, bob := parked(t)
 	c := bob.transport.connection
-	c.mu.Lock()
-	state := c.parked
-	c.mu.Unlock()
+	state := c.parkedState()
 	alert := record(alertRecord, 1, make([]byte, 26)...) // which does not open
 	synctest.Test(t, func(t *testing.T) {
 		life, stop := context.WithCancel(context.Background())
