@@ -162,5 +162,5 @@ func (p *player) sample(keyFrame bool) client.Sample {
 
 // sent enters the current frame into the ledger.
 func (p *player) sent(by client.Sealed) {
-	p.ledger.enter(by, p.track, sealing{p.recording, p.current, time.Now()})
+	p.ledger.enter(by, p.track, sealing{recording: p.recording, frame: p.current, at: time.Now()})
 }

@@ -119,7 +119,7 @@ func TestChecker(t *testing.T) {
 	check := &checker{ledger: newLedger(1, 65)}
 	tr := &track{recordings: c.video}
 	for i := range 5 {
-		check.ledger.enter(sealedAs(i), tr, sealing{c.video[0], i, now})
+		check.ledger.enter(sealedAs(i), tr, sealing{recording: c.video[0], frame: i, at: now})
 	}
 	frame := func(ctr int, data []byte) client.Frame {
 		return client.Frame{Sealed: sealedAs(ctr), Data: data, Received: now.Add(8 * time.Millisecond)}
@@ -156,7 +156,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	tr, r := &track{}, &recording{}
 	n := 65*ledgerTime + 100
 	for i := range n {
-		l.enter(sealedAs(i), tr, sealing{r, i, time.Unix(int64(i), 0)})
+		l.enter(sealedAs(i), tr, sealing{recording: r, frame: i, at: time.Unix(int64(i), 0)})
 	}
 	if len(l.entries) != 65*ledgerTime {
 		t.Errorf("%d entries", len(l.entries))

@@ -7,6 +7,7 @@
 //	conditions.go  what a bad network does, as flags and schedules say it
 //	relays.go      the bad network: a relay before each participant that has one
 //	phase.go       one condition after another
+//	account.go     what of a video its viewer could have had, and what it decoded
 //	viewing.go     what a viewer sees of a video: freezes, and when it is well again
 //	ledger.go      what was sealed under which KID and CTR, and when
 //	report.go      the figures, as JSON and as a table; the verdict

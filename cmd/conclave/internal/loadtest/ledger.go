@@ -30,10 +30,12 @@ func framesPerSecond(c clip) int {
 type track struct {
 	publisher  string
 	recordings []*recording // of the layers, lowest first
-	// frames counts those of the lowest layer that were sealed.
-	frames atomic.Uint64
 	// started is when its first frame was sealed, in nanoseconds since the Unix epoch.
 	started atomic.Int64
+	// sealed are its frames so far, begun when each epoch began for it. Guarded by the
+	// ledger's mu.
+	sealed tally
+	begun  []beginning
 }
 
 // stream is a track under the keys of one epoch.
@@ -47,6 +49,7 @@ type sealing struct {
 	recording *recording
 	frame     int // in the recording
 	at        time.Time
+	tally     tally // of the track, with the frame
 }
 
 // ledger says what was sealed under which KID and CTR. Publishers write it, all
@@ -57,29 +60,61 @@ type ledger struct {
 	order   []client.Sealed           // Guarded by mu. A ring: the oldest makes room.
 	oldest  int                       // Guarded by mu.
 	tracks  map[stream]*track         // Guarded by mu. Few: one an epoch and track.
+
+	// bounds are those of the phases so far: two a phase at most.
+	bounds atomic.Pointer[[]bound]
 }
 
 func newLedger(publishers, framesPerSecond int) *ledger {
-	return &ledger{
+	l := &ledger{
 		entries: make(map[client.Sealed]sealing),
 		order:   make([]client.Sealed, max(publishers, 1)*framesPerSecond*ledgerTime),
 		tracks:  make(map[stream]*track),
 	}
+	l.bounds.Store(new([]bound))
+	return l
 }
 
 // enter records that a frame of the track is about to be sent.
 func (l *ledger) enter(by client.Sealed, t *track, s sealing) {
 	t.started.CompareAndSwap(0, s.at.UnixNano())
-	if s.recording.layer == 0 {
-		t.frames.Add(1)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	key := stream{by.Epoch, by.KID}
+	if l.tracks[key] == nil {
+		l.tracks[key] = t
+		t.begun = append(t.begun, beginning{by.Epoch, t.sealed})
+	}
+	t.sealed[s.recording.layer]++
+	s.tally = t.sealed
 	delete(l.entries, l.order[l.oldest])
 	l.order[l.oldest] = by
 	l.oldest = (l.oldest + 1) % len(l.order)
 	l.entries[by] = s
-	l.tracks[stream{by.Epoch, by.KID}] = t
+}
+
+// since gives what of a track was sealed before its first frame of an epoch, or of a later
+// one; ok is false if there is none yet.
+func (l *ledger) since(t *track, epoch framecrypt.Epoch) (before tally, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	i := slices.IndexFunc(t.begun, func(b beginning) bool { return !b.epoch.Less(epoch) })
+	if i < 0 {
+		return tally{}, false
+	}
+	return t.begun[i].sealed, true
+}
+
+// enterPhase has a phase begin; uncounted ends the last one.
+func (l *ledger) enterPhase(index int) {
+	b := bound{index, make(map[*track]tally)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.tracks {
+		b.sealed[t] = t.sealed
+	}
+	bounds := append(slices.Clone(*l.bounds.Load()), b)
+	l.bounds.Store(&bounds)
 }
 
 // knows says whether a frame is one of the track's recordings.

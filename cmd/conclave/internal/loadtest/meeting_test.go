@@ -97,6 +97,14 @@ func TestMeeting(t *testing.T) {
 	if len(report.SafetyNumbers) != 1 || report.Epoch == 0 {
 		t.Errorf("epoch %d with safety numbers %q", report.Epoch, report.SafetyNumbers)
 	}
+	for _, v := range report.Phases[0].Views {
+		if v.Decoded > v.Sent || v.Sent == 0 {
+			t.Errorf("%s decoded %d frames of %s, of %d that it could have had", v.Viewer, v.Decoded, v.Of, v.Sent)
+		}
+	}
+	if n := len(report.Phases[0].Views); n != 2*3 {
+		t.Errorf("%d videos are watched", n)
+	}
 	if spy.seen.Load() == 0 || spy.clear.Load() != 0 {
 		t.Errorf("the server saw %d packets, %d of them in clear", spy.seen.Load(), spy.clear.Load())
 	}

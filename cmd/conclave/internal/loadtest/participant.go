@@ -26,12 +26,12 @@ type checker struct {
 }
 
 // check compares a frame with the clip, and gives the track that it came on, nil if
-// that is not one of ours, and the layer, nil if that is forgotten.
-func (c *checker) check(f client.Frame) (*track, *recording) {
+// that is not one of ours, and what was sealed, without a recording if that is forgotten.
+func (c *checker) check(f client.Frame) (*track, sealing) {
 	t, sealed, ok := c.ledger.find(f.Sealed)
 	if t == nil {
 		c.foreign.Add(1)
-		return nil, nil
+		return nil, sealing{}
 	}
 	got := digest(sha256.Sum256(f.Data))
 	right := false
@@ -46,7 +46,7 @@ func (c *checker) check(f client.Frame) (*track, *recording) {
 	} else {
 		c.wrong.Add(1)
 	}
-	return t, sealed.recording
+	return t, sealed
 }
 
 // participant is one of those who join.
@@ -68,6 +68,8 @@ type participant struct {
 	heard time.Time
 	// views are its subscriptions to videos. Guarded by mu.
 	views map[*track]*viewing
+	// member is its first epoch; the zero Epoch before it is a member. Guarded by mu.
+	member framecrypt.Epoch
 }
 
 func newParticipant(name string, c *checker, now *atomic.Pointer[phase]) *participant {
@@ -80,7 +82,7 @@ func newParticipant(name string, c *checker, now *atomic.Pointer[phase]) *partic
 // join joins the meeting, with the tracks to publish if there are any.
 func (p *participant) join(ctx context.Context, cfg client.Config) {
 	p.dialed = time.Now()
-	cfg.Name, cfg.OnFrame = p.name, p.frame
+	cfg.Name, cfg.OnFrame, cfg.OnRoster = p.name, p.frame, p.roster
 	if p.network != nil {
 		cfg.Route = p.network.route
 	}
@@ -93,29 +95,67 @@ func (p *participant) join(ctx context.Context, cfg client.Config) {
 
 // frame takes a frame that was opened.
 func (p *participant) frame(f client.Frame) {
-	t, r := p.checker.check(f)
+	t, sealed := p.checker.check(f)
 	if t == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = f.Received
+	p.enter(f.Epoch)
 	if _, ok := p.first[t]; !ok {
 		p.first[t] = max(0, min(f.Received.Sub(p.dialed), f.Received.Sub(time.Unix(0, t.started.Load()))))
 	}
-	if now := p.phase.Load(); now != nil && f.Decodable && r != nil && !f.Codec.Audio() {
-		p.view(t, r).frame(f.Received, now.index, now.began, r.layer, len(t.recordings)-1, len(f.Data))
+	if r := sealed.recording; f.Decodable && r != nil && !f.Codec.Audio() {
+		v := p.view(t)
+		p.begin(t, v)
+		v.account.decoded(t, *p.checker.ledger.bounds.Load(), r.layer, sealed.tally)
+		if now := p.phase.Load(); now != nil {
+			v.frame(f.Received, now.index, now.began, r.layer, len(t.recordings)-1, len(f.Data))
+		}
+	}
+}
+
+func (p *participant) roster(r client.Roster) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.enter(r.Epoch)
+}
+
+// enter notes the first epoch of which something is known: its roster or, a moment before
+// that is told, a frame. The caller holds mu.
+func (p *participant) enter(e framecrypt.Epoch) {
+	if p.member == (framecrypt.Epoch{}) {
+		p.member = e
 	}
 }
 
 // view is the subscription to a video. The caller holds mu.
-func (p *participant) view(t *track, r *recording) *viewing {
+func (p *participant) view(t *track) *viewing {
 	v := p.views[t]
 	if v == nil {
-		v = &viewing{nominal: time.Duration(r.ticks) * time.Second / 90000}
+		v = &viewing{nominal: time.Duration(t.recordings[0].ticks) * time.Second / 90000}
 		p.views[t] = v
 	}
 	return v
+}
+
+// begin has a subscription count what is sealed since the participant is a member, if
+// anything is. The caller holds mu.
+func (p *participant) begin(t *track, v *viewing) {
+	if v.account.begun {
+		return
+	}
+	if before, ok := p.checker.ledger.since(t, p.member); ok {
+		v.account.begin(before)
+	}
+}
+
+// watch makes the subscription to a video of which nothing may have come yet.
+func (p *participant) watch(t *track) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begin(t, p.view(t))
 }
 
 // firsts gives how long the first frame of each subscription took.
@@ -189,10 +229,13 @@ func leave(all []*participant) {
 	}
 }
 
+// maxSlots is how many a participant has of each kind.
+const maxSlots = 16
+
 // config is what every participant of a scenario joins with. Of a simulcast it wants to
 // see the best.
 func config(link e2ee.Link, publishers int, simulcast bool) client.Config {
-	cfg := client.Config{Link: link, VideoSlots: min(publishers, 16), AudioSlots: min(publishers, 16)}
+	cfg := client.Config{Link: link, VideoSlots: min(publishers, maxSlots), AudioSlots: min(publishers, maxSlots)}
 	if simulcast {
 		cfg.View = viewLarge
 	}

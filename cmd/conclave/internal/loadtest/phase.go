@@ -19,8 +19,7 @@ type phase struct {
 
 	// Set by its end.
 	took     time.Duration
-	sent     map[*track]uint64 // frames; before the end, those at its beginning
-	up, down impair.Counts     // the same
+	up, down impair.Counts // before the end, those at its beginning
 }
 
 // Sighting is what is seen while measuring.
@@ -57,10 +56,12 @@ func (r *run) measure(ctx context.Context) time.Duration {
 		}
 		r.end()
 	})
+	r.watchAll()
 	for _, p := range r.all {
 		p.stopWatching(time.Now(), r.phases[len(r.phases)-1])
 	}
 	r.now.Store(nil)
+	r.checker.ledger.enterPhase(uncounted)
 	r.cutOff = r.countCutOff(begin)
 	return time.Since(begin)
 }
@@ -127,7 +128,7 @@ func (r *run) smooth() (n int) {
 
 // begin sets the conditions of a step.
 func (r *run) begin(name string, s Step) {
-	p := &phase{index: len(r.phases), name: name, began: time.Now(), sent: r.sent()}
+	p := &phase{index: len(r.phases), name: name, began: time.Now()}
 	p.up, p.down = r.relayed()
 	for _, participant := range r.all {
 		if participant.network != nil {
@@ -135,6 +136,7 @@ func (r *run) begin(name string, s Step) {
 		}
 	}
 	r.phases = append(r.phases, p)
+	r.checker.ledger.enterPhase(p.index)
 	r.now.Store(p)
 }
 
@@ -142,9 +144,6 @@ func (r *run) begin(name string, s Step) {
 func (r *run) end() {
 	p := r.phases[len(r.phases)-1]
 	p.took = time.Since(p.began)
-	for t, n := range r.sent() {
-		p.sent[t] = n - p.sent[t]
-	}
 	up, down := r.relayed()
 	p.up, p.down = up.Minus(p.up), down.Minus(p.down)
 }
@@ -215,13 +214,19 @@ func (r *run) opened() (bytes, frames float64) {
 	return bytes / float64(len(watched)), frames / float64(len(watched))
 }
 
-// sent gives the frames of each video so far.
-func (r *run) sent() map[*track]uint64 {
-	sent := make(map[*track]uint64)
-	for _, t := range r.checker.ledger.videos() {
-		sent[t] = t.frames.Load()
+// watchAll has every participant that joined watch every video of the others, also those of
+// which nothing has come, if its slots are enough for them.
+func (r *run) watchAll() {
+	if r.Publishers > maxSlots {
+		return
 	}
-	return sent
+	for _, t := range r.checker.ledger.videos() {
+		for _, p := range r.all {
+			if p.client != nil && p.name != t.publisher {
+				p.watch(t)
+			}
+		}
+	}
 }
 
 // relayed sums what the relays did.

@@ -24,6 +24,7 @@ func freezeAfter(average time.Duration) time.Duration {
 type viewing struct {
 	nominal time.Duration // of a frame
 	phases  []viewed
+	account account
 
 	last      time.Time // of the last frame; zero before the first
 	lastPhase int
@@ -35,7 +36,7 @@ type viewing struct {
 	runFrom time.Time
 }
 
-// viewed is what was seen in a phase.
+// viewed is what was seen in a phase: of what came in it, whenever that was sealed.
 type viewed struct {
 	began  time.Time
 	frames uint64

@@ -35,8 +35,9 @@ type View struct {
 	Of     string `json:"of"`
 	// Impaired says that the viewer's network is bad.
 	Impaired bool `json:"impaired"`
-	// Sent are the frames that the publisher sent meanwhile, Decoded those that a decoder
-	// could show.
+	// Sent are the frames that the publisher sent under these conditions and the viewer could
+	// have had: in epochs of which it was a member, of one layer at a time. Decoded are those
+	// of them that a decoder could show, be it later.
 	Sent    uint64 `json:"frames_sent"`
 	Decoded uint64 `json:"frames_decoded"`
 	// Freezes are those that began under these conditions.
@@ -47,13 +48,12 @@ type View struct {
 	// freeze, Sharp until the first of the best layer; negative: neither came.
 	Recovered float64 `json:"recovered_ms"`
 	Sharp     float64 `json:"sharp_ms"`
-	// Rate of what was decoded, in bits a second, and the frames of each layer.
+	// Rate of what came to be decoded meanwhile, in bits a second, and the frames of each layer.
 	Rate   float64  `json:"bits_per_second"`
 	Layers []uint64 `json:"frames_of_layers"`
 }
 
-// Share is the share of frames that were decoded. It can be a little over 1: the frames
-// that were under way when the conditions began.
+// Share is the share of frames that were decoded, 1 at most.
 func (v View) Share() float64 { return float64(v.Decoded) / float64(max(v.Sent, 1)) }
 
 // phaseReports of all phases. The run is over.
@@ -83,11 +83,14 @@ func (p *participant) viewsIn(now *phase) []View {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var views []View
+	bounds := *p.checker.ledger.bounds.Load()
 	for t, v := range p.views {
 		seen := v.phase(now.index, now.began)
+		v.account.close(t, bounds)
+		of := v.account.phases[now.index]
 		views = append(views, View{
 			Viewer: p.name, Of: t.publisher, Impaired: p.network != nil,
-			Sent: now.sent[t], Decoded: seen.frames,
+			Sent: of.sent, Decoded: of.decoded,
 			Freezes: seen.freezes, Frozen: milliseconds(seen.frozen), Longest: milliseconds(seen.longest),
 			Recovered: milliseconds(seen.recovered), Sharp: milliseconds(seen.sharp),
 			Rate:   8 * float64(seen.bytes) / now.took.Seconds(),
