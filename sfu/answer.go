@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/pion/sdp/v3"
+
+	"github.com/conclave-sfu/conclave/sfu/icelite"
 )
 
 // answer writes the SDP answer to an offer (RFC 8829, Section 5.3; RFC 9429).
@@ -13,41 +15,18 @@ func (c *connection) answer(p plan) string {
 	local, version := c.agent.Local(), c.version
 	c.mu.Unlock()
 	w := &answerWriter{Builder: &strings.Builder{}}
-	w.line("v=0")
-	w.line("o=- %d %d IN IP4 0.0.0.0", c.ssrc, version)
-	w.line("s=-")
-	w.line("t=0 0")
-	w.bundle(p)
-	w.line("a=ice-lite")
-	w.line("a=extmap-allow-mixed")
-	w.line("a=msid-semantic:WMS *")
-	w.line("a=fingerprint:sha-256 %s", c.node().identity.fingerprint)
-	first := true
+	w.session(c, p, version)
+	named := false // the transport's candidates
 	for i := range p.sections {
 		s := &p.sections[i]
 		if !s.accepted() {
 			w.reject(s)
 			continue
 		}
-		w.begin(s)
-		w.line("a=ice-ufrag:%s", local.Ufrag)
-		w.line("a=ice-pwd:%s", string(local.Password))
-		w.formats(s)
-		w.extensions(s)
-		switch s.direction {
-		case sendonly:
-			w.uplink(s)
-		case recvonly:
-			w.slot(c, s)
-		default:
-			w.line("a=inactive")
-		}
-		if first {
-			first = false
-			for i, candidate := range c.node().named() {
-				w.line("a=candidate:%s", candidate.line(i))
-			}
-			w.line("a=end-of-candidates")
+		w.accept(c, s, local)
+		if !named {
+			w.candidates(c.node().named())
+			named = true
 		}
 	}
 	return w.String()
@@ -60,6 +39,19 @@ func (s *section) accepted() bool { return !s.stopped && len(s.payloads) > 0 }
 type answerWriter struct{ *strings.Builder }
 
 func (w *answerWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\r\n", args...) }
+
+// session writes what is of all sections.
+func (w *answerWriter) session(c *connection, p plan, version uint64) {
+	w.line("v=0")
+	w.line("o=- %d %d IN IP4 0.0.0.0", c.ssrc, version)
+	w.line("s=-")
+	w.line("t=0 0")
+	w.bundle(p)
+	w.line("a=ice-lite")
+	w.line("a=extmap-allow-mixed")
+	w.line("a=msid-semantic:WMS *")
+	w.line("a=fingerprint:sha-256 %s", c.node().identity.fingerprint)
+}
 
 // bundle lists the sections that share the transport (RFC 9143, Section 7.3).
 func (w *answerWriter) bundle(p plan) {
@@ -79,6 +71,30 @@ func (w *answerWriter) reject(s *section) {
 	w.line("c=IN IP4 0.0.0.0")
 	w.line("a=mid:%s", s.mid)
 	w.line("a=inactive")
+}
+
+// accept answers a section that is taken.
+func (w *answerWriter) accept(c *connection, s *section, local icelite.Credentials) {
+	w.begin(s)
+	w.line("a=ice-ufrag:%s", local.Ufrag)
+	w.line("a=ice-pwd:%s", string(local.Password))
+	w.formats(s)
+	w.extensions(s)
+	switch s.direction {
+	case sendonly:
+		w.uplink(s)
+	case recvonly:
+		w.slot(c, s)
+	default:
+		w.line("a=inactive")
+	}
+}
+
+func (w *answerWriter) candidates(list []Candidate) {
+	for i, candidate := range list {
+		w.line("a=candidate:%s", candidate.line(i))
+	}
+	w.line("a=end-of-candidates")
 }
 
 func (w *answerWriter) begin(s *section) {

@@ -2,22 +2,12 @@ package sfu
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,66 +25,6 @@ const (
 	// dtlsInterval is when an unanswered flight is sent again for the first time.
 	dtlsInterval = 200 * time.Millisecond
 )
-
-// identity is the node's certificate.
-type identity struct {
-	certificate tls.Certificate
-	fingerprint string // its SHA-256, as SDP writes it
-}
-
-// newIdentity makes a certificate that lasts: nobody looks at dates, only at the
-// fingerprint (RFC 8122).
-func newIdentity() (identity, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return identity{}, err
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return identity{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "conclave"},
-		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return identity{}, err
-	}
-	sum := sha256.Sum256(der)
-	return identity{
-		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		fingerprint: fingerprintOf(sum[:]),
-	}, nil
-}
-
-// fingerprintOf writes a digest as SDP does (RFC 8122, Section 5).
-func fingerprintOf(sum []byte) string {
-	pairs := make([]string, len(sum))
-	for i, b := range sum {
-		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
-	}
-	return strings.Join(pairs, ":")
-}
-
-// digests are the hash functions of fingerprints that count.
-var digests = map[string]func([]byte) []byte{
-	"sha-256": func(b []byte) []byte { sum := sha256.Sum256(b); return sum[:] },
-	"sha-384": func(b []byte) []byte { sum := sha512.Sum384(b); return sum[:] },
-	"sha-512": func(b []byte) []byte { sum := sha512.Sum512(b); return sum[:] },
-}
-
-// fingerprint is one of an offer: of a certificate that the peer may use.
-type fingerprint struct{ algorithm, value string }
-
-// matches says whether a certificate is the one that was offered.
-func (f fingerprint) matches(certificate []byte) bool {
-	digest := digests[f.algorithm]
-	return digest != nil && strings.EqualFold(f.value, fingerprintOf(digest(certificate)))
-}
-
-// errWrongCertificate: the peer is not the one who offered.
-var errWrongCertificate = errors.New("the certificate is none of those offered")
 
 // recordConn is a connection's DTLS records as Pion reads and writes them.
 type recordConn struct {
@@ -162,6 +92,12 @@ func (c *connection) shakeHands(records *recordConn) {
 		}
 		return
 	}
+	c.awaitGoodbye(conn, records)
+}
+
+// awaitGoodbye returns when the peer has said goodbye, the connection has ended, or the
+// handshake is parked.
+func (c *connection) awaitGoodbye(conn *dtls.Conn, records *recordConn) {
 	defer context.AfterFunc(c.life, func() { _ = conn.Close() })()
 	c.mu.Lock()
 	c.parking = time.AfterFunc(c.node().parkAfter, func() { c.park(conn, records) })
@@ -307,30 +243,36 @@ func (n *Node) handshake(ctx context.Context, records *recordConn, offered []fin
 	return conn, nil
 }
 
-// secure takes the keys of a handshake.
-func (c *connection) secure(conn *dtls.Conn) error {
+// ciphersOf gives those of what the peer and we send, by the keys of a handshake (RFC 5764,
+// Section 4.2).
+func ciphersOf(conn *dtls.Conn) (in, out *srtp.Cipher, err error) {
 	selected, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {
-		return errors.New("no SRTP profile")
+		return nil, nil, errors.New("no SRTP profile")
 	}
 	state, ok := conn.ConnectionState()
 	if !ok {
-		return errors.New("no state")
+		return nil, nil, errors.New("no state")
 	}
 	profile := srtp.Profile(selected)
 	exported, err := state.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, srtp.Exported(profile))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	client, server, err := srtp.Split(profile, exported)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	in, err := srtp.NewCipher(profile, client)
-	if err != nil {
-		return err
+	if in, err = srtp.NewCipher(profile, client); err != nil {
+		return nil, nil, err
 	}
-	out, err := srtp.NewCipher(profile, server)
+	out, err = srtp.NewCipher(profile, server)
+	return in, out, err
+}
+
+// secure begins to send and to take media with the keys of a handshake.
+func (c *connection) secure(conn *dtls.Conn) error {
+	in, out, err := ciphersOf(conn)
 	if err != nil {
 		return err
 	}

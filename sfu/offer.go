@@ -179,27 +179,11 @@ func bundled(d *sdp.SessionDescription) func(mid string) bool {
 	return func(string) bool { return true }
 }
 
-func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled func(string) bool) (section, error) {
-	var s section
-	switch media.MediaName.Media {
-	case "audio":
-		s.kind = audioKind
-	case "video":
-		s.kind = videoKind
-	default:
-		return s, fmt.Errorf("unknown medium %q", clip(media.MediaName.Media))
+// readSection takes a media section: of one that is stopped no more than its answer needs.
+func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled func(string) bool) (s section, err error) {
+	if err := s.readName(media); err != nil {
+		return s, err
 	}
-	s.mid, _ = media.Attribute("mid")
-	if s.mid == "" || len(s.mid) > maxMID {
-		return s, fmt.Errorf("mid of %d characters, 1 to %d", len(s.mid), maxMID)
-	}
-	if !isToken(s.mid) {
-		return s, fmt.Errorf("mid %q", clip(s.mid))
-	}
-	if s.firstFormat = "0"; len(media.MediaName.Formats) > 0 && isToken(media.MediaName.Formats[0]) {
-		s.firstFormat = media.MediaName.Formats[0]
-	}
-	_, s.reducedSize = media.Attribute("rtcp-rsize")
 	_, bundleOnly := media.Attribute("bundle-only")
 	s.stopped = media.MediaName.Port.Value == 0 && !bundleOnly || !bundled(s.mid)
 	if s.stopped {
@@ -208,7 +192,6 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled
 	if _, muxed := media.Attribute("rtcp-mux"); !muxed {
 		return s, fmt.Errorf("no rtcp-mux")
 	}
-	var err error
 	if s.direction, err = readDirection(media); err != nil {
 		return s, err
 	}
@@ -218,18 +201,48 @@ func readSection(media *sdp.MediaDescription, sources map[string]Source, bundled
 	if s.payloads, err = readPayloads(media, s.kind); err != nil {
 		return s, err
 	}
+	_, s.reducedSize = media.Attribute("rtcp-rsize")
 	s.remb = s.usesREMB()
-	if s.direction == sendonly {
-		source, ok := sources[s.mid]
-		if !ok || source >= numSources {
-			return s, fmt.Errorf("sendonly, but no source for mid %q", s.mid)
-		}
-		if source.Audio() != (s.kind == audioKind) {
-			return s, fmt.Errorf("%s for source %s", s.kind, source)
-		}
-		s.source = source
+	return s, s.readSource(sources)
+}
+
+// readName takes what every answer repeats: the medium, the mid and a format.
+func (s *section) readName(media *sdp.MediaDescription) error {
+	switch media.MediaName.Media {
+	case "audio":
+		s.kind = audioKind
+	case "video":
+		s.kind = videoKind
+	default:
+		return fmt.Errorf("unknown medium %q", clip(media.MediaName.Media))
 	}
-	return s, nil
+	s.mid, _ = media.Attribute("mid")
+	if s.mid == "" || len(s.mid) > maxMID {
+		return fmt.Errorf("mid of %d characters, 1 to %d", len(s.mid), maxMID)
+	}
+	if !isToken(s.mid) {
+		return fmt.Errorf("mid %q", clip(s.mid))
+	}
+	if s.firstFormat = "0"; len(media.MediaName.Formats) > 0 && isToken(media.MediaName.Formats[0]) {
+		s.firstFormat = media.MediaName.Formats[0]
+	}
+	return nil
+}
+
+// readSource finds what an uplink carries.
+func (s *section) readSource(sources map[string]Source) error {
+	if s.direction != sendonly {
+		return nil
+	}
+	source, ok := sources[s.mid]
+	if !ok || source >= numSources {
+		return fmt.Errorf("sendonly, but no source for mid %q", s.mid)
+	}
+	if source.Audio() != (s.kind == audioKind) {
+		return fmt.Errorf("%s for source %s", s.kind, source)
+	}
+	s.source = source
+	return nil
 }
 
 // readDirection wants a direction said: what a slot is and what an uplink must not

@@ -39,8 +39,20 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	srv, err := server.New(c.server(log, secure, tap.packet))
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(std.out, c.URL(srv.Addr())); err != nil {
+		log.Warn("the URL could not be printed: " + err.Error())
+	}
+	return srv.Serve(ctx)
+}
+
+// server says what the flags mean for the server.
+func (c *serveCmd) server(log *zap.Logger, secure certificates, tap func(sfu.Tapped)) server.Config {
 	mediaTCPPort, mediaOnHTTPS := c.MediaTCP()
-	srv, err := server.New(server.Config{
+	return server.Config{
 		Listen:    c.ListenAddr(),
 		TLS:       secure.tls,
 		HTTP:      c.HTTPAddr(),
@@ -63,15 +75,8 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		TrustForwarded:  c.TrustForwardedFor,
 		Version:         buildVersion(),
 		Log:             log,
-		Tap:             tap.packet,
-	})
-	if err != nil {
-		return err
+		Tap:             tap,
 	}
-	if _, err := fmt.Fprintln(std.out, c.URL(srv.Addr())); err != nil {
-		log.Warn("the URL could not be printed: " + err.Error())
-	}
-	return srv.Serve(ctx)
 }
 
 // collectOften halves what the garbage collector lets the heap grow by, unless GOGC

@@ -29,49 +29,60 @@ func run(args []string) error {
 		return runFloor(os.Stdin, os.Stdout)
 	}
 	debug.SetGCPercent(400) // the clients' own cost is not what is measured
-	var s settings
-	flags := flag.NewFlagSet("benchsfu", flag.ContinueOnError)
-	flags.StringVar(&s.server, "server", "bin/conclave", "the server's `program`")
-	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 and scale to run")
-	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500")
-	rate := flags.Float64("rate", 1, "how many times as often as usual senders send, and receivers send feedback, in all workloads")
-	flags.StringVar(&s.feedback, "feedback", feedbackBoth, "whose clients send transport-wide feedback: both, server or none; the floor throws it away")
-	flags.IntVar(&s.rounds, "rounds", 3, "measurements of each workload; the table shows medians")
-	flags.DurationVar(&s.window, "window", 4*time.Second, "how long each measurement takes")
-	flags.DurationVar(&s.settle, "settle", time.Second, "how long to wait before each")
-	flags.DurationVar(&s.timeout, "timeout", 2*time.Minute, "most time for one round of one workload")
-	flags.Uint64Var(&s.seed, "seed", 1, "of frame sizes and of when senders begin")
-	profiles := flags.String("profile", "", "write a CPU profile of each workload's first round to `prefix`-W1.pprof ...; such rounds cost more")
-	file := flags.String("json", "", "write the report to `file`")
-	if err := flags.Parse(args); err != nil {
+	o, err := parse(args)
+	if err != nil {
 		return err
-	}
-	if !slices.Contains([]string{feedbackBoth, feedbackServer, feedbackNone}, s.feedback) {
-		return fmt.Errorf("feedback to %q", s.feedback)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	report := newReport()
-	chosen, err := choose(*names, *receivers, *rate)
-	if err != nil {
-		return err
-	}
-	for _, w := range chosen {
-		rounds, err := runWorkload(ctx, w, s, *profiles)
+	for _, w := range o.workloads {
+		rounds, err := runWorkload(ctx, w, o.settings, o.profiles)
 		if err != nil {
 			return err
 		}
 		report.add(w, rounds)
 	}
 	report.write(os.Stdout)
-	if *file == "" {
+	if o.file == "" {
 		return nil
 	}
 	raw, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(*file, append(raw, '\n'), 0o644)
+	return os.WriteFile(o.file, append(raw, '\n'), 0o644)
+}
+
+// options are what the flags say.
+type options struct {
+	settings
+	workloads      []workload
+	profiles, file string // a prefix and a name; empty for none
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("benchsfu", flag.ContinueOnError)
+	flags.StringVar(&o.server, "server", "bin/conclave", "the server's `program`")
+	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 and scale to run")
+	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500")
+	rate := flags.Float64("rate", 1, "how many times as often as usual senders send, and receivers send feedback, in all workloads")
+	flags.StringVar(&o.feedback, "feedback", feedbackBoth, "whose clients send transport-wide feedback: both, server or none; the floor throws it away")
+	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each workload; the table shows medians")
+	flags.DurationVar(&o.window, "window", 4*time.Second, "how long each measurement takes")
+	flags.DurationVar(&o.settle, "settle", time.Second, "how long to wait before each")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "most time for one round of one workload")
+	flags.Uint64Var(&o.seed, "seed", 1, "of frame sizes and of when senders begin")
+	flags.StringVar(&o.profiles, "profile", "", "write a CPU profile of each workload's first round to `prefix`-W1.pprof ...; such rounds cost more")
+	flags.StringVar(&o.file, "json", "", "write the report to `file`")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if !slices.Contains([]string{feedbackBoth, feedbackServer, feedbackNone}, o.feedback) {
+		return o, fmt.Errorf("feedback to %q", o.feedback)
+	}
+	o.workloads, err = choose(*names, *receivers, *rate)
+	return o, err
 }
 
 // choose gives the workloads that are named, with what the flags change.

@@ -116,11 +116,7 @@ func measureServer(ctx context.Context, w workload, s settings, r *round) error 
 		return err
 	}
 	defer read.close()
-	before, err := metrics(ctx, srv.admin)
-	if err != nil {
-		return err
-	}
-	empty, err := srv.memory()
+	empty, err := srv.state(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,21 +137,40 @@ func measureServer(ctx context.Context, w workload, s settings, r *round) error 
 	if r.Server, err = window(ctx, srv.process, read, s); err != nil {
 		return err
 	}
-	full, err := srv.memory()
-	if err != nil {
+	var full serverState
+	if full.memory, err = srv.memory(); err != nil {
 		return err
 	}
-	after, err := metrics(ctx, srv.admin)
-	if err != nil {
+	if full.metrics, err = metrics(ctx, srv.admin); err != nil {
 		return err
 	}
-	r.MemoryParticipant = (full - empty) / int64(w.participants())
-	r.MemorySubscription = (full - empty) / int64(w.subscriptions())
-	r.GoroutinesParticipant = (after["go_goroutines"] - before["go_goroutines"]) / float64(w.participants())
-	// At least one: a server that sends packet by packet has no such metrics.
-	r.PacketsMessage = after["conclave_media_sent_packets_total"] / max(after["conclave_media_send_messages_total"], 1)
-	r.PacketsCall = after["conclave_media_sent_packets_total"] / max(after["conclave_media_send_calls_total"], 1)
+	r.occupancy(w, empty, full)
 	return nil
+}
+
+// serverState is what a server takes of the machine, and says of itself.
+type serverState struct {
+	memory  int64 // bytes
+	metrics map[string]float64
+}
+
+// state is that of an empty server: what it takes to tell its metrics is not the meeting's.
+func (c *conclave) state(ctx context.Context) (s serverState, err error) {
+	if s.metrics, err = metrics(ctx, c.admin); err != nil {
+		return s, err
+	}
+	s.memory, err = c.memory()
+	return s, err
+}
+
+// occupancy tells the steady server, full, from the empty one.
+func (r *round) occupancy(w workload, empty, full serverState) {
+	r.MemoryParticipant = (full.memory - empty.memory) / int64(w.participants())
+	r.MemorySubscription = (full.memory - empty.memory) / int64(w.subscriptions())
+	r.GoroutinesParticipant = (full.metrics["go_goroutines"] - empty.metrics["go_goroutines"]) / float64(w.participants())
+	// At least one: a server that sends packet by packet has no such metrics.
+	r.PacketsMessage = full.metrics["conclave_media_sent_packets_total"] / max(full.metrics["conclave_media_send_messages_total"], 1)
+	r.PacketsCall = full.metrics["conclave_media_sent_packets_total"] / max(full.metrics["conclave_media_send_calls_total"], 1)
 }
 
 // window measures a steady process.
@@ -378,30 +393,17 @@ func (m *meeting) end() {
 
 // measureFloor is the same workload against the bare loop.
 func measureFloor(ctx context.Context, w workload, s settings) (sample, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return sample{}, err
-	}
-	p, err := spawn(ctx, self, "floor")
+	p, address, err := startFloor(ctx)
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	address, err := netip.ParseAddrPort(p.line)
-	if err != nil {
-		return sample{}, err
-	}
 	read, err := newReader()
 	if err != nil {
 		return sample{}, err
 	}
 	defer read.close()
 	m := &meeting{workload: w, reader: read, seed: s.seed}
-	sending, stop := context.WithCancel(ctx)
-	defer func() {
-		stop()
-		m.publishing.Wait()
-	}()
 	clients, plan, err := m.floorClients(address)
 	defer func() {
 		for _, c := range clients {
@@ -414,6 +416,9 @@ func measureFloor(ctx context.Context, w workload, s settings) (sample, error) {
 	if err := plan.tell(p.input); err != nil {
 		return sample{}, err
 	}
+	sending, stop := context.WithCancel(ctx)
+	defer m.publishing.Wait()
+	defer stop()
 	for i := range w.senders {
 		m.publish(sending, clients[i], i)
 	}
@@ -424,10 +429,24 @@ func measureFloor(ctx context.Context, w workload, s settings) (sample, error) {
 		m.present = append(m.present, &participant{client: c})
 	}
 	m.publishing.Go(func() { m.keepAlive(sending) })
-	result, err := window(ctx, p, read, s)
-	stop()
-	m.publishing.Wait()
-	return result, err
+	return window(ctx, p, read, s)
+}
+
+// startFloor has a process of this program be the bare loop, and gives its address.
+func startFloor(ctx context.Context) (*process, netip.AddrPort, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	p, err := spawn(ctx, self, "floor")
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	address, err := netip.ParseAddrPort(p.line)
+	if err != nil {
+		p.stop()
+	}
+	return p, address, err
 }
 
 // floorClients makes the clients and tells the floor of them.
