@@ -3,6 +3,7 @@ package bwe
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -36,7 +37,7 @@ func TestGroups(t *testing.T) {
 		var g grouper
 		var got []step
 		for _, a := range tt.acks {
-			if s, ok := g.add(a); ok {
+			if s, ok := g.add(&a); ok {
 				got = append(got, s)
 			}
 		}
@@ -181,5 +182,34 @@ func TestCapacity(t *testing.T) {
 	c.add(3e5)
 	if c.mean != 3e5 {
 		t.Errorf("mean %.0f after the path became thin, want 300000", c.mean)
+	}
+}
+
+// TestLately: what came lately is what a walk over all groups finds, whatever the order of their
+// times.
+func TestLately(t *testing.T) {
+	for seed := range uint64(8) {
+		random := rand.New(rand.NewPCG(seed, 3))
+		var q queue
+		at := int64(time.Hour)
+		for i := range 5000 {
+			switch at += int64(random.ExpFloat64() * float64([]time.Duration{ms, 5 * ms, 40 * ms}[i/600%3])); {
+			case seed%2 == 1 && random.IntN(200) == 0:
+				at -= random.Int64N(int64(2 * second))
+			case random.IntN(400) == 0:
+				at += random.Int64N(int64(2 * second))
+			}
+			q.add(step{sent: time.Duration(random.IntN(20)) * ms, at: at, size: random.IntN(5000)}, random.Float64())
+			size, sent := 0, time.Duration(0)
+			for n := i; n > i-queueGroups && n >= 0 && at-q.at(n).at < int64(rateSpan); n-- {
+				size, sent = size+q.at(n).size, sent+q.at(n).sent
+			}
+			if q.lately.size != size || q.lately.sent != sent {
+				t.Fatalf("seed %d, group %d: %+v, want %d bytes and %v", seed, i, q.lately, size, sent)
+			}
+			if lowest := slices.Min(q.base[:]); q.lowest != lowest {
+				t.Fatalf("seed %d, group %d: the lowest is %f, want %f", seed, i, q.lowest, lowest)
+			}
+		}
 	}
 }

@@ -58,36 +58,38 @@ const (
 )
 
 // Estimator follows the path to one receiver. It is not safe for concurrent use.
+//
+// Reports of thousands of receivers come in turns, so that nothing of one is in the processor's
+// cache when its next report comes: what that costs is the number of cache lines it touches. What
+// every report touches lies together, before what is rarely of interest, in each part as well.
 type Estimator struct {
-	config   Config
 	log      *SentLog
-	ledger   *ledger
-	take     func(Acked) // e.takeAck, made once
 	estimate float64
 	want     float64
+	rtt      time.Duration
+	heard    int64   // when feedback came last
+	answered uint64  // highest packet reported
+	newest   int64   // when the newest packet of this report was sent
+	raised   int64   // when the estimate was raised last
+	full     float64 // at what rate the path was full last, in bits a second; 0 for never
+	deepAt   int64   // since when the queue is deep; 0 if it is not
+	deepEnd  int64   // when it was deep last
+	usage    usage
+	used     bool // the estimate, when the probe began
+	told     bool // by the receiver what it takes
 
+	plan   probePlan
+	ledger ledger
 	groups grouper
-	trend  trend
-	queue  queue
 	level  level
+	trend  trend
+	queue  queue // whose groups are mostly left alone, and so is what follows them
 	loss   lossModel
 	prober prober
-	plan   probePlan
 
-	rtt      time.Duration
-	heard    int64  // when feedback came last
-	answered uint64 // highest packet reported
-	newest   int64  // when the newest packet of this report was sent
-	deepAt   int64  // since when the queue is deep; 0 if it is not
-	deepEnd  int64  // when it was deep last
-	raised   int64  // when the estimate was raised last
-	cutAt    int64  // when it was cut last, for delay
-	usage    usage
-	used     bool    // the estimate, when the probe began
-	full     float64 // at what rate the path was full last, in bits a second; 0 for never
-	told     bool    // by the receiver what it takes
-
+	config  Config
 	ceiling capacity
+	cutAt   int64   // when the estimate was cut last, for delay
 	undo    float64 // estimate before the cuts for loss; 0 for none
 	undoAt  int64
 	counts  Counts
@@ -104,9 +106,7 @@ type Counts struct {
 
 // New gives an estimator that knows nothing yet, for packets that log records.
 func New(c Config, log *SentLog) *Estimator {
-	e := &Estimator{config: c, log: log, ledger: newLedger(log), estimate: float64(c.Start), rtt: 200 * time.Millisecond, deepEnd: -int64(crowdedSpan)}
-	e.take = e.takeAck
-	return e
+	return &Estimator{config: c, log: log, ledger: newLedger(log), estimate: float64(c.Start), rtt: 200 * time.Millisecond, deepEnd: -int64(crowdedSpan)}
 }
 
 // OnReport takes a feedback packet. It may be a repeated, late, or dishonest one: it
@@ -114,7 +114,10 @@ func New(c Config, log *SentLog) *Estimator {
 func (e *Estimator) OnReport(now int64, r *Report) {
 	e.newest = 0
 	e.usage = normal
-	e.ledger.resolve(now, r, e.take)
+	var a Acked
+	for reading := e.ledger.read(now, r); reading.next(&a); {
+		e.takeAck(&a)
+	}
 	if e.newest == 0 {
 		return
 	}
@@ -137,7 +140,7 @@ func (e *Estimator) watchQueue(now int64) {
 	}
 	standing := e.queue.standing() - e.queue.noise
 	if standing <= calm && e.loss.count >= usualWindows {
-		e.level.usual = min(e.loss.average(), levelUsual)
+		e.level.usual = min(e.loss.average, levelUsual)
 	}
 	switch {
 	case standing <= deep:
@@ -173,7 +176,7 @@ func (e *Estimator) lengthen(now int64) {
 }
 
 // takeAck takes what is new of one packet.
-func (e *Estimator) takeAck(a Acked) {
+func (e *Estimator) takeAck(a *Acked) {
 	if e.heard == 0 && e.answered == 0 {
 		e.prober.skip(a.Number)
 	}
@@ -259,12 +262,15 @@ func (e *Estimator) grow(now int64) {
 	if through < limited*e.estimate {
 		return
 	}
-	next := e.estimate * math.Pow(increase, elapsed)
+	next := e.estimate
 	if e.ceiling.near(e.estimate) {
-		next = e.estimate + packetBits*elapsed/(e.rtt+100*time.Millisecond).Seconds()
-	} else if e.ceiling.above(e.estimate) {
-		e.ceiling = capacity{}
-		e.plan.grew(now)
+		next += packetBits * elapsed / (e.rtt + 100*time.Millisecond).Seconds()
+	} else {
+		next *= math.Pow(increase, elapsed)
+		if e.ceiling.above(e.estimate) {
+			e.ceiling = capacity{}
+			e.plan.grew(now)
+		}
 	}
 	if e.queue.standing() <= calm+e.queue.noise {
 		next = max(next, e.queue.throughput()) // it comes, and nothing waits
@@ -412,7 +418,7 @@ func (e *Estimator) Overflows() bool {
 	if e.deepAt == 0 || e.heard-e.deepAt <= int64(overflowSpan) {
 		return false
 	}
-	return e.level.rising || e.loss.excess() > lossTolerated || e.loss.average()-e.loss.inherent > lossTolerated/2
+	return e.level.rising || e.loss.excess() > lossTolerated || e.loss.average-e.loss.inherent > lossTolerated/2
 }
 
 // Estimate is what the path is held to take in bits a second.
@@ -431,7 +437,7 @@ func (e *Estimator) State() State {
 	return State{
 		Estimate: e.Estimate(), Target: e.Target(), Throughput: int64(e.queue.throughput()),
 		RTT: e.rtt, Queue: time.Duration(e.queue.standing() * float64(time.Millisecond)),
-		Loss: e.loss.average(), InherentLoss: e.loss.inherent, Counts: e.counts,
+		Loss: e.loss.average, InherentLoss: e.loss.inherent, Counts: e.counts,
 	}
 }
 

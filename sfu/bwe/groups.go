@@ -36,7 +36,7 @@ type step struct {
 
 // add takes a received packet, in the order of sending. It gives the step to the group
 // before the one that this packet begins, if it begins one.
-func (g *grouper) add(a Acked) (s step, ok bool) {
+func (g *grouper) add(a *Acked) (s step, ok bool) {
 	switch {
 	case g.open.size == 0:
 		g.begin(a)
@@ -53,7 +53,7 @@ func (g *grouper) add(a Acked) (s step, ok bool) {
 	return s, ok
 }
 
-func (g *grouper) begin(a Acked) {
+func (g *grouper) begin(a *Acked) {
 	g.open = group{first: a.At, last: a.At, begin: a.Arrival, end: a.Arrival, size: a.Size + a.Skipped}
 }
 
@@ -66,7 +66,7 @@ func (g *grouper) complete() (s step, ok bool) {
 	return s, ok
 }
 
-func (g *grouper) belongs(a Acked) bool {
+func (g *grouper) belongs(a *Acked) bool {
 	if a.At-g.open.first <= int64(groupSpan) {
 		return true
 	}

@@ -1,5 +1,7 @@
 package bwe
 
+import "time"
+
 // ledger joins what was sent with what is reported, each packet once: feedback may be
 // lost, come twice, late or out of order, and may lie.
 type ledger struct {
@@ -12,6 +14,10 @@ type ledger struct {
 	began  bool
 }
 
+// clockStart is added to the receiver's clock, which may go back by half a wrap, 6 days, so that
+// no time is negative.
+const clockStart = int64((1 << 20) * time.Second)
+
 // verdict is what is known of a packet.
 type verdict uint16
 
@@ -23,8 +29,8 @@ const (
 
 const verdictBits = 2
 
-func newLedger(log *SentLog) *ledger {
-	return &ledger{log: log, states: make([]uint16, len(log.entries))}
+func newLedger(log *SentLog) ledger {
+	return ledger{log: log, states: make([]uint16, len(log.entries))}
 }
 
 // Acked is what feedback says of one packet that was sent.
@@ -40,27 +46,45 @@ type Acked struct {
 	Skipped int
 }
 
-// resolve gives take what r says of packets in the log that is new, in the order of
-// sending.
-func (l *ledger) resolve(now int64, r *Report, take func(Acked)) {
+// reading goes through a report, packet by packet, in the order of sending.
+type reading struct {
+	ledger  *ledger
+	now     int64
+	n, end  uint64 // next packet, and after the last
+	skipped int    // bytes, for the next that came
+	came    []Arrival
+}
+
+// read begins to go through a report.
+func (l *ledger) read(now int64, r *Report) reading {
 	first, ok := l.number(r.Base)
 	if !ok {
-		return
+		return reading{}
 	}
 	begin, end := max(first, l.log.oldest()), min(first+uint64(r.Span), l.log.Count())
-	skipped := l.skip(now, begin, end)
 	came := r.Received
 	for len(came) > 0 && first+uint64(came[0].Seq-r.Base) < begin {
 		came = came[1:]
 	}
-	for n := begin; n < end; n++ {
-		if len(came) > 0 && came[0].Seq == uint16(n) {
-			l.settle(now, n, skipped, received, l.unwrap(came[0].At), take)
-			came, skipped = came[1:], 0
-		} else {
-			l.settle(now, n, 0, lost, 0, take)
+	return reading{ledger: l, now: now, n: begin, end: end, skipped: l.skip(now, begin, end), came: came}
+}
+
+// next gives what is new of one more packet in the log. It is false at the end of the report.
+func (r *reading) next(a *Acked) bool {
+	for r.n < r.end {
+		n := r.n
+		r.n++
+		*a = Acked{}
+		after := lost
+		if len(r.came) > 0 && r.came[0].Seq == uint16(n) {
+			*a = Acked{Received: true, Arrival: r.ledger.unwrap(r.came[0].At), Skipped: r.skipped}
+			r.came, r.skipped, after = r.came[1:], 0, received
+		}
+		if r.ledger.settle(r.now, n, after, a) {
+			return true
 		}
 	}
+	return false
 }
 
 // skip is what was sent between the highest packet reported so far and this report, which
@@ -85,27 +109,28 @@ func (l *ledger) number(seq uint16) (n uint64, ok bool) {
 
 // settle notes what became of packet n, unless that is known: what is lost may come yet,
 // what has come is not lost any more.
-func (l *ledger) settle(now int64, n uint64, skipped int, after verdict, arrival int64, take func(Acked)) {
+func (l *ledger) settle(now int64, n uint64, after verdict, a *Acked) (isNew bool) {
 	state, mark := &l.states[n&uint64(len(l.states)-1)], uint16(n>>l.log.turn+1)<<verdictBits
 	before := unreported
 	if *state&^(1<<verdictBits-1) == mark {
 		before = verdict(*state & (1<<verdictBits - 1))
 	}
 	if after <= before {
-		return
+		return false
 	}
-	if sent, ok := l.log.Get(n, now); ok {
+	a.Recovered = before == lost
+	if a.Sent, isNew = l.log.Get(n, now); isNew {
 		*state = mark | uint16(after)
-		take(Acked{Sent: sent, Received: after == received, Arrival: arrival, Recovered: before == lost, Skipped: skipped})
 	}
+	return isNew
 }
 
 // unwrap takes the wraps out of the receiver's clock: the time that is nearest to the
-// latest.
+// latest, clockStart later.
 func (l *ledger) unwrap(at int64) int64 {
 	if !l.began {
 		l.began, l.clock = true, at
-		return at
+		return clockStart + at
 	}
 	const half = int64(ClockWrap / 2)
 	d := (at - l.clock) % int64(ClockWrap)
@@ -117,5 +142,5 @@ func (l *ledger) unwrap(at int64) int64 {
 	}
 	at = l.clock + d
 	l.clock = max(l.clock, at)
-	return at
+	return clockStart + at
 }

@@ -38,7 +38,7 @@ type level struct {
 }
 
 // count takes one packet that was reported.
-func (l *level) count(a Acked) {
+func (l *level) count(a *Acked) {
 	switch {
 	case a.Recovered:
 		l.lost = max(0, l.lost-1)

@@ -56,18 +56,20 @@ type observation struct {
 // lossModel holds the latest observations. The zero value is ready.
 type lossModel struct {
 	open     observation
-	windows  [lossWindows]observation
-	count    int
+	count    int     // of complete ones
+	average  float64 // share that is lost, newer windows counting more
 	inherent float64 // share that is held to be lost at any rate
 	proven   float64 // the same, where different rates have shown it
 	// trial is the number of the window with which less began to be sent because of a
 	// doubt, 0 for none; before is what was lost till then.
 	trial  int
 	before float64
+	// windows are the latest, read only when one is complete.
+	windows [lossWindows]observation
 }
 
 // add takes one packet. It is true when a window is complete: time to judge.
-func (m *lossModel) add(a Acked) bool {
+func (m *lossModel) add(a *Acked) bool {
 	o := &m.open
 	if a.Recovered {
 		o.lost = max(0, o.lost-1)
@@ -75,9 +77,10 @@ func (m *lossModel) add(a Acked) bool {
 	}
 	complete := o.packets >= lossWindowMin && a.At-o.first >= int64(lossWindowSpan)
 	if complete {
-		o.rate = float64(o.bytes) * 8 / time.Duration(a.At-o.first).Seconds()
+		o.rate = rate(o.bytes, time.Duration(a.At-o.first))
 		m.windows[m.count%lossWindows] = *o
 		m.count++
+		m.average = m.share()
 		*o = observation{}
 	}
 	if o.packets == 0 {
@@ -93,10 +96,10 @@ func (m *lossModel) add(a Acked) bool {
 
 // forget is called when a probe has shown that the path takes more: what was lost before
 // says nothing of it. What is proven to be inherent stays.
-func (m *lossModel) forget() { m.open, m.count, m.trial = observation{}, 0, 0 }
+func (m *lossModel) forget() { m.open, m.count, m.average, m.trial = observation{}, 0, 0, 0 }
 
-// average is the share that is lost, newer windows counting more.
-func (m *lossModel) average() float64 {
+// share is what is lost of all windows, newer ones counting more.
+func (m *lossModel) share() float64 {
 	packets, lost := 0.0, 0.0
 	for i, weight := m.count-1, 1.0; i >= max(0, m.count-lossWindows); i, weight = i-1, weight*lossAging {
 		o := &m.windows[i%lossWindows]
@@ -128,7 +131,7 @@ type explanation struct {
 
 // judge says what bandwidth the losses speak of, infinite if of none.
 func (m *lossModel) judge() (bandwidth float64) {
-	average := m.average()
+	average := m.average
 	if m.count >= lossTrial {
 		m.proven = min(m.proven, lossGrowth*average)
 	}

@@ -17,7 +17,7 @@ func lossy(seed uint64, seconds int, rate func(i int) float64, lose func(rate fl
 	for now < int64(seconds)*int64(time.Second) {
 		r := rate(int(now / int64(time.Second)))
 		a := Acked{Sent: Sent{Number: n, At: now, Size: 1000}, Received: random.Float64() >= lose(r)}
-		if m.add(a) {
+		if m.add(&a) {
 			bandwidth = m.judge()
 			lowest = min(lowest, bandwidth)
 		}
@@ -73,12 +73,12 @@ func TestLossProven(t *testing.T) {
 		t.Errorf("proven %.2f, inherent %.2f, want 0.2", m.proven, m.inherent)
 	}
 	for i := range 2000 {
-		if m.add(Acked{Sent: Sent{At: int64(time.Minute) + int64(i)*8e6, Size: 1000}, Received: true}) {
+		if m.add(&Acked{Sent: Sent{At: int64(time.Minute) + int64(i)*8e6, Size: 1000}, Received: true}) {
 			m.judge()
 		}
 	}
-	if m.inherent > 0.01 || m.proven > 0.02 || m.average() > 0.01 {
-		t.Errorf("%.3f inherent, %.3f on average after the loss has ended", m.inherent, m.average())
+	if m.inherent > 0.01 || m.proven > 0.02 || m.average > 0.01 {
+		t.Errorf("%.3f inherent, %.3f on average after the loss has ended", m.inherent, m.average)
 	}
 }
 
@@ -94,11 +94,11 @@ func TestAllLost(t *testing.T) {
 func TestRecovered(t *testing.T) {
 	var m lossModel
 	for i := range 100 {
-		m.add(Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}})
-		m.add(Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}, Received: true, Recovered: true})
+		m.add(&Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}})
+		m.add(&Acked{Sent: Sent{At: int64(i) * 8e6, Size: 1000}, Received: true, Recovered: true})
 	}
-	if m.count == 0 || m.average() > 0.03 {
-		t.Errorf("%d windows, average %.2f", m.count, m.average())
+	if m.count == 0 || m.average > 0.03 {
+		t.Errorf("%d windows, average %.2f", m.count, m.average)
 	}
 }
 

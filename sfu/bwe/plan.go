@@ -145,7 +145,7 @@ func (e *Estimator) goal() float64 {
 
 // concludeProbe takes what a probe has proven.
 func (e *Estimator) concludeProbe(now int64) {
-	o := e.prober.conclude(max(e.loss.average(), e.loss.inherent))
+	o := e.prober.conclude(max(e.loss.average, e.loss.inherent))
 	proven := o.proven
 	if o.full {
 		proven *= 0.95

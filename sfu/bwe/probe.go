@@ -26,15 +26,14 @@ type Probe struct {
 
 // prober sends one probe at a time and reads what came of it. The zero value is ready.
 type prober struct {
+	sending bool
+	waiting bool // for feedback: without it nothing else is of interest
 	probe   Probe
 	last    Cluster
 	started int64
 	span    time.Duration
 	first   uint64 // number of the first packet
 	end     uint64 // of the first after it, once it is sent
-	sending bool
-	waiting bool
-	groups  grouper
 	runs    []group
 	came    int
 	lost    int
@@ -47,7 +46,7 @@ func (p *prober) start(now int64, rate float64, span time.Duration, log *SentLog
 	p.probe = Probe{Cluster: p.last, Rate: int64(rate), Size: int(min(max(size, probeMinSize), probeMaxSize))}
 	p.started, p.span, p.first = now, span, log.Count()
 	p.sending, p.waiting = true, true
-	p.groups, p.runs, p.came, p.lost = grouper{}, p.runs[:0], 0, 0
+	p.runs, p.came, p.lost = p.runs[:0], 0, 0
 	log.SetCluster(p.last)
 }
 
@@ -85,7 +84,7 @@ func (p *prober) skip(first uint64) {
 }
 
 // add takes a packet of the probe.
-func (p *prober) add(a Acked) {
+func (p *prober) add(a *Acked) {
 	if !p.waiting || a.Cluster != p.probe.Cluster || a.Number < p.first {
 		return
 	}
@@ -139,7 +138,7 @@ func (p *prober) conclude(usual float64) (o outcome) {
 		size += r.size
 	}
 	first, last := p.runs[0], p.runs[n-1]
-	sent, came := last.first-first.first, last.end-first.end
+	sent, came := time.Duration(last.first-first.first), time.Duration(last.end-first.end)
 	if sent <= 0 || came <= 0 {
 		return outcome{sent: float64(p.probe.Rate)}
 	}
@@ -164,17 +163,9 @@ func (p *prober) most(size int) (bits float64) {
 		for j := i + 1; j < len(p.runs); j++ {
 			part += p.runs[j].size
 			if 2*part >= size {
-				bits = max(bits, rate(part, p.runs[j].end-p.runs[i].end))
+				bits = max(bits, rate(part, time.Duration(p.runs[j].end-p.runs[i].end)))
 			}
 		}
 	}
 	return bits
-}
-
-// rate of so many bytes in a time, in bits a second; 0 if that is none.
-func rate(bytes int, nanoseconds int64) float64 {
-	if nanoseconds <= 0 {
-		return 0
-	}
-	return float64(bytes) * 8 / time.Duration(nanoseconds).Seconds()
 }

@@ -25,7 +25,7 @@ func burst(rate float64, bottleneck float64, tick time.Duration, lose func(i int
 	for n := uint64(0); n < log.Count(); n++ {
 		s, _ := log.Get(n, now)
 		free = max(free, s.At) + int64(float64(s.Size)*8/bottleneck*1e9)
-		p.add(Acked{Sent: s, Received: lose == nil || !lose(int(n)), Arrival: free + int64(time.Minute)})
+		p.add(&Acked{Sent: s, Received: lose == nil || !lose(int(n)), Arrival: free + int64(time.Minute)})
 	}
 	if !p.complete(now, 0) {
 		panic("not complete though all is known")
@@ -76,7 +76,7 @@ func TestUnevenProbe(t *testing.T) {
 	for n := uint64(0); n < log.Count(); n++ {
 		s, _ := log.Get(n, now)
 		free = max(free, s.At) + int64(float64(s.Size)*8/bottleneck*1e9)
-		p.add(Acked{Sent: s, Received: true, Arrival: free})
+		p.add(&Acked{Sent: s, Received: true, Arrival: free})
 	}
 	if o := p.conclude(0); !o.ok || o.proven > 1.02*bottleneck || o.full && o.most < 0.8*bottleneck {
 		t.Errorf("over %.0f: %+v", bottleneck, o)

@@ -23,37 +23,94 @@ const (
 // queue follows how long packets wait for the bottleneck: the delay above the lowest of
 // the last 20 s. The zero value is ready.
 type queue struct {
-	groups [queueGroups]arrivalOf
-	count  int
-	base   [baseSlots]float64 // lowest delay of each slot, in ms
-	slot   int64              // number of the latest
-	noise  float64            // how much the delay varies from group to group, in ms
+	count   int
+	delays  [2]float64 // of the latest group and the one before, in ms
+	middles [2]float64 // the same
+	lowest  float64    // delay of all slots, in ms
+	noise   float64    // how much the delay varies from group to group, in ms
+	lately  stretch
+	slot    int64              // number of the latest
+	base    [baseSlots]float64 // lowest delay of each slot, in ms
+	groups  [queueGroups]arrivalOf
 }
 
 // arrivalOf is one group: when it came and how long after the one before it was sent, its
-// size in bytes, its delay in ms, and the middle one of its and the two delays before:
-// one packet that overtook others or was held up is no queue.
+// size in bytes, and the middle one of its delay and the two before, in ms: one packet that
+// overtook others or was held up is no queue.
 type arrivalOf struct {
 	at     int64
 	sent   time.Duration
 	size   int
-	delay  float64
 	middle float64
+}
+
+// stretch is the sum of the groups that came within rateSpan of the latest, from the first on. It
+// is kept, and not made anew, because each report asks for it some times and it goes over forty
+// groups.
+type stretch struct {
+	first int
+	size  int // bytes
+	sent  time.Duration
+	back  int // the latest group that came before the one in front of it; 0 for none
 }
 
 // add takes one more group, and gives its middle delay.
 func (q *queue) add(s step, delay float64) (middle float64) {
 	middle = delay
 	if q.count > 0 {
-		before := q.at(q.count - 1).delay
+		before, further := q.delays[0], q.delays[1]
 		q.noise += (min(math.Abs(delay-before), 100) - q.noise) / 32
-		further := q.at(max(0, q.count-2)).delay
 		middle = max(min(before, further), min(max(before, further), delay))
+	} else {
+		q.delays[0], q.middles[0] = delay, delay
 	}
 	q.follow(s, middle)
-	*q.at(q.count) = arrivalOf{s.at, s.sent, s.size, delay, middle}
-	q.count++
+	q.delays = [2]float64{delay, q.delays[0]}
+	q.middles = [2]float64{middle, q.middles[0]}
+	q.put(arrivalOf{s.at, s.sent, s.size, middle})
 	return middle
+}
+
+// put enters a group.
+func (q *queue) put(g arrivalOf) {
+	s := &q.lately
+	if q.count-s.first == queueGroups {
+		q.drop()
+	}
+	if q.count > 0 && g.at < q.at(q.count-1).at {
+		s.back = q.count
+	}
+	*q.at(q.count) = g
+	q.count++
+	s.size += g.size
+	s.sent += g.sent
+	if s.back > max(0, q.count-queueGroups) {
+		q.walk(g.at)
+		return
+	}
+	for g.at-q.at(s.first).at >= int64(rateSpan) {
+		q.drop()
+	}
+}
+
+// drop takes the first group out of what came lately.
+func (q *queue) drop() {
+	g := q.at(q.lately.first)
+	q.lately.first++
+	q.lately.size -= g.size
+	q.lately.sent -= g.sent
+}
+
+// walk adds up what came lately from the latest group on, as long as the order in which groups
+// came is not that of their times: the first one is then not where it was left.
+func (q *queue) walk(last int64) {
+	s := &q.lately
+	s.first, s.size, s.sent = q.count, 0, 0
+	for s.first > max(0, q.count-queueGroups) && last-q.at(s.first-1).at < int64(rateSpan) {
+		s.first--
+		s.size += q.at(s.first).size
+		s.sent += q.at(s.first).sent
+	}
 }
 
 // rebase takes a delay for that of the empty path, whatever it was before.
@@ -61,12 +118,13 @@ func (q *queue) rebase(delay float64) {
 	for i := range q.base {
 		q.base[i] = math.Inf(1)
 	}
-	q.base[q.slot%baseSlots] = delay
+	q.base[q.slot%baseSlots], q.lowest = delay, delay
 }
 
 // follow keeps the lowest delay.
 func (q *queue) follow(s step, delay float64) {
 	slot := s.at / int64(baseSpan)
+	renewed := slot != q.slot || q.count == 0
 	if q.count == 0 || slot-q.slot >= baseSlots || slot < q.slot {
 		for i := range q.base {
 			q.base[i] = math.Inf(1)
@@ -77,20 +135,23 @@ func (q *queue) follow(s step, delay float64) {
 		q.base[(q.slot+1)%baseSlots] = math.Inf(1)
 	}
 	q.base[slot%baseSlots] = min(q.base[slot%baseSlots], delay)
+	if q.lowest = min(q.lowest, delay); renewed {
+		q.lowest = slices.Min(q.base[:])
+	}
 }
 
-func (q *queue) at(i int) *arrivalOf { return &q.groups[i%queueGroups] }
+func (q *queue) at(i int) *arrivalOf { return &q.groups[uint(i)%queueGroups] }
 
 // standing is how long the latest groups waited, in ms.
 func (q *queue) standing() float64 {
 	if q.count == 0 {
 		return 0
 	}
-	return max(0, q.above(min(q.at(q.count-1).middle, q.at(max(0, q.count-2)).middle)))
+	return max(0, q.above(min(q.middles[0], q.middles[1])))
 }
 
 // above is by how many ms a delay is longer than that of the empty path.
-func (q *queue) above(delay float64) float64 { return delay - slices.Min(q.base[:]) }
+func (q *queue) above(delay float64) float64 { return delay - q.lowest }
 
 // rate is what the bottleneck lets through, in bits a second, measured while its queue was
 // filling: from the last group that did not wait longer than others to the latest. It
@@ -106,7 +167,7 @@ func (q *queue) rate() (bits float64, ok bool) {
 	if q.count-first <= rateGroups || elapsed < rateLeast {
 		return 0, false
 	}
-	return float64(size) * 8 / elapsed.Seconds(), true
+	return rate(size, elapsed), true
 }
 
 // filling is the group with which the queue began to fill.
@@ -128,14 +189,5 @@ func (q *queue) filling() int {
 // throughput is what came through lately, in bits a second: no more than what was sent in
 // the time, whatever the receiver's clock says.
 func (q *queue) throughput() float64 {
-	if q.count == 0 {
-		return 0
-	}
-	last := q.at(q.count - 1).at
-	size, sent := 0, time.Duration(0)
-	for i := q.count - 1; i >= max(0, q.count-queueGroups) && last-q.at(i).at < int64(rateSpan); i-- {
-		size += q.at(i).size
-		sent += q.at(i).sent
-	}
-	return float64(size) * 8 / max(sent, rateSpan).Seconds()
+	return rate(q.lately.size, max(q.lately.sent, rateSpan))
 }

@@ -42,7 +42,7 @@ func NewReceiver(c Config) *Receiver { return &Receiver{config: c, estimate: flo
 // time (http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time) of 24 bits.
 func (r *Receiver) Add(now int64, sendTime uint32, size int) {
 	a := Acked{Sent: Sent{At: r.unwrap(sendTime), Size: size}, Received: true, Arrival: now}
-	if s, ok := r.groups.add(a); ok {
+	if s, ok := r.groups.add(&a); ok {
 		usage := r.trend.add(s)
 		r.queue.add(s, r.trend.delay)
 		r.adjust(now, usage)

@@ -122,3 +122,11 @@ func (t *trend) adapt(m float64, at int64) {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// rate of so many bytes in a time, in bits a second; 0 if that is none.
+func rate(bytes int, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(bytes) * 8 / d.Seconds()
+}
