@@ -199,6 +199,8 @@ func TestFrameNumbersGoOn(t *testing.T) {
 			s.send(t, []byte{0x10}, shifted)
 		}
 		now = s.now
+		checkResent(t, d, w, random)
+		w.packets = w.packets[:len(w.packets)-1] // the one sent again
 		if round == 0 {
 			continue
 		}

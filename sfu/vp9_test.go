@@ -167,8 +167,9 @@ func checkResentWhole(t *testing.T, d *downTrack, w *fakeWriter, random *rand.Ra
 	}
 	p.Release()
 	again := w.packets[len(w.packets)-1]
-	if binary.BigEndian.Uint16(again.Payload) != lost.SequenceNumber || !bytes.Equal(again.Payload[2:], lost.Payload) || again.Marker != lost.Marker {
-		t.Errorf("sent again %x of %x", again.Payload, lost.Payload)
+	if binary.BigEndian.Uint16(again.Payload) != lost.SequenceNumber || !bytes.Equal(again.Payload[2:], lost.Payload) ||
+		again.Marker != lost.Marker || again.Timestamp != lost.Timestamp {
+		t.Errorf("sent again %+v %x of %+v %x", again.Header, again.Payload, lost.Header, lost.Payload)
 	}
 }
 
