@@ -79,7 +79,6 @@ type budget struct {
 	// Guarded by the connection's intake.
 	log       *bwe.SentLog
 	estimator *bwe.Estimator
-	report    bwe.Report
 	reports   bucket
 	// speaking is since when something is sent; 0 before.
 	speaking int64
@@ -103,13 +102,14 @@ func newBudget(log *bwe.SentLog, paced, repairs *pace.Bucket, most int64) *budge
 func (b *budget) begin(now int64) { b.estimator.Begin(now) }
 
 // feedback takes a report on what was sent. It is off if something else fits than was given
-// out, and not ok if the report is none, or one of too many.
-func (b *budget) feedback(raw []byte, now int64) (off, ok bool) {
-	if !b.reports.take(now) || b.report.Unmarshal(raw) != nil {
+// out, and not ok if the report is none, or one of too many. The report is decoded into r, which the
+// caller has for all its connections: one of each would never be in the cache.
+func (b *budget) feedback(r *bwe.Report, raw []byte, now int64) (off, ok bool) {
+	if !b.reports.take(now) || r.Unmarshal(raw) != nil {
 		return false, false
 	}
-	b.heard.Store(true)
-	b.estimator.OnReport(now, &b.report)
+	setFlag(&b.heard, true)
+	b.estimator.OnReport(now, r)
 	b.estimator.Want(now, b.best.Load(), b.next.Load())
 	b.estimator.Tick(now)
 	return b.take(now), true
@@ -137,15 +137,29 @@ func (b *budget) take(now int64) (off bool) {
 		target, room = unlimited, unlimited
 	}
 	target, room = min(target, b.most), min(room, b.most)
-	b.target.Store(target)
-	b.room.Store(room)
-	b.full.Store(b.estimator.Full())
-	b.crowded.Store(b.estimator.Crowded() || b.crowded.Load() && b.bucket.Waiting(now))
+	setRate(&b.target, target)
+	setRate(&b.room, room)
+	setFlag(&b.full, b.estimator.Full())
+	setFlag(&b.crowded, b.estimator.Crowded() || b.crowded.Load() && b.bucket.Waiting(now))
 	b.pace()
 	given, next, used := b.given.Load(), b.next.Load(), b.used.Load()
 	less := room < min(used, given/20*19)
 	more := next > 0 && room > given && float64(room) >= allocate.Margin*float64(next)
 	return (b.judgeThin(used) || less || more) && b.off.CompareAndSwap(false, true)
+}
+
+// setRate and setFlag store what others read, if it is another value: most reports change nothing,
+// and a store waits for the cache line and for all stores before it.
+func setRate(to *atomic.Int64, bits int64) {
+	if to.Load() != bits {
+		to.Store(bits)
+	}
+}
+
+func setFlag(to *atomic.Bool, is bool) {
+	if to.Load() != is {
+		to.Store(is)
+	}
 }
 
 // judgeThin notes whether the path overflows with the least that is shown in any case, and
@@ -154,7 +168,7 @@ func (b *budget) take(now int64) (off bool) {
 func (b *budget) judgeThin(used int64) (found bool) {
 	switch {
 	case b.thin.Load():
-		b.thin.Store(b.estimator.Full() && (!b.shows.Load() || b.room.Load() < plenty*used))
+		setFlag(&b.thin, b.estimator.Full() && (!b.shows.Load() || b.room.Load() < plenty*used))
 	case b.estimator.Estimate() < used && b.estimator.Overflows():
 		b.thin.Store(true)
 		return true

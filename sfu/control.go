@@ -114,7 +114,7 @@ func (c *connection) transportFeedback(e *egress, raw []byte) {
 	if b == nil {
 		return
 	}
-	off, ok := b.feedback(raw, e.now)
+	off, ok := b.feedback(&e.report, raw, e.now)
 	if !ok {
 		c.node().ended.drop(dropReport)
 		return

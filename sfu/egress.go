@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/packetcache"
 	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
@@ -29,6 +30,8 @@ type egress struct {
 	padding uint8
 	// deferred are shards that wait for the end of what is taken in at once; settle runs them.
 	deferred []*shard
+	// report is the feedback at hand, decoded.
+	report bwe.Report
 	// scratch is where packets for a Path are written.
 	scratch [maxDatagram]byte
 }

@@ -317,9 +317,10 @@ func TestEarlyIsBounded(t *testing.T) {
 func TestFeedbackIsBounded(t *testing.T) {
 	b := newBudget(bwe.NewSentLog(64), &pace.Bucket{}, &pace.Bucket{}, unlimited)
 	report := []byte{0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0}
+	var decoded bwe.Report
 	taken := 0
 	for range 10 * reportsBurst {
-		if _, ok := b.feedback(report, 1); ok {
+		if _, ok := b.feedback(&decoded, report, 1); ok {
 			taken++
 		}
 	}

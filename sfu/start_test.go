@@ -21,6 +21,7 @@ type simulation struct {
 	*crowd
 	viewer  *member
 	budget  *budget
+	decoded bwe.Report
 	link    *impair.Link
 	back    time.Duration // from the viewer to the server
 	sources []*simSource
@@ -200,7 +201,7 @@ func (s *simulation) report(t *testing.T) {
 		}
 		s.after(s.back, func() {
 			now := s.room.node.now()
-			off, ok := s.budget.feedback(raw, now)
+			off, ok := s.budget.feedback(&s.decoded, raw, now)
 			if !ok {
 				t.Error("a report was refused")
 			}

@@ -37,16 +37,23 @@ type Bucket struct {
 }
 
 // SetBurst has Take allow for another burst than [Burst].
-func (b *Bucket) SetBurst(burst time.Duration) { b.more.Store(int64(burst - Burst)) }
+func (b *Bucket) SetBurst(burst time.Duration) { set(&b.more, int64(burst-Burst)) }
 
 // SetRate sets what the path is held to take in bits a second, [Factor] not counted; 0
 // or less lifts the limit.
 func (b *Bucket) SetRate(bits int64) {
-	if bits <= 0 {
-		b.perByte.Store(0)
-		return
+	perByte := int64(0)
+	if bits > 0 {
+		perByte = int64(8e12 / (Factor * float64(bits)))
 	}
-	b.perByte.Store(int64(8e12 / (Factor * float64(bits))))
+	set(&b.perByte, perByte)
+}
+
+// set stores another value: mostly it is the same, and a store waits for the cache line.
+func set(to *atomic.Int64, value int64) {
+	if to.Load() != value {
+		to.Store(value)
+	}
 }
 
 // Take says whether size bytes may go now, and charges them if so. Times do not go back

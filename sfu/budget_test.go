@@ -1,0 +1,83 @@
+package sfu
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+
+	"github.com/conclave-sfu/conclave/sfu/bwe"
+	"github.com/conclave-sfu/conclave/sfu/pace"
+)
+
+// audience are the budgets of some receivers, who are sent and report the same.
+type audience struct {
+	logs    []*bwe.SentLog
+	buckets []pace.Bucket
+	budgets []*budget
+	now     int64
+	decoded bwe.Report
+}
+
+func newAudience(size int) *audience {
+	a := &audience{now: int64(time.Hour), buckets: make([]pace.Bucket, 2*size)}
+	for i := range size {
+		log := bwe.NewSentLog(bwe.DefaultLogSize)
+		a.logs = append(a.logs, log)
+		a.budgets = append(a.budgets, newBudget(log, &a.buckets[2*i], &a.buckets[2*i+1], mostEstimate))
+	}
+	for range 200 { // ten seconds: all windows are full
+		raw := a.send()
+		for _, b := range a.budgets {
+			b.feedback(&a.decoded, raw, a.now)
+		}
+	}
+	return a
+}
+
+// send has 50 ms go by, with 1.5 Mbit/s for all, and gives the report on it.
+func (a *audience) send() (raw []byte) {
+	recorder := twcc.NewRecorder(1)
+	for range 9 {
+		a.now += int64(50*time.Millisecond) / 9
+		number := uint16(a.logs[0].Count())
+		for _, log := range a.logs {
+			log.Add(a.now, 1000)
+		}
+		recorder.Record(1, number, a.now/1000)
+	}
+	for _, report := range recorder.BuildFeedbackPacket() {
+		raw, _ = report.Marshal()
+	}
+	return raw
+}
+
+// BenchmarkReports takes the reports of many receivers in turns: warm where they are few, cold
+// where so much else was read since the turn before that nothing of them is in the cache.
+func BenchmarkReports(b *testing.B) {
+	for _, bench := range []struct {
+		name       string
+		size, cold int
+	}{{"warm", 20, 0}, {"cold", 500, 64 << 20}} {
+		b.Run(bench.name, func(b *testing.B) {
+			a, rubbish := newAudience(bench.size), make([]byte, bench.cold)
+			var spent []time.Duration
+			for b.Loop() {
+				raw := a.send()
+				for i := 0; i < bench.cold; i += 64 {
+					rubbish[i]++
+				}
+				began := time.Now()
+				for _, budget := range a.budgets {
+					if _, ok := budget.feedback(&a.decoded, raw, a.now); !ok {
+						b.Fatal("a report was refused")
+					}
+				}
+				spent = append(spent, time.Since(began))
+			}
+			slices.Sort(spent) // whoever else runs makes some turns longer
+			b.ReportMetric(float64(spent[len(spent)/2].Nanoseconds())/float64(bench.size), "ns/report")
+		})
+	}
+}
