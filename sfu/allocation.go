@@ -21,22 +21,20 @@ const (
 // share chooses how the slots of a participant carry what next says: an option for each,
 // or none where the path has no room for it. Slots for audio always get theirs. The
 // caller holds the lock.
-func (r *room) share(c *connection, slots []*downTrack, next []pubKey, wants []Want, now int64) []option {
+func (r *room) share(c *connection, slots []*downTrack, next []placed, now int64) []option {
 	chosen := make([]option, len(next))
-	menus := make([]menu, len(next))
-	for i, d := range slots {
-		if !d.video {
-			chosen[i] = r.latest(next[i])
-			continue
-		}
-		r.wishFor(d, next[i], wants, now)
-		menus[i] = r.menuFor(next[i], wants, d.up)
-		chosen[i] = menus[i].at(len(menus[i].options) - 1)
-	}
 	if len(slots) == 0 || !slots[0].video {
+		for i := range next {
+			chosen[i] = next[i].latest()
+		}
 		return chosen
 	}
-	result := c.divide(r.shares(slots, next, wants, menus), now)
+	menus := make([]menu, len(next))
+	for i, d := range slots {
+		r.wishFor(d, &next[i], now)
+		menus[i] = menuFor(&next[i], d.up)
+	}
+	result := c.divide(r.shares(slots, next, menus), now)
 	for i := range chosen {
 		chosen[i] = menus[i].at(result.Layers[i])
 	}
@@ -67,32 +65,32 @@ func (c *connection) divide(shares []allocate.Slot, now int64) allocate.Result {
 
 // wishFor says which encoding the size of a slot calls for, whether or not the path has
 // room for it: one that is not sent cannot be measured.
-func (r *room) wishFor(d *downTrack, key pubKey, wants []Want, now int64) {
+func (r *room) wishFor(d *downTrack, at *placed, now int64) {
 	d.wanted = nil
-	if p := r.publications.get(key); p != nil && len(p.layers) > 0 {
-		d.wantedHeight = heightOf(key, wants)
-		d.wanted = p.wantedFor(d.wantedHeight)
-		r.wish(p, d.wanted, d.wantedHeight, now)
+	if at.sends() {
+		d.wantedHeight = at.height()
+		d.wanted = at.publication.wantedFor(d.wantedHeight)
+		r.wish(at.publication, d.wanted, d.wantedHeight, now)
 	}
 }
 
 // latest is how a voice is sent: it has one stream, the one that began last.
-func (r *room) latest(key pubKey) option {
-	p := r.publications.get(key)
-	if p == nil || len(p.layers) == 0 {
+func (p *placed) latest() option {
+	if !p.sends() {
 		return option{}
 	}
-	return option{up: p.layers[len(p.layers)-1].up}
+	layers := p.publication.layers
+	return option{up: layers[len(layers)-1].up}
 }
 
 // shares are what the slots compete with. A slot whose source changes begins anew.
-func (r *room) shares(slots []*downTrack, next []pubKey, wants []Want, menus []menu) []allocate.Slot {
+func (r *room) shares(slots []*downTrack, next []placed, menus []menu) []allocate.Slot {
 	list := make([]allocate.Slot, len(slots))
 	for i, d := range slots {
-		if d.key != next[i] {
+		if d.key != next[i].key {
 			d.memory = allocate.Memory{}
 		}
-		list[i] = r.shareOf(next[i], wants, menus[i])
+		list[i] = r.shareOf(&next[i], menus[i])
 		list[i].Memory = &d.memory
 	}
 	return list
@@ -110,22 +108,22 @@ func (c *connection) audioUse() int64 {
 }
 
 // shareOf says who is to be shown in a slot, and how large.
-func (r *room) shareOf(key pubKey, wants []Want, m menu) allocate.Slot {
+func (r *room) shareOf(at *placed, m menu) allocate.Slot {
 	s := allocate.Slot{Layers: m.layers}
 	switch {
-	case key.source == Screen:
+	case at.key.source == Screen:
 		s.Class = allocate.Screen
-	case key.participant != "" && key.participant == r.dominant():
+	case at.key.participant != "" && at.key.participant == r.dominant():
 		s.Class = allocate.Speaker
 	}
-	if i := slices.IndexFunc(wants, func(w Want) bool { return w.Participant == key.participant && w.Source == key.source }); i >= 0 {
-		s.Priority, s.Pixels = wants[i].Priority, wants[i].Width*wants[i].Height
+	if w := at.want; w != nil {
+		s.Priority, s.Pixels = w.Priority, w.Width*w.Height
 	}
 	return s
 }
 
 // menu is the options among which a slot's share decides, the lowest first, with their
-// prices.
+// prices. Slots share it: it is not changed.
 type menu struct {
 	options []option
 	layers  []allocate.Layer
@@ -140,16 +138,27 @@ func (m *menu) at(i int) option {
 
 // menuFor lists what helps at the size at which a publication is wanted. Until the order
 // of its encodings is known, the present one stays.
-func (r *room) menuFor(key pubKey, wants []Want, present *upTrack) menu {
-	p := r.publications.get(key)
-	if p == nil || len(p.layers) == 0 {
+func menuFor(at *placed, present *upTrack) menu {
+	if !at.sends() {
 		return menu{}
 	}
+	p := at.publication
 	list, settled := p.menu()
 	if !settled && slices.ContainsFunc(list, func(o option) bool { return o.up == present }) {
 		return newMenu([]option{{up: present, limit: layer.Highest}})
 	}
-	return newMenu(useful(list, heightOf(key, wants)))
+	return p.menuOf(len(useful(list, at.height())))
+}
+
+// menuOf has the first n of the publication's options.
+func (p *publication) menuOf(n int) menu {
+	for len(p.menus) <= n {
+		p.menus = append(p.menus, menu{})
+	}
+	if m := &p.menus[n]; m.options == nil {
+		*m = newMenu(p.list[:n])
+	}
+	return p.menus[n]
 }
 
 // newMenu leaves out what costs as much as something better.

@@ -43,6 +43,38 @@ func assignVideo(slots []pubKey, wants []Want, dominant string, available func(p
 	return place(slots, chosen)
 }
 
+// placed is what a slot is to carry: the publication, nil for none, and how its participant wants
+// to see it, nil for a voice.
+type placed struct {
+	key         pubKey
+	publication *publication
+	want        *Want
+}
+
+// placedAs finds the publication of a key, and the first want of it. The zero key is nothing.
+func (r *room) placedAs(key pubKey, wants []Want) placed {
+	if key == (pubKey{}) {
+		return placed{}
+	}
+	at := placed{key: key, publication: r.publications.get(key)}
+	i := slices.IndexFunc(wants, func(w Want) bool { return w.Participant == key.participant && w.Source == key.source })
+	if i >= 0 {
+		at.want = &wants[i]
+	}
+	return at
+}
+
+// sends says whether there is a stream to show.
+func (p *placed) sends() bool { return p.publication != nil && len(p.publication.layers) > 0 }
+
+// height is that in pixels at which it is shown; 0 if it is not said.
+func (p *placed) height() int {
+	if p.want == nil {
+		return 0
+	}
+	return p.want.Height
+}
+
 // place puts the chosen into slots: who has one stays, the others take what is
 // free, in order.
 func place(slots, chosen []pubKey) []pubKey {

@@ -49,6 +49,8 @@ type connection struct {
 	ended        bool
 	reported     bool // the slots were reported once
 	audio, video []*downTrack
+	// reportsDue is when the next sender report of a slot is due, at the earliest.
+	reportsDue int64
 
 	// For any goroutine.
 	way  atomic.Pointer[way]         // where packets go; nil before the first check

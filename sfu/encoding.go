@@ -23,6 +23,8 @@ type encoding struct {
 	// scalable says that it has, or had, several spatial layers; size is how large it is shown.
 	scalable bool
 	size     sizing
+	// codec is the one of which those were told whom the encoding concerns.
+	codec codec
 	rateMeter
 }
 
@@ -32,6 +34,13 @@ func newEncoding(u *upTrack, c *connection) *encoding {
 		e.place = slices.Index(u.format.rids, u.rid)
 	}
 	return e
+}
+
+// noteCodec says whether the codec has changed: there are slots that do not take it.
+func (e *encoding) noteCodec() bool {
+	before := e.codec
+	e.codec = codec(e.up.codec.Load())
+	return e.codec != before
 }
 
 // sizes are the heights in pixels of the spatial layers, the lowest first; empty if the
@@ -205,8 +214,7 @@ func layerIndex(height, n int) int {
 // menu are the options as they were listed last, anew after a change.
 func (p *publication) menu() (list []option, settled bool) {
 	if p.stale {
-		p.list, p.settled = p.options()
-		p.stale, p.whole = false, nil
+		p.renew()
 	}
 	return p.list, p.settled
 }

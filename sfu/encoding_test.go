@@ -85,7 +85,8 @@ func TestBestOption(t *testing.T) {
 		key := camera("bob")
 		r := &room{}
 		r.publications.put(key, p)
-		m := r.menuFor(key, []Want{{Participant: "bob", Source: Camera, Height: test.height}}, present)
+		at := r.placedAs(key, []Want{{Participant: "bob", Source: Camera, Height: test.height}})
+		m := menuFor(&at, present)
 		if got := m.at(len(m.options) - 1); got.up.rid != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got.up.rid, test.want)
 		}

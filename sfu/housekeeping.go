@@ -63,8 +63,7 @@ func (r *room) shareAnew() {
 	defer r.mu.Unlock()
 	for _, t := range r.transports.list {
 		if c := t.connection; c != nil && c.other.Swap(false) {
-			t.stale = true
-			r.assign(t, r.heard)
+			r.shareOut(t)
 		}
 	}
 }
@@ -91,7 +90,7 @@ func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet
 		}
 	}
 	for _, t := range r.transports.list {
-		t.stale = t.stale || t.connection != nil && t.connection.budget.Load().wavers()
+		t.unsteady = t.connection != nil && t.connection.budget.Load().wavers()
 	}
 	r.hearVoices(now)
 	r.refreshDemand(now)
@@ -122,14 +121,14 @@ func (p *publication) measure(now int64) (changed bool) {
 	for _, l := range p.layers {
 		measured = l.measure(l.up.rates, now) || measured
 		l.silent = l.silent && now >= l.dueBy
+		changed = l.noteCodec() || changed
 	}
 	if !measured {
-		return false
+		return changed
 	}
 	before, was := p.list, p.settled
-	p.list, p.settled = p.options()
-	p.stale, p.whole = false, nil
-	return was != p.settled || !slices.EqualFunc(before, p.list, func(a, b option) bool {
+	p.renew()
+	return changed || was != p.settled || !slices.EqualFunc(before, p.list, func(a, b option) bool {
 		return a.up == b.up && a.limit == b.limit && a.height == b.height
 	})
 }
@@ -158,16 +157,23 @@ func (d *downTrack) repeatRequest(now int64) {
 
 // senderReports are those of the slots that are due.
 func (c *connection) senderReports(now int64, ntp uint64) []rtcp.Packet {
+	if now < c.reportsDue {
+		return nil
+	}
 	var list []rtcp.Packet
+	c.reportsDue = now + int64(reportInterval)
 	for _, slots := range [][]*downTrack{c.audio, c.video} {
 		for _, d := range slots {
-			if d.up == nil || now-d.reportedAt < int64(reportInterval) {
+			if d.up == nil {
 				continue
 			}
-			if sr, ok := d.senderReport(now, ntp); ok {
-				d.reportedAt = now
-				list = append(list, &sr)
+			if now-d.reportedAt >= int64(reportInterval) {
+				if sr, ok := d.senderReport(now, ntp); ok {
+					d.reportedAt = now
+					list = append(list, &sr)
+				}
 			}
+			c.reportsDue = min(c.reportsDue, d.reportedAt+int64(reportInterval))
 		}
 	}
 	return list

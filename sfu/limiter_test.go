@@ -23,7 +23,7 @@ func quietRoom(t *testing.T) (r *room, bob *Transport, asked *int) {
 	}
 	u, asked := newTestUp(true)
 	key := pubKey{"alice", Screen}
-	r.publications.put(key, &publication{key: key, layers: []*encoding{{up: u, place: -1}}, stale: true})
+	r.publications.put(key, &publication{key: key, owner: r.transports.get("alice"), layers: []*encoding{{up: u, place: -1}}, stale: true})
 	bob = r.transports.get("bob")
 	bob.connection = &connection{transport: bob, ready: true, video: []*downTrack{newTestSlot(t, true, &fakeWriter{})}}
 	return r, bob, asked

@@ -42,8 +42,26 @@ func (r *room) settleFor(voices []voice) {
 		if t.stale || others {
 			r.assign(t, voices)
 		}
+		if t.unsteady {
+			r.shareOut(t)
+		}
 	}
 }
+
+// shareOut shares anew what the path of a participant takes among what its slots show: who that is
+// does not depend on the path.
+func (r *room) shareOut(t *Transport) {
+	t.unsteady = false
+	switch c := t.connection; {
+	case t.stale:
+		r.assign(t, r.heard)
+	case c.isMapped():
+		r.mapSlots(t, c.video, keys(c.video), t.wants)
+	}
+}
+
+// isMapped says whether slots are mapped: of a connection that stands. There may be none.
+func (c *connection) isMapped() bool { return c != nil && c.ready && !c.ended }
 
 // hearVoices maps the audio slots of those who have fewer of them than there are voices,
 // where a voice has become loud enough to take one, after a reading of all loudnesses, and
@@ -89,14 +107,18 @@ func microphones(voices []voice) []voice {
 // and reports them if they changed.
 func (r *room) assign(t *Transport, voices []voice) {
 	c := t.connection
-	if c == nil || !c.ready || c.ended {
+	if !c.isMapped() {
 		return
 	}
 	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), t.participant, voices), nil)
 	if t.stale {
-		t.stale = false
+		t.stale, t.unsteady = false, false
 		visible := func(key pubKey) bool {
-			return key.participant != t.participant && !key.source.Audio() && r.isHeard(key) && c.takes(r.publications.get(key))
+			if key.participant == t.participant || key.source.Audio() {
+				return false
+			}
+			p := r.publications.get(key)
+			return p != nil && p.isHeard() && c.takes(p)
 		}
 		next := assignVideo(keys(c.video), t.wants, r.dominant(), visible)
 		changed = r.mapSlots(t, c.video, next, t.wants) || changed
@@ -130,7 +152,11 @@ func keys(slots []*downTrack) []pubKey {
 // layer may change without that.
 func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants []Want) (changed bool) {
 	now := r.node.now()
-	chosen := r.share(t.connection, slots, next, wants, now)
+	to := make([]placed, len(next))
+	for i, key := range next {
+		to[i] = r.placedAs(key, wants)
+	}
+	chosen := r.share(t.connection, slots, to, now)
 	b := t.connection.budget.Load()
 	overfull := b != nil && b.overfull
 	for i, d := range slots {
@@ -152,6 +178,7 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 			d.await(u, now)
 		default:
 			d.connect(u, now)
+			t.connection.reportsDue = 0
 		}
 	}
 	return changed
@@ -185,17 +212,6 @@ func (c *connection) report() []Slot {
 	return list
 }
 
-// heightOf is the height in pixels at which a publication is shown; 0 if it is not
-// said.
-func heightOf(key pubKey, wants []Want) int {
-	for _, w := range wants {
-		if w.Participant == key.participant && w.Source == key.source {
-			return w.Height
-		}
-	}
-	return 0
-}
-
 // maxVoices bounds the audio publications that compete for slots.
 const maxVoices = 32
 
@@ -207,7 +223,7 @@ type voice = speaker.Voice[pubKey]
 func (r *room) voices() []voice {
 	var list []*publication
 	for _, p := range r.publications.list {
-		if p.key.source.Audio() && r.isHeard(p.key) {
+		if p.key.source.Audio() && p.isHeard() {
 			list = append(list, p)
 		}
 	}
@@ -223,10 +239,4 @@ func (r *room) voices() []voice {
 		voices[i] = voice{Key: p.key, Loudness: p.meter.Loudness()}
 	}
 	return voices
-}
-
-// isHeard says whether a publication is there and not muted.
-func (r *room) isHeard(key pubKey) bool {
-	t := r.transports.get(key.participant)
-	return t != nil && key.source < numSources && r.publications.get(key) != nil && !t.muted[key.source]
 }

@@ -10,6 +10,7 @@ import (
 // PeerConnection that is replaced.
 type publication struct {
 	key     pubKey
+	owner   *Transport
 	arrival int // orders the publications of a room
 	layers  []*encoding
 	// flow compares encodings of one connection; nil if there is but one.
@@ -20,10 +21,22 @@ type publication struct {
 	// are to be found anew.
 	list    []option
 	settled bool
-	// whole are the options of all encodings, sent or not.
+	// whole are the options of all encodings, sent or not, menus those for the first so many of
+	// list, as far as they were asked for.
 	whole []option
+	menus []menu
 	stale bool
 }
+
+// renew finds the options anew.
+func (p *publication) renew() {
+	p.list, p.settled = p.options()
+	p.stale, p.whole = false, nil
+	clear(p.menus)
+}
+
+// isHeard says whether the publication is not muted.
+func (p *publication) isHeard() bool { return !p.owner.muted[p.key.source] }
 
 // retire frees the slots that a layer feeds and keeps its counters. It is true.
 func (r *room) retire(l *encoding) bool {
@@ -82,7 +95,7 @@ func (r *room) addLayer(c *connection, source Source, u *upTrack) bool {
 	p := r.publications.get(key)
 	if p == nil {
 		r.arrivals++
-		p = &publication{key: key, arrival: r.arrivals}
+		p = &publication{key: key, owner: c.transport, arrival: r.arrivals}
 		r.publications.put(key, p)
 		r.reportPublished(c.transport)
 	}

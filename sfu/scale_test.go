@@ -2,11 +2,13 @@ package sfu
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/conclave-sfu/conclave/sfu/allocate"
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 )
 
 // crowd is a room with many participants, each with a camera and a microphone, slots for
@@ -115,7 +117,7 @@ func (c *crowd) check(t *testing.T, m *member) {
 			continue
 		}
 		video++
-		if heightOf(key, m.wants) == 0 {
+		if at := c.room.placedAs(key, m.wants); at.height() == 0 {
 			t.Fatalf("%s gets %v, which it does not want", m.participant, key)
 		}
 	}
@@ -232,6 +234,76 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// TestSharingKeepsSlots: on thin lines, housekeeping shares anew what each takes, among the slots as
+// they are; mapping all slots anew at any time would change none of them.
+func TestSharingKeepsSlots(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 11))
+	c := newCrowd(t, 60)
+	c.tighten(600_000)
+	for range 40 {
+		for range 4 {
+			m := c.members[random.IntN(len(c.members))]
+			switch random.IntN(4) {
+			case 0:
+				m.Mute(Camera, !m.muted[Camera])
+			case 1:
+				m.speak(uint8(60 + random.IntN(60)))
+			default:
+				c.scroll(m, random.IntN(len(c.members)))
+			}
+		}
+		c.tick()
+		shown := c.shown()
+		for _, m := range c.members {
+			m.stale = true
+		}
+		c.room.settle()
+		if again := c.shown(); !maps.Equal(shown, again) {
+			t.Fatalf("mapped anew, slots show something else:\n%v\n%v", shown, again)
+		}
+	}
+}
+
+// shown is what each slot carries, and sends.
+func (c *crowd) shown() map[*downTrack]option {
+	all := map[*downTrack]option{}
+	for _, m := range c.members {
+		for _, d := range m.connection.video {
+			at := c.room.placedAs(d.key, nil)
+			if at.sends() {
+				all[d] = option{up: d.up, limit: unpackLayer(d.layers.limit.Load()), height: at.publication.arrival}
+			}
+		}
+	}
+	return all
+}
+
+// TestCodecChanges: who is shown a camera that changes to a codec that it does not take is shown
+// it no more after a measurement, and again when it changes back.
+func TestCodecChanges(t *testing.T) {
+	c := newCrowd(t, 4)
+	viewer, sender := c.members[0], c.members[1]
+	for _, d := range viewer.connection.video {
+		d.types[codecH264] = payloadTypes{}
+	}
+	c.scroll(viewer, 1)
+	carried := func() bool { return carries(viewer.connection.video, pubKey{sender.participant, Camera}) }
+	for _, step := range []struct {
+		codec codec
+		want  bool
+	}{{codecVP8, true}, {codecH264, false}, {codecVP8, true}} {
+		sender.camera.codec.Store(uint32(step.codec))
+		for range 2 * layerInterval / loudnessInterval {
+			c.tick()
+		}
+		if carried() != step.want {
+			t.Errorf("of codec %d it is shown: %t", step.codec, carried())
+		}
+	}
+}
+
 // TestSpeakerHasPriority: who speaks is shown if there are more wants than slots, and
 // stays a while after.
 func TestSpeakerHasPriority(t *testing.T) {
@@ -261,6 +333,21 @@ func TestSpeakerHasPriority(t *testing.T) {
 	}
 }
 
+// tighten has each participant's line take so many bits a second, less than all want; 0 for no limit.
+func (c *crowd) tighten(bits int64) {
+	for _, m := range c.members {
+		var line *budget
+		if bits > 0 {
+			line = newBudget(bwe.NewSentLog(bwe.DefaultLogSize), &m.connection.bucket, &m.connection.repairs, bits)
+		}
+		m.connection.budget.Store(line)
+		m.stale = true
+	}
+	c.room.mu.Lock()
+	defer c.room.mu.Unlock()
+	c.room.settle()
+}
+
 func BenchmarkCrowd(b *testing.B) {
 	c := newCrowd(b, 500)
 	random := rand.New(rand.NewPCG(1, 1))
@@ -269,6 +356,13 @@ func BenchmarkCrowd(b *testing.B) {
 	}
 	c.tick()
 	b.Run("quiet tick", func(b *testing.B) {
+		for b.Loop() {
+			c.tick()
+		}
+	})
+	b.Run("tight tick", func(b *testing.B) {
+		c.tighten(400_000)
+		defer c.tighten(0)
 		for b.Loop() {
 			c.tick()
 		}
@@ -315,7 +409,8 @@ func TestSharesAreRanked(t *testing.T) {
 		{Class: allocate.Speaker, Pixels: 640 * 360},
 		{Class: allocate.Screen, Priority: 1, Pixels: 100},
 	} {
-		got := c.room.shareOf(pubKey{wants[i].Participant, wants[i].Source}, wants, menu{})
+		at := c.room.placedAs(pubKey{wants[i].Participant, wants[i].Source}, wants)
+		got := c.room.shareOf(&at, menu{})
 		if got.Class != want.Class || got.Priority != want.Priority || got.Pixels != want.Pixels {
 			t.Errorf("%v is shared as %+v, want %+v", wants[i], got, want)
 		}

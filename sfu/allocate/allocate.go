@@ -114,6 +114,7 @@ func Allocate(now, estimate, audio int64, slots []Slot, layers []int) Result {
 type sharing struct {
 	now    int64
 	left   int64 // bits a second that nobody has
+	out    int64 // that are shared out, or reserved
 	slots  []Slot
 	order  []int // indices of the slots that send something, the first to be served first
 	layers []int
@@ -146,7 +147,7 @@ func (s *sharing) share() {
 	for n, i := range s.order {
 		if n == 0 && !s.slots[i].MustFit {
 			s.layers[i], s.fits[i] = 0, 0
-			s.left -= s.slots[i].Layers[0].Rate
+			s.take(s.slots[i].Layers[0].Rate)
 			continue
 		}
 		s.starved = !s.raise(i) || s.starved
@@ -178,30 +179,24 @@ func (s *sharing) raise(i int) bool {
 	if next > 0 {
 		cost -= slot.Layers[next-1].Rate
 	}
-	if s.left < cost || next > slot.kept() && (next > 0 && s.starved || !s.spare(cost)) {
+	kept := slot.kept()
+	if s.left < cost || next > kept && (next > 0 && s.starved || !s.spare(cost)) {
 		return false
 	}
-	s.left -= cost
+	s.take(cost)
 	s.fits[i] = next
-	if next <= slot.kept() || slot.Memory.ripe(s.now) || next == 0 && s.left >= s.out() {
+	if next <= kept || slot.Memory.ripe(s.now) || next == 0 && s.left >= s.out {
 		s.layers[i] = next
 	}
 	return true
 }
 
-// out is what is shared out, or reserved.
-func (s *sharing) out() (out int64) {
-	for i, layer := range s.fits {
-		if layer != Off {
-			out += s.slots[i].Layers[layer].Rate
-		}
-	}
-	return out
-}
+// take shares out, or reserves.
+func (s *sharing) take(cost int64) { s.left, s.out = s.left-cost, s.out+cost }
 
 // spare says whether cost fits with the margin: of all that is shared out, this included.
 func (s *sharing) spare(cost int64) bool {
-	return float64(s.left-cost) >= (Margin-1)*float64(s.out()+cost)
+	return float64(s.left-cost) >= (Margin-1)*float64(s.out+cost)
 }
 
 // kept is the index of the layer that the slot has, or what comes nearest below if that
