@@ -169,28 +169,35 @@ func TestWithReceivers(t *testing.T) {
 
 var small = workload{name: "small", senders: 2, receivers: 2, video: true, rate: 1}
 
-// TestMeeting: a small meeting at a real server, until all have what they came for.
-func TestMeeting(t *testing.T) {
+// serve has a server in this process until the test ends, and gives the address of a room.
+func serve(ctx context.Context, t *testing.T) (url string) {
+	t.Helper()
 	srv, err := server.New(server.Config{
 		Listen: "127.0.0.1:0", Media: netip.MustParseAddrPort("127.0.0.1:0"), Log: zap.NewNop(),
-		MaxRooms: 4, MaxParticipants: 10, Grace: time.Second,
+		MaxRooms: 4, MaxParticipants: 30, Grace: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(serving) }()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return fmt.Sprintf("ws://%s/api/v1/rooms/small/ws", srv.Addr())
+}
+
+// TestMeeting: a small meeting at a real server, until all have what they came for.
+func TestMeeting(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	url := serve(ctx, t)
 	read := newTestReader(t)
-	m := &meeting{workload: small, reader: read, url: fmt.Sprintf("ws://%s/api/v1/rooms/small/ws", srv.Addr()), seed: 1, feedback: feedbackInterval}
+	m := &meeting{workload: small, reader: read, url: url, seed: 1, feedback: feedbackInterval}
 	defer m.end()
 	if _, err := m.begin(ctx); err != nil {
 		t.Fatal(err)

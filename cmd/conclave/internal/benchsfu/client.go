@@ -27,6 +27,8 @@ type client struct {
 	started    time.Time // of the join
 	// heard and seen are closed with the first packet of audio, and of video.
 	heard, seen chan struct{}
+	// asked holds a token when a key frame is asked for.
+	asked chan struct{}
 
 	// Owned by the reader.
 	streams       map[uint32]*stream
@@ -38,6 +40,7 @@ type client struct {
 	firstSeen     time.Duration
 	keyFrames     atomic.Bool // one is wanted
 	controlOpener *srtp.Context
+	watch         func(s stamp, arrived int64) // sees all media; nil for nobody
 
 	// Guarded by mu.
 	mu            sync.Mutex
@@ -52,7 +55,7 @@ func newClient(r *reader, server netip.AddrPort, started time.Time) (*client, er
 	c := &client{
 		reader: r, started: started,
 		stun: make(chan []byte, 8), dtls: make(chan []byte, 64),
-		heard: make(chan struct{}), seen: make(chan struct{}),
+		heard: make(chan struct{}), seen: make(chan struct{}), asked: make(chan struct{}, 1),
 		streams: map[uint32]*stream{}, plain: make([]byte, 0, maxDatagram),
 	}
 	if err := r.add(c, server); err != nil {
@@ -62,6 +65,13 @@ func newClient(r *reader, server netip.AddrPort, started time.Time) (*client, er
 }
 
 func (c *client) close() { c.reader.remove(c) }
+
+// watchBy has all media that comes seen by somebody.
+func (c *client) watchBy(watch func(stamp, int64)) {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	c.watch = watch
+}
 
 // offerTo hands a copy of a packet to a handshake; a full queue loses it, and the
 // handshake repeats.
@@ -112,27 +122,39 @@ func (c *client) began(audio bool) {
 	}
 }
 
-// stampAt is where a packet's payload holds the time at which it was sent: behind the
-// VP8 descriptor and the frame's first byte (RFC 7741, Section 4.2).
+// stamp is what a packet's payload says of it: when it was sent, in nanoseconds, and as which
+// SSRC its sender sent it.
+type stamp struct {
+	sent   int64
+	source uint32
+}
+
+// stampAt is where the stamp is: behind the VP8 descriptor and the frame's first byte (RFC
+// 7741, Section 4.2).
 const (
 	stampAt   = 2
-	stampSize = 8
+	stampSize = 12
 )
 
-// open gives the time at which a packet was sent.
-func (c *client) open(packet []byte) (sent int64, ok bool) {
+func (s stamp) write(payload []byte) {
+	binary.BigEndian.PutUint64(payload[stampAt:], uint64(s.sent))
+	binary.BigEndian.PutUint32(payload[stampAt+8:], s.source)
+}
+
+// open reads a packet's stamp.
+func (c *client) open(packet []byte) (s stamp, ok bool) {
 	if c.opener == nil {
-		return 0, false
+		return stamp{}, false
 	}
 	plain, err := c.opener.DecryptRTP(c.plain, packet, &c.header)
 	if err != nil {
-		return 0, false
+		return stamp{}, false
 	}
 	payload := plain[c.header.MarshalSize():]
 	if len(payload) < stampAt+stampSize {
-		return 0, false
+		return stamp{}, false
 	}
-	return int64(binary.BigEndian.Uint64(payload[stampAt:])), true
+	return stamp{int64(binary.BigEndian.Uint64(payload[stampAt:])), binary.BigEndian.Uint32(payload[stampAt+8:])}, true
 }
 
 // control looks for a request for a key frame.
@@ -151,6 +173,10 @@ func (c *client) control(packet []byte) {
 	for _, p := range parts {
 		if _, ok := p.(*rtcp.PictureLossIndication); ok {
 			c.keyFrames.Store(true)
+			select {
+			case c.asked <- struct{}{}:
+			default:
+			}
 		}
 	}
 }

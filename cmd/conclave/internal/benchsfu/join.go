@@ -37,6 +37,10 @@ type role struct {
 	sections []offer.Section
 	tracks   []signal.OfferTrack
 	wants    []signal.Want
+	// hear is given each message of the server, watch each packet of media that can be opened; nil
+	// for nobody. They are called by one goroutine each.
+	hear  func(raw []byte)
+	watch func(s stamp, arrived int64)
 }
 
 // join takes a participant through the room's signalling, ICE and DTLS.
@@ -45,7 +49,7 @@ func join(ctx context.Context, r *reader, url string, as role) (*participant, er
 	started := time.Now()
 	answer, err := p.signal(ctx, url, as)
 	if err == nil {
-		err = p.connect(ctx, r, answer, started)
+		err = p.connect(ctx, r, answer, started, as)
 	}
 	if err != nil {
 		p.leave()
@@ -80,17 +84,20 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 			return "", err
 		}
 	}
-	return awaitAnswer(ctx, ws)
+	return awaitAnswer(ctx, ws, as.hear)
 }
 
 // otherParticipant begins a message that is not waited for.
 var otherParticipant = []byte(`{"type":"participant"`)
 
-func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
+func awaitAnswer(ctx context.Context, ws *websocket.Conn, hear func([]byte)) (string, error) {
 	for {
 		_, raw, err := ws.Read(ctx)
 		if err != nil {
 			return "", err
+		}
+		if hear != nil {
+			hear(raw)
 		}
 		if bytes.HasPrefix(raw, otherParticipant) {
 			continue // of large rooms there are many
@@ -109,7 +116,7 @@ func awaitAnswer(ctx context.Context, ws *websocket.Conn) (string, error) {
 }
 
 // connect checks the server's candidate and shakes hands.
-func (p *participant) connect(ctx context.Context, r *reader, answer string, started time.Time) error {
+func (p *participant) connect(ctx context.Context, r *reader, answer string, started time.Time, as role) error {
 	var err error
 	if p.server, err = offer.ReadAnswer(answer); err != nil {
 		return err
@@ -117,6 +124,7 @@ func (p *participant) connect(ctx context.Context, r *reader, answer string, sta
 	if p.client, err = newClient(r, p.server.Address, started); err != nil {
 		return err
 	}
+	p.watchBy(as.watch)
 	if err := p.check(ctx); err != nil {
 		return err
 	}
@@ -124,7 +132,7 @@ func (p *participant) connect(ctx context.Context, r *reader, answer string, sta
 	if err != nil {
 		return err
 	}
-	p.reading.Go(p.drain)
+	p.reading.Go(func() { p.drain(as.hear) })
 	return p.setKeys(k)
 }
 
@@ -193,12 +201,25 @@ func (p *participant) shakeHands(ctx context.Context) (keys, error) {
 }
 
 // drain reads the signalling until it ends.
-func (p *participant) drain() {
+func (p *participant) drain(hear func([]byte)) {
 	for {
-		if _, _, err := p.ws.Read(context.Background()); err != nil {
+		_, raw, err := p.ws.Read(context.Background())
+		if err != nil {
 			return
 		}
+		if hear != nil {
+			hear(raw)
+		}
 	}
+}
+
+// view says what the participant wants to see, as a whole.
+func (p *participant) view(ctx context.Context, wants []signal.Want) error {
+	raw, err := signal.EncodeClient(0, &signal.View{Wants: wants})
+	if err != nil {
+		return err
+	}
+	return p.ws.Write(ctx, websocket.MessageText, raw)
 }
 
 func (p *participant) leave() {
@@ -222,4 +243,13 @@ func pidOf(n int) signal.PID {
 	var raw [16]byte
 	raw[0], raw[14], raw[15] = 0xbe, byte(n>>8), byte(n)
 	return signal.NewPID(raw)
+}
+
+// numberOf is the number that a pid was made of.
+func numberOf(pid signal.PID) int {
+	raw, err := pid.Bytes()
+	if err != nil {
+		return -1
+	}
+	return int(raw[14])<<8 | int(raw[15])
 }

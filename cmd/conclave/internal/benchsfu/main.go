@@ -43,6 +43,13 @@ func run(args []string) error {
 		}
 		report.add(w, rounds)
 	}
+	if o.crowd != nil {
+		r, err := runCrowd(ctx, *o.crowd, o.settings, o.profiles)
+		if err != nil {
+			return err
+		}
+		report.Crowd = &r
+	}
 	report.write(os.Stdout)
 	if o.file == "" {
 		return nil
@@ -58,14 +65,15 @@ func run(args []string) error {
 type options struct {
 	settings
 	workloads      []workload
+	crowd          *crowd // nil for none
 	profiles, file string // a prefix and a name; empty for none
 }
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("benchsfu", flag.ContinueOnError)
 	flags.StringVar(&o.server, "server", "bin/conclave", "the server's `program`")
-	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4 and scale to run")
-	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500")
+	names := flags.String("workloads", "W1,W2,W3", "which of W1, W2, W3, W4, scale and crowd to run")
+	receivers := flags.Int("receivers", 0, "how many receive in W1 and W4, instead of 50 and 500, and come to a crowd, instead of 500")
 	rate := flags.Float64("rate", 1, "how many times as often as usual senders send, and receivers send feedback, in all workloads")
 	flags.StringVar(&o.feedback, "feedback", feedbackBoth, "whose clients send transport-wide feedback: both, server or none; the floor throws it away")
 	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each workload; the table shows medians")
@@ -81,8 +89,20 @@ func parse(args []string) (o options, err error) {
 	if !slices.Contains([]string{feedbackBoth, feedbackServer, feedbackNone}, o.feedback) {
 		return o, fmt.Errorf("feedback to %q", o.feedback)
 	}
-	o.workloads, err = choose(*names, *receivers, *rate)
+	others, crowded := withoutCrowd(*names)
+	if crowded {
+		c := usualCrowd.of(*receivers).at(*rate)
+		o.crowd = &c
+	}
+	o.workloads, err = choose(others, *receivers, *rate)
 	return o, err
+}
+
+// withoutCrowd takes the crowd out of the names, which is measured in another way.
+func withoutCrowd(names string) (others string, crowded bool) {
+	list := strings.Split(names, ",")
+	left := slices.DeleteFunc(slices.Clone(list), func(name string) bool { return name == "crowd" })
+	return strings.Join(left, ","), len(left) < len(list)
 }
 
 // choose gives the workloads that are named, with what the flags change.
@@ -90,7 +110,7 @@ func choose(names string, receivers int, rate float64) (list []workload, err err
 	if rate <= 0 || rate > 100 {
 		return nil, fmt.Errorf("a rate of %v", rate)
 	}
-	for _, name := range strings.Split(names, ",") {
+	for name := range strings.FieldsFuncSeq(names, func(r rune) bool { return r == ',' }) {
 		some, err := workloadsNamed(name)
 		if err != nil {
 			return nil, err

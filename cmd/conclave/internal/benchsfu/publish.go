@@ -29,6 +29,7 @@ const (
 type publication struct {
 	client    *client
 	audio     bool
+	size      int           // of a frame in bytes, on average
 	interval  time.Duration // between frames
 	step      uint32        // the same by the stream's clock
 	header    rtp.Header
@@ -43,7 +44,7 @@ type publication struct {
 // newPublication sends at so many times the usual rate.
 func newPublication(c *client, s offer.Section, mid int, transport *uint16, rate float64, seed uint64) *publication {
 	p := &publication{
-		client: c, audio: s.Audio, transport: transport,
+		client: c, audio: s.Audio, size: frameSize, transport: transport,
 		random: rand.New(rand.NewPCG(seed, uint64(s.SSRC))), plain: make([]byte, maxDatagram),
 	}
 	p.header = rtp.Header{
@@ -53,7 +54,7 @@ func newPublication(c *client, s offer.Section, mid int, transport *uint16, rate
 	_ = p.header.SetExtension(offer.MID, []byte(strconv.Itoa(mid)))
 	_ = p.header.SetExtension(offer.TransportCC, []byte{0, 0})
 	if s.Audio {
-		p.header.PayloadType = offer.Opus
+		p.header.PayloadType, p.size = offer.Opus, audioSize
 		_ = p.header.SetExtension(offer.Level, []byte{30})
 	}
 	clock := 90000.0
@@ -92,10 +93,10 @@ func (p *publication) send() {
 	if c.sealer == nil {
 		return
 	}
-	sizes := []int{audioSize - 20 + p.random.IntN(40)}
+	sizes := []int{p.size*4/5 + p.random.IntN(p.size*2/5)}
 	p.header.Timestamp += p.step
 	if !p.audio {
-		sizes = split(frameSize*3/4+p.random.IntN(frameSize/2), packetSize)
+		sizes = split(p.size*3/4+p.random.IntN(p.size/2), packetSize)
 	}
 	keyFrame := !p.audio && c.keyFrames.Swap(false)
 	p.sealed = p.sealed[:0]
@@ -125,7 +126,7 @@ func (p *publication) seal(size int, first, last, keyFrame bool, sent int64) {
 			payload[1] = 0
 		}
 	}
-	binary.BigEndian.PutUint64(payload[stampAt:], uint64(sent))
+	stamp{sent, h.SSRC}.write(payload)
 	sealed, err := p.client.sealer.EncryptRTP(nil, p.plain[:n+size], nil)
 	if err != nil {
 		return

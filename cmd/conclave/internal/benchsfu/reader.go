@@ -177,11 +177,16 @@ func (r *reader) media(c *client, packet []byte, arrived int64) {
 		c.began(s.audio)
 	}
 	s.count(binary.BigEndian.Uint16(packet[2:]))
-	if s.packets%sampleEvery != 0 || !r.sampling {
+	sampled := r.sampling && s.packets%sampleEvery == 0
+	if !sampled && c.watch == nil {
 		return
 	}
-	if sent, ok := c.open(packet); ok {
-		r.delays = append(r.delays, time.Duration(arrived-sent))
+	said, ok := c.open(packet)
+	if ok && sampled {
+		r.delays = append(r.delays, time.Duration(arrived-said.sent))
+	}
+	if ok && c.watch != nil {
+		c.watch(said, arrived)
 	}
 }
 

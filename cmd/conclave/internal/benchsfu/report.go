@@ -17,6 +17,7 @@ type report struct {
 	// LoadBefore is the machine's load average before the run: what else it does.
 	LoadBefore string
 	Workloads  []workloadReport
+	Crowd      *crowdReport `json:",omitempty"`
 }
 
 // workloadReport holds the rounds of one workload, and their medians.
@@ -83,6 +84,15 @@ func medianSample(rounds []round, of func(round) sample) sample {
 // write prints the table.
 func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "%d cores, load average before the run %s; medians; us = microseconds\n\n", r.Cores, r.LoadBefore)
+	if len(r.Workloads) > 0 {
+		r.writeWorkloads(w)
+	}
+	if r.Crowd != nil {
+		r.Crowd.write(w)
+	}
+}
+
+func (r *report) writeWorkloads(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\tus a packet\tfloor\tratio\tleast-most\taim\tp50 / p99 us\tfloor's\tp99 added ms\tlost\tfloor's\t")
 	for _, x := range r.Workloads {
