@@ -160,7 +160,7 @@ func watchers(t *testing.T, outgoing int64, c impair.Conditions) (*simulation, *
 	s := newSimulation(t, 1, c)
 	conn := s.viewer.connection
 	conn.transport.outgoing.set(outgoing)
-	s.budget = newBudget(conn.sent, &conn.bucket, &conn.repairs, conn.transport.outgoing.room())
+	s.budget = newBudget(&conn.sent, &conn.bucket, &conn.repairs, conn.transport.outgoing.room())
 	conn.budget.Store(s.budget)
 	m := &meter{simWriter: simWriter{simulation: s}}
 	for _, d := range slices.Concat(conn.audio, conn.video) {

@@ -38,6 +38,16 @@ const (
 //	SRTP    -> takeProtected  -> uplink -> upTrack.receive
 //	SRTCP   -> takeProtected  -> uplink, downTrack.feedback
 type connection struct {
+	// For any goroutine, and first since each packet that is sent touches them (see downTrack).
+
+	way atomic.Pointer[way] // where packets go; nil before the first check
+	// bucket is what may be sent at once, without a limit until budget, which is nil until
+	// the receiver is known to say what arrives, sets one; and repairs the same of retransmissions.
+	bucket pace.Bucket
+	// sent numbers the packets that bear a transport-wide sequence number. It begins before the
+	// first slot that has them.
+	sent bwe.SentLog
+
 	// Immutable.
 	transport *Transport
 	number    uint32
@@ -53,7 +63,6 @@ type connection struct {
 	reportsDue int64
 
 	// For any goroutine.
-	way  atomic.Pointer[way]         // where packets go; nil before the first check
 	keys atomic.Pointer[sessionKeys] // nil before the handshake
 	// greeted says that a handshake has begun.
 	greeted atomic.Bool
@@ -63,12 +72,8 @@ type connection struct {
 	busy              atomic.Bool // has timers for each tickInterval
 	// checkedAt is when the peer was heard to be there, by a check.
 	checkedAt atomic.Int64
-	// sent numbers the packets that bear a transport-wide sequence number.
-	sent *bwe.SentLog
-	// bucket is what may be sent at once, without a limit until budget, which is nil until
-	// the receiver is known to say what arrives, sets one.
-	bucket, repairs pace.Bucket
-	budget          atomic.Pointer[budget]
+	repairs   pace.Bucket
+	budget    atomic.Pointer[budget]
 	// other says that something else fits than the slots were given.
 	other atomic.Bool
 
@@ -248,9 +253,9 @@ func (c *connection) addSlots(p plan) []*downTrack {
 		if s.direction != recvonly || len(s.payloads) == 0 || c.slotOf(s.mid) != nil {
 			continue
 		}
-		if c.sent == nil && s.extensions.transportCC != 0 {
-			c.sent = bwe.NewSentLog(bwe.DefaultLogSize)
-			c.budget.Store(newBudget(c.sent, &c.bucket, &c.repairs, c.transport.outgoing.room()))
+		if !c.sent.Begun() && s.extensions.transportCC != 0 {
+			c.sent.Begin(bwe.DefaultLogSize)
+			c.budget.Store(newBudget(&c.sent, &c.bucket, &c.repairs, c.transport.outgoing.room()))
 		}
 		d := c.newSlot(s)
 		c.slots.put(d.ssrc, d)

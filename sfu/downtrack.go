@@ -25,19 +25,65 @@ const (
 // the receiver it is one stream: sequence numbers have no gap and timestamps go
 // forward at each change.
 type downTrack struct {
+	// What each packet touches stands first and together: between two frames of a large audience
+	// the slots of all others have driven it out of the processor's cache.
+
 	// Immutable once the stream is bound.
-	mid           string
+	types         [numCodecs]payloadTypes
 	video         bool
 	ddExtension   uint8
 	ssrc, rtxSSRC uint32
-	types         [numCodecs]payloadTypes
 	writer        rtpWriter
 	// bucket is the budget of the connection; nil for no limit.
 	bucket *pace.Bucket
-	// repairs is that of retransmissions; nil for no limit.
-	repairs *pace.Bucket
 	// ceiling is that of what the participant is sent; nil for none.
 	ceiling *ceiling
+	// layers are what the slot is sent of a source with layers; nil for audio.
+	layers *layerChoice
+
+	// Owned by the goroutine of up, by the room while up is nil.
+	via       *egress   // of that goroutine; nil for none
+	at        *position // of who serves the slot
+	since     int64     // turn of the first packet that is for the slot
+	lastAt    int64     // when the last packet in order arrived; then, when it was sampled
+	lastIn    uint32    // its timestamp, as received
+	lastOut   uint32    // the same as sent
+	offset    uint32    // from a received to a sent timestamp
+	frames    uint16    // from a received to a sent frame number
+	lastFrame uint16    // highest frame number that went out
+	phase     phase
+	begun     bool // a packet was sent, ever
+	counted   bool // lastCount went out, ever
+
+	// For any goroutine.
+	shard   atomic.Pointer[shard] // that serves the slot; nil for none
+	packets atomic.Uint32
+	octets  atomic.Uint32
+	feed    atomic.Pointer[feed]
+	numbers packetmap.Map
+	// queued is how many packets of the source wait in its cache for room on the path.
+	queued atomic.Int64
+	// sent says that a packet of the present feed went out; heard that the receiver
+	// has reported on the stream.
+	sent, heard atomic.Bool
+	// overflowed says that the path had no room for too long: the slot waits for a key
+	// frame, which has to be asked for.
+	overflowed atomic.Bool
+
+	// Owned as above.
+	behindAt  int64         // when it fell behind, or was found to come nearer
+	lag       time.Duration // how far it was behind then; 0 if that is not known
+	from      int64         // number of the first packet of the source
+	firstIn   uint32        // its timestamp, as received
+	mediaTime *mediaClock
+	cursor    int64    // number of the first packet that is yet to be sent, while behind
+	before    position // where the source was when it became the slot's
+	lastCount vp9Count
+
+	// Immutable once the stream is bound.
+	mid string
+	// repairs is the budget of retransmissions; nil for no limit.
+	repairs *pace.Bucket
 
 	// unused says that no section of the latest offer is for the slot. Guarded by the
 	// connection's intake.
@@ -63,46 +109,6 @@ type downTrack struct {
 	memory allocate.Memory
 	// reportedAt is when the last sender report went out.
 	reportedAt int64
-
-	// For any goroutine.
-	numbers packetmap.Map
-	feed    atomic.Pointer[feed]
-	shard   atomic.Pointer[shard] // that serves the slot; nil for none
-	packets atomic.Uint32
-	// queued is how many packets of the source wait in its cache for room on the path.
-	queued atomic.Int64
-	octets atomic.Uint32
-	// sent says that a packet of the present feed went out; heard that the receiver
-	// has reported on the stream.
-	sent, heard atomic.Bool
-	// overflowed says that the path had no room for too long: the slot waits for a key
-	// frame, which has to be asked for.
-	overflowed atomic.Bool
-	// layers are what the slot is sent of a source with layers; nil for audio.
-	layers *layerChoice
-
-	// Owned by the goroutine of up, by the room while up is nil.
-	out       outgoing
-	via       *egress // of that goroutine; nil for none
-	phase     phase
-	offset    uint32        // from a received to a sent timestamp
-	frames    uint16        // from a received to a sent frame number
-	begun     bool          // a packet was sent, ever
-	lastIn    uint32        // timestamp of the last packet in order, as received
-	lastOut   uint32        // the same as sent
-	lastAt    int64         // when it arrived; then, when it was sampled
-	behindAt  int64         // when it fell behind, or was found to come nearer
-	lag       time.Duration // how far it was behind then; 0 if that is not known
-	from      int64         // number of the first packet of the source
-	firstIn   uint32        // its timestamp, as received
-	mediaTime *mediaClock
-	cursor    int64     // number of the first packet that is yet to be sent, while behind
-	at        *position // of who serves the slot
-	since     int64     // turn of the first packet that is for the slot
-	before    position  // where the source was when it became the slot's
-	lastFrame uint16    // highest frame number that went out
-	lastCount vp9Count
-	counted   bool // lastCount went out, ever
 
 	// Owned by the goroutine that takes the receiver's RTCP; againVia is its egress.
 	again              outgoing

@@ -32,8 +32,19 @@ type egress struct {
 	deferred []*shard
 	// report is the feedback at hand, decoded.
 	report bwe.Report
+	// sheet is the packet of media that is being written: one for all slots, since what each has of its
+	// own has to be fetched for each.
+	sheet outgoing
 	// scratch is where packets for a Path are written.
 	scratch [maxDatagram]byte
+}
+
+// blank is where the next packet of media is described. Whoever has no egress gets new memory.
+func (e *egress) blank() *outgoing {
+	if e == nil {
+		return new(outgoing)
+	}
+	return &e.sheet
 }
 
 // room gives memory for a packet of a size; done must be called when it is written.
@@ -147,21 +158,21 @@ func (c *connection) aside(write func(*egress) bool) bool {
 // outStream writes the packets of one SSRC: a header that was prepared, patched in
 // place, and the payload, sealed right into the batch.
 type outStream struct {
-	seal srtp.Stream
+	seal       srtp.Stream
+	repair     bool
+	osn        uint16 // of the packet at hand
+	dependency uint8  // id of its extension
 	// plain is the header of most packets, described that for a Dependency Descriptor that
 	// needs two-byte elements.
 	plain, described outHeader
-	repair           bool
-	osn              uint16 // of the packet at hand
-	dependency       uint8  // id of its extension
 }
 
 // outHeader is a header with its extensions (RFC 8285); what varies is patched.
 type outHeader struct {
-	bytes       [80]byte
 	size        int
 	transportCC int // place of the transport-wide sequence number; 0 for none
 	twoBytes    bool
+	bytes       [80]byte
 }
 
 // Profiles of header extensions (RFC 8285, Sections 4.2 and 4.3).

@@ -2,12 +2,12 @@ package sfu
 
 import "github.com/conclave-sfu/conclave/sfu/packetcache"
 
-// send sends p, if it is of a layer that the receiver gets.
-func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
-	up := d.feed.Load().up
+// send sends p, which is of u, if it is of a layer that the receiver gets. Who calls it counts what
+// was sent.
+func (d *downTrack) send(u *upTrack, p *packetcache.Packet, now int64) bool {
 	types := d.types[p.Codec]
 	if types.media == 0 {
-		up.counters.drop(dropCodec)
+		u.counters.drop(dropCodec)
 		d.leaveOut(p, now)
 		return false
 	}
@@ -15,37 +15,40 @@ func (d *downTrack) send(p *packetcache.Packet, now int64) bool {
 	if p.Layered {
 		forward := false
 		if forward, last = d.layers.take(p); !forward {
-			up.counters.drop(dropLayer)
+			u.counters.drop(dropLayer)
 			d.leaveOut(p, now)
 			return false
 		}
 	}
 	if !d.allows(sizeOf(p), now) {
-		up.counters.drop(dropOutgoing)
+		u.counters.drop(dropOutgoing)
 		return false
 	}
 	number, ok := d.numbers.Forward(p.Number)
 	if !ok {
 		return false
 	}
-	d.fill(p, uint16(number), types.media, last)
+	o := d.fill(p, uint16(number), types.media, last)
 	if p.InOrder {
-		d.note(p, now)
+		d.note(p, o, now)
 	}
-	sent := d.writer.writeMedia(&d.out)
-	d.out.forget()
+	sent := d.writer.writeMedia(o)
+	o.forget()
 	if !sent {
-		up.counters.drop(dropSendError)
-		return false
+		u.counters.drop(dropSendError)
 	}
-	d.packets.Add(1)
-	d.octets.Add(uint32(len(p.Payload)))
-	return true
+	return sent
 }
 
-// fill makes d.out of p. last says that p ends its picture for this receiver.
-func (d *downTrack) fill(p *packetcache.Packet, seq uint16, payloadType uint8, last bool) {
-	o := &d.out
+// count adds what was sent to what sender reports tell of it.
+func (d *downTrack) count(packets, octets int) {
+	d.packets.Add(uint32(packets))
+	d.octets.Add(uint32(octets))
+}
+
+// fill makes of p what goes out. last says that p ends its picture for this receiver.
+func (d *downTrack) fill(p *packetcache.Packet, seq uint16, payloadType uint8, last bool) *outgoing {
+	o := d.via.blank()
 	*o = outgoing{
 		via: d.via, packet: p, payload: p.Payload, seq: seq, stamp: p.Timestamp + d.offset,
 		marker: p.Marker || last, payloadType: payloadType,
@@ -56,12 +59,12 @@ func (d *downTrack) fill(p *packetcache.Packet, seq uint16, payloadType uint8, l
 	case p.Front != nil:
 		o.front, o.payload = d.front(p), p.Payload[1:]
 	}
+	return o
 }
 
-// note remembers where the slot is with its source, by an in-order packet that goes out as
-// d.out.
-func (d *downTrack) note(p *packetcache.Packet, now int64) {
-	d.lastIn, d.lastOut, d.lastAt = p.Timestamp, d.out.stamp, now
+// note remembers where the slot is with its source, by an in-order packet that goes out as o.
+func (d *downTrack) note(p *packetcache.Packet, o *outgoing, now int64) {
+	d.lastIn, d.lastOut, d.lastAt = p.Timestamp, o.stamp, now
 	if p.Frame.Numbered {
 		d.lastFrame = p.Frame.Number + d.frames
 	}
@@ -101,8 +104,9 @@ func (d *downTrack) leaveOut(p *packetcache.Packet, now int64) {
 	if !ok {
 		return
 	}
-	d.out = outgoing{via: d.via, seq: uint16(number), stamp: p.Timestamp + d.offset, payloadType: d.types[p.Codec].media}
-	if d.out.payloadType != 0 {
-		d.writer.writeMedia(&d.out)
+	if payloadType := d.types[p.Codec].media; payloadType != 0 {
+		o := d.via.blank()
+		*o = outgoing{via: d.via, seq: uint16(number), stamp: p.Timestamp + d.offset, payloadType: payloadType}
+		d.writer.writeMedia(o)
 	}
 }

@@ -80,6 +80,7 @@ func plainFormat(c codec) *uplinkFormat {
 func newTestUp(video bool) (*upTrack, *int) {
 	asked := 0
 	u := newUpTrack(video, 42)
+	u.via = new(egress)
 	u.format = plainFormat(codecOpus)
 	if video {
 		u.format = plainFormat(codecVP8)

@@ -37,7 +37,7 @@ func TestSentOnce(t *testing.T) {
 	defer p.Release()
 	for _, d := range to.slots.list {
 		d.connect(up, n.now())
-		if d.forward(p, n.now()); len(path.sent) != 1 {
+		if d.forward(up, p, n.now()); len(path.sent) != 1 {
 			t.Errorf("%d packets were sent, want 1", len(path.sent))
 		}
 		if numbered := to.sent.Count(); numbered != 1 {

@@ -14,10 +14,9 @@ const sealed = 44
 // keeps.
 const maxBehind = cacheSize / 2
 
-// forward sends p, if the source can begin with it or has begun, and the path has room.
-// Else p waits in the cache, or is left out.
-func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
-	u := d.feed.Load().up
+// forward sends p, which is of the slot's source u, if the source can begin with it or has begun,
+// and the path has room. Else p waits in the cache, or is left out.
+func (d *downTrack) forward(u *upTrack, p *packetcache.Packet, now int64) (sent bool) {
 	if p.Turn < d.since {
 		return false // was before the slot
 	}
@@ -34,7 +33,7 @@ func (d *downTrack) forward(p *packetcache.Packet, now int64) (sent bool) {
 	case !d.video || !p.InOrder:
 		d.charge(len(p.Payload)+sealed, now)
 	}
-	return d.send(p, now)
+	return d.send(u, p, now)
 }
 
 // prepare begins with an in-order packet: with a key frame, or one that has just been, for
@@ -89,40 +88,42 @@ func (d *downTrack) drain(u *upTrack, now int64) {
 		return
 	}
 	for ; d.cursor <= newest; d.cursor++ {
-		p, ok := u.cache.Get(d.cursor)
-		if !ok {
-			if u.newest.Load()-d.cursor >= cacheSize-1 { // it was there
-				d.overflow(u)
-				return
-			}
-			continue
-		}
-		if p.Turn > d.at.turn { // it comes yet
-			inOrder := p.InOrder
-			p.Release()
-			if inOrder {
-				return
-			}
-			continue
-		}
-		afforded := d.affords(p, now)
-		if !afforded && d.tooLate(u, p, newest, now) {
-			p.Release()
-			d.overflow(u)
-			return
-		}
-		if afforded && d.send(p, now) {
-			u.counters.packetsOut.Add(1)
-			u.counters.bytesOut.Add(uint64(len(p.Payload)))
-		}
-		p.Release()
-		if !afforded {
-			d.queued.Store(newest - d.cursor + 1)
+		if !d.advance(u, newest, now) {
 			return
 		}
 	}
 	d.phase = live
 	d.queued.Store(0)
+}
+
+// advance sends the packet at the cursor. It is false if the slot stays there for now, or has given
+// up what waits.
+func (d *downTrack) advance(u *upTrack, newest, now int64) bool {
+	p, ok := u.cache.Get(d.cursor)
+	if !ok {
+		if u.newest.Load()-d.cursor < cacheSize-1 {
+			return true
+		}
+		d.overflow(u) // it was there
+		return false
+	}
+	defer p.Release()
+	switch {
+	case p.Turn > d.at.turn: // it comes yet
+		return !p.InOrder
+	case d.affords(p, now):
+		if d.send(u, p, now) {
+			d.count(1, len(p.Payload))
+			u.counters.packetsOut.Add(1)
+			u.counters.bytesOut.Add(uint64(len(p.Payload)))
+		}
+		return true
+	case d.tooLate(u, p, newest, now):
+		d.overflow(u)
+	default:
+		d.queued.Store(newest - d.cursor + 1)
+	}
+	return false
 }
 
 // affords says whether the path has room for p now, and takes it.

@@ -24,10 +24,10 @@ type Path interface {
 // authenticated connectivity checks alone, and immutable but for when the last one was.
 type way struct {
 	conn   *connection
-	addr   netip.AddrPort
-	local  netip.Addr        // ours that checks are sent to; the zero Addr if there is one only
 	target *batchconn.Target // nil for a Path
 	path   Path              // nil for UDP
+	addr   netip.AddrPort
+	local  netip.Addr // ours that checks are sent to; the zero Addr if there is one only
 
 	checkedAt atomic.Int64
 }

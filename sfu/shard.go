@@ -157,7 +157,7 @@ const enough = 256
 
 // serve sends packets to all slots.
 func (s *shard) serve(e *egress, items []item) {
-	packets, bytes := uint64(0), uint64(0)
+	packets, octets := 0, 0
 	for _, d := range *s.slots.Load() {
 		if !s.claim(d) {
 			continue
@@ -165,19 +165,29 @@ func (s *shard) serve(e *egress, items []item) {
 		if d.via = e; e.waiting() >= enough {
 			e.flush()
 		}
-		for i := range items {
-			x := &items[i]
-			s.reach, e.padding = x.reach(), x.padding
-			if d.forward(x.packet, x.now) {
-				packets++
-				bytes += uint64(len(x.packet.Payload))
-			}
-		}
+		n, size := s.sendAll(d, e, items)
+		packets, octets = packets+n, octets+size
 	}
 	s.serving.Store(nil)
 	s.reach = items[len(items)-1].reach()
-	s.up.counters.packetsOut.Add(packets)
-	s.up.counters.bytesOut.Add(bytes)
+	s.up.counters.packetsOut.Add(uint64(packets))
+	s.up.counters.bytesOut.Add(uint64(octets))
+}
+
+// sendAll sends packets to one slot, and says how many of them went out, with how many bytes.
+func (s *shard) sendAll(d *downTrack, e *egress, items []item) (packets, octets int) {
+	for i := range items {
+		x := &items[i]
+		s.reach, e.padding = x.reach(), x.padding
+		if d.forward(s.up, x.packet, x.now) {
+			packets++
+			octets += len(x.packet.Payload)
+		}
+	}
+	if packets > 0 {
+		d.count(packets, octets)
+	}
+	return packets, octets
 }
 
 // claim says whether d is of the shard, and keeps leave from returning until the next claim,

@@ -67,9 +67,8 @@ func newSimulation(t *testing.T, seed uint64, c impair.Conditions) *simulation {
 	}
 	s.viewer = s.members[0]
 	conn := s.viewer.connection
-	log := bwe.NewSentLog(bwe.DefaultLogSize)
-	s.budget = newBudget(log, &conn.bucket, &conn.repairs, unlimited)
-	conn.sent = log
+	conn.sent.Begin(bwe.DefaultLogSize)
+	s.budget = newBudget(&conn.sent, &conn.bucket, &conn.repairs, unlimited)
 	conn.budget.Store(s.budget)
 	for i, d := range slices.Concat(conn.audio, conn.video) {
 		w := &simWriter{simulation: s}

@@ -270,7 +270,8 @@ func (u *upTrack) forward(p *packetcache.Packet, now int64) {
 	sent := uint64(0)
 	for _, d := range *u.fanOut.Load() {
 		d.via = u.via
-		if d.forward(p, now) {
+		if d.forward(u, p, now) {
+			d.count(1, len(p.Payload))
 			sent++
 		}
 	}

@@ -23,13 +23,15 @@ const (
 
 // Target is a receiver, as the sockets of a node write its address.
 type Target struct {
-	addr netip.AddrPort
-	hash uint64
+	// What each message touches stands together: one of a large audience is in no cache.
+
 	name sockaddr
-	from source
+	hash uint64
 	// whole says that the system did not segment a message to it: its packets, or the
 	// route's, do not allow it. From then on they go one by one.
 	whole atomic.Bool
+	from  source
+	addr  netip.AddrPort
 }
 
 // AddrPort is the receiver's address.

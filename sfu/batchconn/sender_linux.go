@@ -39,8 +39,8 @@ type infoControl struct {
 
 // source says which of our addresses packets are from; size is 0 if the system chooses.
 type source struct {
-	info infoControl
 	size int // in bytes, with what aligns the next
+	info infoControl
 }
 
 // from makes the control message that has packets leave from one of our addresses, if the

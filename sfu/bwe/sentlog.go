@@ -43,12 +43,23 @@ const MaxCluster Cluster = 1<<clusterBits - 1
 
 // NewSentLog gives a log of so many packets, rounded up to a power of two.
 func NewSentLog(packets int) *SentLog {
-	turn := uint(6)
-	for 1<<turn < min(packets, maxLogSize) {
-		turn++
-	}
-	return &SentLog{turn: turn, entries: make([]atomic.Uint64, 1<<turn)}
+	l := new(SentLog)
+	l.Begin(packets)
+	return l
 }
+
+// Begin makes a log that is part of something else one of so many packets, as [NewSentLog] does. It
+// is called once, before any other method but [SentLog.Begun].
+func (l *SentLog) Begin(packets int) {
+	l.turn = 6
+	for 1<<l.turn < min(packets, maxLogSize) {
+		l.turn++
+	}
+	l.entries = make([]atomic.Uint64, 1<<l.turn)
+}
+
+// Begun says whether Begin was called.
+func (l *SentLog) Begun() bool { return l.entries != nil }
 
 // Add records a packet of size bytes, as it goes on the path without the headers of IP and
 // UDP, and gives its transport-wide sequence number.

@@ -25,8 +25,8 @@ type Map struct {
 	// highIn is the highest number that came in from the present source.
 	highIn int64
 	// spans is a ring; count has ever been begun, the newest is count-1.
-	spans [spanCount]span
 	count atomic.Int64
+	spans [spanCount]span
 }
 
 // span is a run of numbers with one distance between in and out: in+i goes out as

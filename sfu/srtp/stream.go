@@ -8,7 +8,8 @@ const ReplayWindow = 512
 
 // Stream is one SSRC of one direction. Its zero value is to be made by [Cipher.Stream].
 type Stream struct {
-	cipher  *Cipher
+	cipher  transform
+	grows   int
 	high    int64 // highest index so far: roll-over counter and sequence number
 	begun   bool
 	scratch scratch
@@ -16,13 +17,13 @@ type Stream struct {
 }
 
 // Stream makes the state of one SSRC, for sealing or for opening, never for both.
-func (c *Cipher) Stream() Stream { return Stream{cipher: c} }
+func (c *Cipher) Stream() Stream { return Stream{cipher: c.transform, grows: c.Overhead()} }
 
 // Ready says whether the stream has a cipher.
 func (s *Stream) Ready() bool { return s.cipher != nil }
 
 // Overhead is how many bytes a packet grows.
-func (s *Stream) Overhead() int { return s.cipher.overhead() }
+func (s *Stream) Overhead() int { return s.grows }
 
 // maxIndex is the last that may be sealed under one key (RFC 3711, Section 9.2).
 const maxIndex = 1<<48 - 1
