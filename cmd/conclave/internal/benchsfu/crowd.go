@@ -242,8 +242,8 @@ func (g *gathering) scrollOne(ctx context.Context, i int) error {
 }
 
 // talk has the speakers take turns, now and then interrupted by somebody else's cough, for a
-// while. It gives the number of turns.
-func (g *gathering) talk(ctx context.Context) (turns int, err error) {
+// while. It gives the number of turns, and of coughs.
+func (g *gathering) talk(ctx context.Context) (turns, coughs int, err error) {
 	list, last := g.speaking(), -1
 	for until := time.Now().Add(g.talking); time.Now().Before(until); turns++ {
 		at := g.random.IntN(len(list) - 1)
@@ -252,16 +252,20 @@ func (g *gathering) talk(ctx context.Context) (turns int, err error) {
 		}
 		last = at
 		turn := leastTurn + time.Duration(g.random.Int64N(int64(mostTurn-leastTurn)))
-		if err := g.turn(ctx, list[at], list[(at+1)%len(list)], turn); err != nil {
-			return turns, err
+		cougher := -1
+		if g.random.IntN(coughEvery) == 0 {
+			cougher = list[(at+1)%len(list)]
+			coughs++
+		}
+		if err := g.turn(ctx, list[at], cougher, turn); err != nil {
+			return turns, coughs, err
 		}
 	}
-	return turns, nil
+	return turns, coughs, nil
 }
 
-// turn has one speak, and perhaps another cough in the middle.
+// turn has one speak, and another cough in the middle; -1 for nobody.
 func (g *gathering) turn(ctx context.Context, speaker, other int, long time.Duration) error {
-	coughs := g.random.IntN(coughEvery) == 0
 	source := ssrcOf(speaker, true)
 	for _, v := range g.viewers {
 		if v.number != speaker {
@@ -270,7 +274,7 @@ func (g *gathering) turn(ctx context.Context, speaker, other int, long time.Dura
 	}
 	g.voices[speaker].speak(true)
 	defer g.voices[speaker].speak(false)
-	if !coughs {
+	if other < 0 {
 		return sleep(ctx, long)
 	}
 	if err := sleep(ctx, long/2); err != nil {

@@ -36,8 +36,8 @@ func (r *crowdReport) write(w io.Writer) {
 		fmt.Fprintf(w, " %s %.1f", kind, r.Said[kind])
 	}
 	fmt.Fprintf(w, "\n%d times somebody scrolled: %d tiles came after %s (%d were gone before)\n", r.Scrolls, r.Tiled, quantiles(r.Seen), r.Passed)
-	fmt.Fprintf(w, "%d turns to speak: heard after %s; %.2f slots changed a turn (aim: at most 1); the floor changed %d times (aim: once a turn)\n",
-		r.Turns, quantiles(r.Heard), r.TurnedAudio, r.Floors)
+	fmt.Fprintf(w, "%d turns to speak, and %d coughs: heard after %s; %.2f slots changed for each (1 at most); the floor changed %d times (%d at most)\n",
+		r.Turns, r.Coughs, quantiles(r.Heard), r.TurnedAudio, r.Floors, r.Turns)
 }
 
 // perJoin is the processor time of a join, in milliseconds, packets that went meanwhile too.

@@ -41,8 +41,9 @@ type crowdReport struct {
 	Seen                   [3]time.Duration // 50 %, 99 %, the last
 	Turns                  int
 	Heard                  [3]time.Duration
-	// TurnedAudio is how often a slot was given another voice, a turn and participant; Floors how
-	// often the usher was shown another speaker.
+	// TurnedAudio is how often a slot was given another voice, for each participant and each time
+	// that somebody began to speak or coughed; Floors how often the usher was shown another speaker.
+	Coughs      int
 	TurnedAudio float64
 	Floors      int
 
@@ -233,7 +234,7 @@ func spread(list []time.Duration) [3]time.Duration {
 
 // talks measures how fast who speaks is heard, and how often slots change.
 func (r *crowdRun) talks(ctx context.Context) error {
-	turns, err := r.talk(ctx)
+	turns, coughs, err := r.talk(ctx)
 	if err != nil {
 		return err
 	}
@@ -244,7 +245,8 @@ func (r *crowdRun) talks(ctx context.Context) error {
 		heard = append(heard, c.heardAfter...)
 		changes += c.turnedAudio
 	}
-	r.report.Turns, r.report.Heard, r.report.Floors = turns, spread(heard), r.usher().counted().turnedVideo
-	r.report.TurnedAudio = float64(changes) / float64(max(turns, 1)*r.participants)
+	r.report.Turns, r.report.Coughs, r.report.Heard = turns, coughs, spread(heard)
+	r.report.Floors = r.usher().counted().turnedVideo
+	r.report.TurnedAudio = float64(changes) / float64(max(turns+coughs, 1)*r.participants)
 	return nil
 }

@@ -23,7 +23,7 @@ type report struct {
 // workloadReport holds the rounds of one workload, and their medians.
 type workloadReport struct {
 	Name, Text                 string
-	Aim                        float64
+	Aims                       aims
 	Median                     round
 	LeastRatio, GreatestRatio  float64
 	Rounds                     []round
@@ -35,7 +35,7 @@ func newReport() *report { return &report{Cores: cores(), LoadBefore: loadAverag
 func (r *report) add(w workload, rounds []round) {
 	ratio := func(a round) float64 { return a.Ratio }
 	out := workloadReport{
-		Name: w.name, Text: w.text, Aim: w.aim, Rounds: rounds,
+		Name: w.name, Text: w.text, Aims: w.aims, Rounds: rounds,
 		Participants: w.participants(), Subscription: w.subscriptions(),
 		LeastRatio: ratio(slices.MinFunc(rounds, by(ratio))), GreatestRatio: ratio(slices.MaxFunc(rounds, by(ratio))),
 	}
@@ -83,7 +83,7 @@ func medianSample(rounds []round, of func(round) sample) sample {
 
 // write prints the table.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "%d cores, load average before the run %s; medians; us = microseconds\n\n", r.Cores, r.LoadBefore)
+	fmt.Fprintf(w, "%d cores, load average before the run %s; us = microseconds, kB = 1,024 bytes\n", r.Cores, r.LoadBefore)
 	if len(r.Workloads) > 0 {
 		r.writeWorkloads(w)
 	}
@@ -93,21 +93,54 @@ func (r *report) write(w io.Writer) {
 }
 
 func (r *report) writeWorkloads(w io.Writer) {
+	fmt.Fprintln(w, "in brackets: the aim, at most. Each figure but losses is the median of the rounds.")
+	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tus a packet\tfloor\tratio\tleast-most\taim\tp50 / p99 us\tfloor's\tp99 added ms\tlost\tfloor's\t")
+	fmt.Fprintln(table, "\tus a packet\tfloor's\tratio\tleast-most\tp50 / p99 us\tfloor's\tp99 added ms\tlost\tfloor's\t")
 	for _, x := range r.Workloads {
 		m := x.Median
-		fmt.Fprintf(table, "%s %s\t%.2f\t%.2f\t%.2f\t%.2f-%.2f\t%.1f\t%.0f / %.0f\t%.0f / %.0f\t%.1f\t%d\t%d\t\n", x.Name, x.Text,
-			micros(m.Server.CPU), micros(m.Floor.CPU), m.Ratio, x.LeastRatio, x.GreatestRatio, x.Aim,
-			micros(m.Server.P50), micros(m.Server.P99), micros(m.Floor.P50), micros(m.Floor.P99), micros(m.Added99)/1000, m.Server.Lost, m.Floor.Lost)
+		fmt.Fprintf(table, "%s %s\t%.2f\t%.2f\t%s\t%.2f-%.2f\t%.0f / %.0f\t%.0f / %.0f\t%s\t%d (0)\t%d\t\n", x.Name, x.Text,
+			micros(m.Server.CPU), micros(m.Floor.CPU), within(2, m.Ratio, x.Aims.Ratio), x.LeastRatio, x.GreatestRatio,
+			micros(m.Server.P50), micros(m.Server.P99), micros(m.Floor.P50), micros(m.Floor.P99),
+			within(1, millis(m.Added99), millis(x.Aims.Added99)), m.Server.Lost, m.Floor.Lost)
 	}
-	fmt.Fprintln(table, "\t\t\t\t\t\t\t\t\t\t\t")
+	_ = table.Flush()
+	fmt.Fprintln(w)
 	fmt.Fprintln(table, "\tkB a participant\ta subscription\tgoroutines\tpackets a message\ta call\tjoins s\taudio ms\tmost\tvideo ms\tmost\t")
 	for _, x := range r.Workloads {
 		m := x.Median
-		fmt.Fprintf(table, "%s %s\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.2f\t%d\t%d\t%d\t%d\t\n", x.Name, x.Text,
-			m.MemoryParticipant>>10, m.MemorySubscription>>10, m.GoroutinesParticipant, m.PacketsMessage, m.PacketsCall, m.Joins.Seconds(),
-			m.FirstAudio50.Milliseconds(), m.FirstAudioMax.Milliseconds(), m.FirstVideo50.Milliseconds(), m.FirstVideoMax.Milliseconds())
+		fmt.Fprintf(table, "%s %s\t%s\t%s\t%.1f\t%.1f\t%.1f\t%s\t%d\t%s\t%d\t%d\t\n", x.Name, x.Text,
+			within(0, float64(m.MemoryParticipant>>10), float64(x.Aims.MemoryParticipant>>10)),
+			within(0, float64(m.MemorySubscription>>10), float64(x.Aims.MemorySubscription>>10)),
+			m.GoroutinesParticipant, m.PacketsMessage, m.PacketsCall, within(1, m.Joins.Seconds(), x.Aims.Joins.Seconds()),
+			m.FirstAudio50.Milliseconds(), within(0, millis(m.FirstAudioMax), millis(x.Aims.FirstAudio)),
+			m.FirstVideo50.Milliseconds(), m.FirstVideoMax.Milliseconds())
 	}
 	_ = table.Flush()
+	fmt.Fprint(w, legend)
 }
+
+// legend says what the columns are.
+const legend = `
+us a packet   processor time of the server, the system's for it included, for each packet that it
+              forwards; the floor's: a bare loop that receives, opens, seals for each and sends
+ratio         of these two; least-most: of the rounds
+p50 / p99     from when a packet is sent until the kernel has it for who receives it; added: what the
+              p99 is above the floor's
+lost          packets of all rounds that never came
+kB            resident memory of the server above the empty one, for each participant and for each
+              pair of one who sends and one who receives; goroutines: for each participant
+a message     packets in one datagram of segments, and in one system call, as the server counts
+joins         until all receivers have joined and had a first packet of each kind, some at a time
+audio, video  from the beginning of a join to the first packet: the median, and the last
+`
+
+// within writes a figure and, if there is one, the aim that it should not exceed.
+func within(decimals int, value, aim float64) string {
+	if aim == 0 {
+		return fmt.Sprintf("%.*f", decimals, value)
+	}
+	return fmt.Sprintf("%.*f (%.*f)", decimals, value, decimals, aim)
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -17,18 +17,31 @@ type workload struct {
 	// senders also receive each other; receivers only receive.
 	senders, receivers int
 	video              bool
-	aim                float64 // ratio to the floor, at most
+	aims               aims
 	// rate is how many times the usual number of frames senders send.
 	rate float64
 	// stretch is how many times as long as usual a window takes, where little is sent; 0 for once.
 	stretch int
 }
 
+// aims are what should not be exceeded; 0 for none.
+type aims struct {
+	Ratio                                 float64 // to the floor
+	Added99                               time.Duration
+	MemoryParticipant, MemorySubscription int64 // bytes
+	Joins, FirstAudio                     time.Duration
+}
+
+const firstAudioAim = 40 * time.Millisecond
+
 var workloads = []workload{
-	{name: "W1", text: "1 to 50", senders: 1, receivers: 50, video: true, aim: 1.3, rate: 1},
-	{name: "W2", text: "8 to 8", senders: 8, video: true, aim: 1.6, rate: 1},
-	{name: "W3", text: "audio, 20 to 20", senders: 20, aim: 1.8, rate: 1},
-	{name: "W4", text: "1 to 500", senders: 1, receivers: 500, video: true, aim: 1.3, rate: 1},
+	{name: "W1", text: "1 to 50", senders: 1, receivers: 50, video: true, rate: 1,
+		aims: aims{Ratio: 1.3, MemoryParticipant: 250 << 10, Joins: 2 * time.Second, FirstAudio: firstAudioAim}},
+	{name: "W2", text: "8 to 8", senders: 8, video: true, rate: 1,
+		aims: aims{Ratio: 1.6, Added99: 3 * time.Millisecond, FirstAudio: firstAudioAim}},
+	{name: "W3", text: "audio, 20 to 20", senders: 20, rate: 1,
+		aims: aims{Ratio: 1.8, Added99: 3 * time.Millisecond, MemorySubscription: 30 << 10, FirstAudio: firstAudioAim}},
+	{name: "W4", text: "1 to 500", senders: 1, receivers: 500, video: true, rate: 1, aims: aims{Ratio: 1.3}},
 }
 
 // scaleReceivers are those of the workloads of `scale`: each gets as much, by so many times
@@ -46,7 +59,7 @@ func workloadsNamed(name string) ([]workload, error) {
 	if name == "scale" {
 		var list []workload
 		for _, n := range scaleReceivers {
-			w := workload{name: fmt.Sprint("scale ", n), senders: 1, receivers: n, video: true, aim: 1.3, rate: 1}
+			w := workload{name: fmt.Sprint("scale ", n), senders: 1, receivers: n, video: true, aims: aims{Ratio: 1.3}, rate: 1}
 			w.stretch = min(max(1, scaleStretch/n), 4)
 			list = append(list, w.at(scaleRate))
 		}
