@@ -109,6 +109,34 @@ export async function packetsSent(): Promise<number> {
   return sent;
 }
 
+/**
+ * Counts turns of the page, of 100 ms each, in which it sends: from the last call of `turnsOfSending`
+ * until all its connections are closed. A page that has no time has fewer of them.
+ */
+export function watchSending(): void {
+  const watch = { turns: 0 };
+  Object.assign(globalThis, { watch });
+  const sends = async (): Promise<boolean> => {
+    const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+    for (const connection of connections) {
+      if (connection.connectionState === 'closed') continue;
+      for (const stats of (await connection.getStats()).values())
+        if ((stats as RTCOutboundRtpStreamStats).type === 'outbound-rtp')
+          if ((stats as RTCOutboundRtpStreamStats).bytesSent) return true;
+    }
+    return false;
+  };
+  setInterval(() => void sends().then((isSending) => (watch.turns += isSending ? 1 : 0)), 100);
+}
+
+/** How many turns there were since it was asked last. */
+export function turnsOfSending(): number {
+  const { watch } = globalThis as unknown as { watch: { turns: number } };
+  const { turns } = watch;
+  watch.turns = 0;
+  return turns;
+}
+
 /** Frames that came to the transforms so far, by the worker's word. */
 export function framesArrived(): number {
   const { frames } = (globalThis as unknown as { kept: Kept }).kept;

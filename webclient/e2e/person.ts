@@ -96,6 +96,14 @@ export class Person {
       .toBeGreaterThanOrEqual(5);
   }
 
+  /** Waits until the picture has changed five times more. */
+  async expectToSeeMore(name: string): Promise<void> {
+    const before = await this.page.evaluate(pixelChanges, name);
+    await expect
+      .poll(() => this.page.evaluate(pixelChanges, name), { timeout: patience, interval })
+      .toBeGreaterThanOrEqual(before + 5);
+  }
+
   /** Waits until something is heard. */
   async expectToHear(): Promise<void> {
     await expect

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Browser } from './browser';
 import { patience } from './person';
 import { conclaveTap, Server } from './server';
+import { beforeWorker } from './worker';
 
 let browser: Browser;
 const scratch = mkdtempSync(join(tmpdir(), 'conclave-tap-'));
@@ -65,17 +66,7 @@ async function watchFrames(page: Page): Promise<void> {
       kept[direction].push(piece);
     };
   });
-  await page.route('**/assets/worker-*.js', async (route) => {
-    const response = await route.fetch();
-    const headers = { ...response.headers() };
-    delete headers['content-encoding'];
-    delete headers['content-length'];
-    await route.fulfill({
-      response,
-      headers,
-      body: `(${spy.toString()})();${await response.text()}`,
-    });
-  });
+  await beforeWorker(page, spy);
 }
 
 function pieces(): Pieces {

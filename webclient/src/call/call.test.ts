@@ -59,4 +59,35 @@ describe('Call', () => {
     call.leave();
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  it('says that the encryption is still loading, and goes on when it has loaded', async () => {
+    let load!: (encryption: FakeEncryption) => void;
+    const call = new Call({
+      codec: 'vp8',
+      link: { room: 'tea', href: 'https://meet.example/r/tea#secret' },
+      name: 'Maya',
+      local: new LocalMedia(),
+      startEncryption: () => new Promise((resolve) => (load = resolve)),
+      participate: ({ pid, dispatch }) => {
+        const begin = async () => {
+          dispatch({ type: 'began', pid });
+          await Promise.resolve();
+        };
+        const fake = { setTrack: vi.fn(), setView: vi.fn(), begin, leave: vi.fn() };
+        return fake as unknown as Participation;
+      },
+    });
+    const joined = call.join();
+    await vi.advanceTimersByTimeAsync(9_900);
+    expect(call.state).toMatchObject({ answers: true });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(call.state).toMatchObject({ answers: false, pid: '' });
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(call.state.ended).toBeUndefined();
+    load(new FakeEncryption());
+    await joined;
+    expect(call.state).toMatchObject({ answers: true, connection: 'connecting' });
+    call.leave();
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });

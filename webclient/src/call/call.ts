@@ -29,6 +29,7 @@ interface CallEvents {
 
 const ownMeter = 'own';
 const tickEvery = 1_000; // ms; what is shown may end by time alone
+const loadPatience = 10_000; // ms, for some megabytes of code
 const renewalLimit = 5; // fresh pids in a row without getting in; then the call ends and says why
 
 /**
@@ -65,10 +66,10 @@ export class Call {
 
   /** Joins. Everything after shows in the state; it does not reject. */
   async join(): Promise<void> {
-    const { link, name, codec, startEncryption } = this.#options;
+    const { link, name, codec } = this.#options;
     let encryption: Encryption;
     try {
-      encryption = await startEncryption();
+      encryption = await this.#startEncryption();
     } catch {
       this.#end('worker_failed');
       return;
@@ -95,6 +96,19 @@ export class Call {
     this.#sendLocal();
     this.#sendView();
     await this.#participation.begin();
+  }
+
+  /** Loads it, however long that takes, and tells the user if it takes long. */
+  async #startEncryption(): Promise<Encryption> {
+    const slow = setTimeout(
+      () => this.#dispatch({ type: 'encryption', answers: false }),
+      loadPatience,
+    );
+    try {
+      return await this.#options.startEncryption();
+    } finally {
+      clearTimeout(slow);
+    }
   }
 
   /** Says which tiles are on the page, with their sizes, so that the server sends what fits. */

@@ -293,9 +293,7 @@ describe('Participation', () => {
     encryption.haveKeys();
     encryption.acknowledgeTransforms();
     await settle();
-    peers[0]!.stats = { packetsSent: 50 };
-    await vi.advanceTimersByTimeAsync(1_000);
-    peers[0]!.stats = { packetsSent: 75 };
+    peers[0]!.stats = { bytesSent: 50 };
     await vi.advanceTimersByTimeAsync(500);
     expect(over).toEqual(['sent_in_clear']);
   });

@@ -147,6 +147,7 @@ export class Participation {
       dispatch({ type: 'status', status });
       if (status.state === 'ended') this.#sessionEnded(status.code);
     });
+    encryption.on('answering', (answers) => dispatch({ type: 'encryption', answers }));
     encryption.on('fatal', () => this.#finish('worker_failed'));
   }
 

@@ -177,12 +177,10 @@ describe('Peer', () => {
     encryption.haveKeys();
     encryption.acknowledgeTransforms();
     await settle();
-    encryption.taken = () => Promise.resolve(0);
-    pc.stats = { framesSent: 30 };
-    await vi.advanceTimersByTimeAsync(1_000);
+    await vi.advanceTimersByTimeAsync(10_000);
     expect(states).toEqual([]);
-    pc.stats = { framesSent: 45 };
-    await vi.advanceTimersByTimeAsync(500);
+    pc.stats = { bytesSent: 900 };
+    await vi.advanceTimersByTimeAsync(1_000);
     expect(states).toEqual(['bypass']);
     expect(transcript.slice(-3)).toEqual(['send audio nothing', 'send video nothing', 'close']);
     expect(vi.getTimerCount()).toBe(0);
@@ -194,13 +192,46 @@ describe('Peer', () => {
     encryption.haveKeys();
     encryption.acknowledgeTransforms();
     await settle();
-    encryption.taken = () => new Promise(() => undefined);
+    encryption.given = () => new Promise(() => undefined);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(states).toEqual([]);
     encryption.intact = () => false;
     await vi.advanceTimersByTimeAsync(250);
     expect(states).toEqual(['bypass']);
     expect(transcript.at(-1)).toBe('close');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('sends nothing while the worker does not answer, and then what is wanted by then', async () => {
+    const { encryption, peer, states, transcript } = start();
+    void peer.setTrack('mic', track('voice'));
+    void peer.setTrack('camera', track('front'));
+    encryption.haveKeys();
+    encryption.acknowledgeTransforms();
+    await settle();
+    const sent = (): Transcript => transcript.splice(0).filter((line) => line.startsWith('send'));
+    expect(sent()).toEqual(['send audio voice', 'send video front']);
+
+    const { given } = encryption;
+    const answers: (() => void)[] = [];
+    encryption.given = () =>
+      new Promise((resolve) => answers.push(() => void given().then(resolve)));
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(sent()).toEqual(['send audio nothing', 'send video nothing']);
+    await peer.setTrack('camera', track('back'));
+    await peer.setTrack('mic', null);
+    expect(sent()).toEqual(['send video nothing', 'send audio nothing']);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(sent()).toEqual([]);
+
+    encryption.given = given;
+    for (const answer of answers) answer();
+    await settle();
+    expect(sent()).toEqual(['send video back']);
+    await peer.setTrack('mic', track('voice'));
+    expect(sent()).toEqual(['send audio voice']);
+    expect(states).toEqual([]);
+    peer.close();
     expect(vi.getTimerCount()).toBe(0);
   });
 

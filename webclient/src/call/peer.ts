@@ -9,7 +9,7 @@ import type {
 } from '../signal/generated';
 import { adapt, cameraEncodings, receiveAll, sendAs, type VideoCodec } from './codecs';
 import type { Encryption, Kind } from './ports';
-import { SendCheck, sentBy } from './sendcheck';
+import { leftOf, SendCheck } from './sendcheck';
 
 /** A recvonly media section: a place where the server shows whom we asked for. */
 export interface Slot {
@@ -24,7 +24,7 @@ export interface Slot {
 interface PeerOptions {
   /** Numbers the PeerConnection, from 1. */
   connection: number;
-  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'taken' | 'intact'>;
+  encryption: Pick<Encryption, 'attachSender' | 'attachReceiver' | 'ready' | 'given' | 'intact'>;
   /** What the camera's picture is coded by. */
   codec: VideoCodec;
   offer: (offer: Offer) => Promise<Answer>;
@@ -41,6 +41,8 @@ interface Uplink {
   /** Resolved when the worker has acknowledged the transform. */
   attached: Promise<void>;
   wanted: MediaStreamTrack | null;
+  /** The worker does not answer: nothing is sent meanwhile, whatever is wanted. */
+  held: boolean;
   check: SendCheck;
   /** What of it somebody watches; undefined: all. */
   demand?: SourceDemand;
@@ -57,7 +59,8 @@ const tries = 5; // to change encodings; another change may be under way
  *
  * It fails closed: a section is made without a track, its transform is set in the same task, and a
  * track is given to it only after the worker has acknowledged the transform and has keys. While it
- * sends, it is checked that what it sends has gone through the transform.
+ * sends, it is checked that what it sends has gone through the transform, and the track is taken from
+ * it for as long as the worker does not say so.
  */
 export class Peer {
   readonly #options: PeerOptions;
@@ -102,11 +105,27 @@ export class Peer {
     uplink.wanted = track;
     if (track) await Promise.all([uplink.attached, this.#options.encryption.ready]);
     if (!this.#isWanted(uplink, track)) return;
-    await uplink.transceiver.sender.replaceTrack(track);
+    if (!track) this.#letGo(uplink);
+    await this.#place(uplink);
     if (!this.#isWanted(uplink, track)) return;
     if (uplink.demand) void this.#activate(uplink); // its layers go by the height of the track
     if (track) uplink.check.start();
-    else uplink.check.stop();
+  }
+
+  /** Of nothing there is nothing to check. */
+  #letGo(uplink: Uplink): void {
+    uplink.check.stop();
+    uplink.held = false;
+  }
+
+  /** Browsers do this in the order in which they are asked to. */
+  #place({ transceiver, held, wanted }: Uplink): Promise<void> {
+    return transceiver.sender.replaceTrack(held ? null : wanted);
+  }
+
+  #hold(uplink: Uplink, isHeld: boolean): void {
+    uplink.held = isHeld;
+    this.#place(uplink).catch(() => undefined); // closed, and so sends nothing
   }
 
   /**
@@ -187,14 +206,14 @@ export class Peer {
     const { sender } = transceiver;
     const check = new SendCheck(
       {
-        sent: () => sentBy(sender),
-        behind: kind === 'audio',
-        taken: () => this.#options.encryption.taken(sender),
+        left: () => leftOf(sender),
+        given: () => this.#options.encryption.given(sender),
         intact: () => this.#options.encryption.intact(sender),
       },
-      () => this.#bypassed(),
+      { bypassed: () => this.#bypassed(), silent: (isSilent) => this.#hold(uplink, isSilent) },
     );
-    this.#uplinks.set(source, { transceiver, attached, wanted: null, check });
+    const uplink: Uplink = { transceiver, attached, wanted: null, held: false, check };
+    this.#uplinks.set(source, uplink);
   }
 
   #addSlot(kind: Kind, index: number): void {

@@ -1,16 +1,28 @@
-import type { Epoch, EpochStarted, Fatal, Frames, Kind, Post, Source, Status } from '../e2ee/types';
+import type {
+  Epoch,
+  EpochStarted,
+  Fatal,
+  Frames,
+  Given,
+  Kind,
+  Post,
+  Source,
+  Status,
+} from '../e2ee/types';
 import type { Entry } from '../signal/generated';
 
 export type {
   Epoch,
   EpochStarted,
   FrameCode,
+  Given,
   Kind,
   Member,
   Post,
   ReceiverFrames,
   SenderFrames,
   Status,
+  StreamCounts,
 } from '../e2ee/types';
 
 interface EncryptionEvents {
@@ -19,6 +31,8 @@ interface EncryptionEvents {
   sending: { epoch: Epoch };
   status: Status;
   frames: Frames;
+  /** Whether the worker answers. */
+  answering: boolean;
   fatal: Fatal;
 }
 
@@ -36,10 +50,10 @@ export interface Encryption {
   /** Sets the transform before it returns; resolves when the worker has acknowledged it. */
   attachSender(sender: RTCRtpSender, source: Source): Promise<void>;
   /**
-   * How many frames a sender's transform was given so far, by the worker's word. It rises with what
-   * the browser sends, or the browser leaves the transform out.
+   * What a sender's transform was given so far, by the worker's word, whenever that comes. It
+   * rejects if there is no transform.
    */
-  taken(sender: RTCRtpSender): Promise<number>;
+  given(sender: RTCRtpSender): Promise<Given>;
   /** Whether a sender still has the transform that `attachSender` gave it. */
   intact(sender: RTCRtpSender): boolean;
   /** Sets the transform before it returns; reports name the receiver by `mid`, here a slot's name. */

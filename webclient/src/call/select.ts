@@ -180,6 +180,7 @@ export type KeyReason =
   | 'log-fork'
   | 'decrypt-failed'
   | 'unencrypted'
+  | 'stalled'
   | 'ended';
 
 /** One mark for the whole call; the first reason that holds. */
@@ -198,8 +199,15 @@ function broken(state: CallState): KeyMark | undefined {
           ? 'unencrypted'
           : states.has('decrypt_failed')
             ? 'decrypt-failed'
-            : undefined;
+            : isStalled(state)
+              ? 'stalled'
+              : undefined;
   return why && { mark: 'broken', why };
+}
+
+/** Whether the worker that encrypts does not answer. Before a participation it is still loading. */
+export function isStalled({ answers, pid }: CallState): boolean {
+  return !answers && pid !== '';
 }
 
 function turning(state: CallState): KeyMark | undefined {

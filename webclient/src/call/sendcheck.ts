@@ -1,28 +1,49 @@
-/** Witnesses of what one sender does. */
-interface Witnesses {
-  /** Frames or packets that the browser counts as sent. */
-  sent: () => Promise<number>;
+import type { Given, StreamCounts } from './ports';
+
+/** What has left of one RTP stream, by the browser's own count. */
+export interface Left {
+  ssrc: number;
   /**
-   * Whether these are counted behind the place of the transform, where nothing comes while the
-   * worker stands still. Packets of a voice are; frames of a picture are counted when they are
-   * encoded, and its packets grow by probes (measured in Chromium 156 and Firefox 153).
+   * Bytes of payload, without what was asked for again. It is counted where packets leave, behind
+   * the transform. Of a picture Chromium counts here what it sends again by itself, as a probe.
    */
-  behind: boolean;
-  /** Frames that our transform was given. It resolves only while the worker is alive. */
-  taken: () => Promise<number>;
+  payload: number;
+  /** Frames out of the encoder, of a picture; before the transform, and "sent" by the name of framesSent. */
+  encoded?: number;
+}
+
+/** First what had left, then, asked after that, what the transform was given. */
+export interface Look {
+  left: readonly Left[];
+  given: Given;
+}
+
+interface Witnesses {
+  left: () => Promise<Left[]>;
+  /** It resolves whenever the worker answers, and rejects if there is no transform. */
+  given: () => Promise<Given>;
   /** Whether the sender has the transform that we gave it. */
   intact: () => boolean;
 }
 
-const firstLook = 1_000; // ms after the track was set
-const nextLook = 2_000; // ms
-const secondLook = 500; // ms; after something odd, time for what was on its way to arrive
-const answerTime = 1_000; // ms that a worker may take; it answers within some
-const intactEvery = 250; // ms; to look costs nothing
+interface Findings {
+  /** Once, and for all: something has left past the transform. */
+  bypassed: () => void;
+  /** The worker does not answer (true): nothing may be given to the sender until it does (false). */
+  silent: (isSilent: boolean) => void;
+}
+
+const firstLook = 500; // ms after the track was set
+const nextLook = 1_000; // ms; to look takes a browser some milliseconds
+const tickEvery = 250; // ms; to see whether the transform is there costs nothing
+const patience = 8; // ticks that the worker may take. Each is a turn of this page, which may be busy itself.
+const row = 3; // looks that together prove something
 
 interface Run {
-  timer?: ReturnType<typeof setTimeout>;
-  intact?: ReturnType<typeof setInterval>;
+  look?: ReturnType<typeof setTimeout>;
+  ticks?: ReturnType<typeof setInterval>;
+  /** Ticks since the worker was asked. */
+  waited?: number | undefined;
 }
 
 /**
@@ -30,111 +51,137 @@ interface Run {
  * that was set too late for it, without an error, and send in clear from then on; and where a
  * transform is taken off, Firefox does, also when the worker is dead.
  *
- * It is judged by counts that rise, not by counts that agree: frames may be dropped on either side
- * of the transform. One look at which the browser has sent and the transform has got nothing may be
- * a frame that was between the two; a second one in a row cannot be. Silence and a muted track are
- * no alarm. A worker that does not answer is none by itself, since it may be busy; but what leaves
- * meanwhile has not been through it.
+ * Nothing is judged by time: a worker on a busy machine may be late by any amount. Counts are taken
+ * in an order in which only a bypass makes them disagree (`provesBypass`), and while the worker has
+ * not said its part, the sender gets nothing to send.
  */
 export class SendCheck {
   readonly #witnesses: Witnesses;
-  readonly #bypassed: () => void;
-  #before = { sent: 0, taken: 0 };
-  #odd = false;
-  #leaking = false; // something was sent, and the worker has been silent since
+  readonly #findings: Findings;
+  #looks: Look[] = [];
+  #silent = false;
   #run: Run | undefined;
 
-  /** `bypassed` is called once, when frames leave that the transform was not given. */
-  constructor(witnesses: Witnesses, bypassed: () => void) {
+  constructor(witnesses: Witnesses, findings: Findings) {
     this.#witnesses = witnesses;
-    this.#bypassed = bypassed;
+    this.#findings = findings;
   }
 
   /** A track is being sent from now on. */
   start(): void {
     if (this.#run) return;
-    this.#run = {};
-    this.#run.intact = setInterval(() => {
-      if (!this.#witnesses.intact()) this.#found();
-    }, intactEvery);
-    this.#lookIn(this.#run, firstLook);
+    const run: Run = {};
+    this.#run = run;
+    run.ticks = setInterval(() => this.#tick(run), tickEvery);
+    this.#lookIn(run, firstLook);
   }
 
   /** Nothing is sent any more. */
   stop(): void {
-    clearTimeout(this.#run?.timer);
-    clearInterval(this.#run?.intact);
+    clearTimeout(this.#run?.look);
+    clearInterval(this.#run?.ticks);
     this.#run = undefined;
+    this.#looks = [];
+    this.#silent = false;
+  }
+
+  #tick(run: Run): void {
+    if (!this.#witnesses.intact()) this.#found();
+    else if (run.waited !== undefined && ++run.waited === patience) this.#setSilent(true);
   }
 
   #found(): void {
     this.stop();
-    this.#bypassed();
+    this.#findings.bypassed();
+  }
+
+  #setSilent(isSilent: boolean): void {
+    if (isSilent === this.#silent) return;
+    this.#silent = isSilent;
+    this.#findings.silent(isSilent);
   }
 
   #lookIn(run: Run, pause: number): void {
-    run.timer = setTimeout(() => {
-      this.#look().then(
-        (isBypassed) => {
-          if (run !== this.#run) return;
-          if (isBypassed) return this.#found();
-          this.#lookIn(run, this.#odd || this.#leaking ? secondLook : nextLook);
-        },
-        () => {
-          if (run === this.#run) this.#lookIn(run, nextLook); // no answer is no finding
-        },
-      );
-    }, pause);
+    run.look = setTimeout(() => void this.#look(run), pause);
   }
 
-  async #look(): Promise<boolean> {
-    const sent = await this.#witnesses.sent();
-    const answer = this.#witnesses.taken();
-    const taken = this.#witnesses.behind ? await inTime(answer) : await answer;
-    const before = this.#before;
-    const rises = sent > before.sent;
-    this.#before = { sent, taken: taken ?? before.taken };
-    if (taken === undefined) return this.#isLeaking(rises, answer);
-    this.#leaking = false;
-    if (taken !== before.taken) {
-      this.#odd = false;
-      return false;
+  async #look(run: Run): Promise<void> {
+    const look = await this.#take(run);
+    if (run !== this.#run) return;
+    run.waited = undefined;
+    if (look) {
+      this.#looks = [...this.#looks, look].slice(-row);
+      if (provesBypass(this.#looks)) {
+        this.#found();
+        return;
+      }
     }
-    const wasOdd = this.#odd;
-    this.#odd ||= rises;
-    return wasOdd && rises;
+    this.#setSilent(!look);
+    this.#lookIn(run, nextLook);
   }
 
-  /** Of what is sent while the worker is silent: at first that may be from before it fell silent. */
-  #isLeaking(rises: boolean, answer: Promise<number>): boolean {
-    const wasLeaking = this.#leaking;
-    this.#leaking ||= rises;
-    answer.then(
-      () => (this.#leaking = false), // it was busy
-      () => undefined,
-    );
-    return wasLeaking && rises;
+  /** Undefined if it cannot be looked: the sender has no transform, or the browser no counts. */
+  async #take(run: Run): Promise<Look | undefined> {
+    try {
+      const left = await this.#witnesses.left();
+      run.waited = 0;
+      return { left, given: await this.#witnesses.given() };
+    } catch {
+      return undefined;
+    }
   }
 }
 
-/** The answer of a worker; undefined if there is none in time. */
-async function inTime(answer: Promise<number>): Promise<number | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), answerTime);
+/**
+ * Whether the last of these looks proves that something left past the transform. One is enough if
+ * payload of a stream has left of which no frame was ever given back: what is sent again was sent
+ * before. Later it takes three looks in a row between which payload left, and the encoder made
+ * frames, while no frame came to a transform that was waiting for one. Frames come to it as tasks,
+ * in the order in which they were made, and so before the question that was asked after them.
+ */
+export function provesBypass(looks: readonly Look[]): boolean {
+  const last = looks.at(-1);
+  if (!last) return false;
+  return last.left.some(
+    (stream) => isUntouched(stream, last.given) || passesBy(stream.ssrc, looks.slice(-row)),
+  );
+}
+
+function isUntouched({ ssrc, payload }: Left, given: Given): boolean {
+  return payload > 0 && countsOf(given, ssrc).passed === 0;
+}
+
+function passesBy(ssrc: number, looks: readonly Look[]): boolean {
+  if (looks.length < row || looks.some(({ given }) => given.busy)) return false;
+  return looks.slice(1).every((look, i) => {
+    const before = looks[i];
+    return before !== undefined && leaves(ssrc, before, look) && !comes(ssrc, before, look);
   });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
-/** What the browser counts as sent: frames of a picture, in all layers; packets of a voice. */
-export async function sentBy(sender: RTCRtpSender): Promise<number> {
-  let sent = 0;
+function leaves(ssrc: number, before: Look, after: Look): boolean {
+  const [was, is] = [before, after].map(({ left }) => left.find((stream) => stream.ssrc === ssrc));
+  if (!was || !is || is.payload <= was.payload) return false;
+  return is.encoded === undefined || is.encoded > (was.encoded ?? 0);
+}
+
+function comes(ssrc: number, before: Look, after: Look): boolean {
+  return countsOf(after.given, ssrc).taken !== countsOf(before.given, ssrc).taken;
+}
+
+function countsOf({ streams }: Given, ssrc: number): StreamCounts {
+  return streams[ssrc] ?? streams[0] ?? { taken: 0, passed: 0 };
+}
+
+/** What the browser says has left of a sender, in all layers. */
+export async function leftOf(sender: RTCRtpSender): Promise<Left[]> {
+  const left: Left[] = [];
   (await sender.getStats()).forEach((stats: RTCOutboundRtpStreamStats) => {
-    if (stats.type === 'outbound-rtp') sent += stats.framesSent ?? stats.packetsSent ?? 0;
+    if (stats.type !== 'outbound-rtp') return;
+    const { ssrc, bytesSent = 0, retransmittedBytesSent = 0, framesEncoded, kind } = stats;
+    const encoded = kind === 'video' ? (framesEncoded ?? 0) : undefined;
+    const payload = bytesSent - retransmittedBytesSent;
+    left.push({ ssrc, payload, ...(encoded === undefined ? {} : { encoded }) });
   });
-  return sent;
+  return left;
 }

@@ -225,6 +225,15 @@ describe('the roster', () => {
     expect(micOn(state, 'tom')).toBe(true);
   });
 
+  it('says that the encryption does not answer, and no more once it does', () => {
+    const silent = run(...pair, { type: 'encryption', answers: false });
+    expect(keyMark(silent)).toEqual({ mark: 'broken', why: 'stalled' });
+    expect(keyMark(after(silent, { type: 'encryption', answers: true })).mark).toBe('whole');
+    const loading = run({ type: 'encryption', answers: false });
+    expect(keyMark(loading)).toEqual({ mark: 'turning', why: 'waiting' });
+    expect(keyMark(after(loading, ...pair)).mark).toBe('whole');
+  });
+
   it('does not take the server’s word that somebody left whose frames open', () => {
     const state = run(...pair, report('audio-0', 'ok', 'tom', 'mic'), { type: 'gone', pid: 'tom' });
     expect(isLeaving(state, 'tom')).toBe(false);

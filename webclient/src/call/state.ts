@@ -51,6 +51,8 @@ export interface CallState {
   readonly connection: 'connecting' | 'up' | 'lost';
   readonly media: 'connecting' | 'up' | 'down';
   readonly session: Status;
+  /** Whether the worker that encrypts answers. */
+  readonly answers: boolean;
   /** Our own pid; a new one with each participation. */
   readonly pid: PID;
   readonly epoch?: EpochStarted;
@@ -83,6 +85,7 @@ export type CallEvent =
   | { type: 'epoch'; epoch: EpochStarted }
   | { type: 'sending'; epoch: Epoch }
   | { type: 'status'; status: Status }
+  | { type: 'encryption'; answers: boolean }
   | { type: 'ended'; reason: EndReason };
 
 const keptNotices = 20;
@@ -94,6 +97,7 @@ export function initialState(): CallState {
     connection: 'connecting',
     media: 'connecting',
     session: { state: 'connecting' },
+    answers: true,
     pid: '',
     known: [],
     present: new Map(),
@@ -139,6 +143,8 @@ function next(state: CallState, event: CallEvent): CallState {
       return { ...state, sending: event.epoch };
     case 'status':
       return { ...state, session: event.status };
+    case 'encryption':
+      return { ...state, answers: event.answers };
     case 'ended':
       return { ...state, ended: event.reason };
   }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, vi } from 'vitest';
 import { Emitter } from '../signal/emitter';
-import type { Encryption } from './ports';
+import type { Encryption, Given } from './ports';
 
 type Events = Parameters<Parameters<Encryption['on']>[1]>[0];
 
@@ -14,8 +14,8 @@ export class FakeEncryption implements Encryption {
   #becomeReady!: () => void;
   readonly ready = new Promise<void>((resolve) => (this.#becomeReady = resolve));
   configureError: Error | undefined;
-  /** How many frames each transform was given. */
-  taken = (): Promise<number> => Promise.resolve(0);
+  /** What each transform was given. */
+  given = (): Promise<Given> => Promise.resolve({ streams: {}, busy: false });
 
   intact = (): boolean => true;
 
@@ -73,7 +73,7 @@ export class FakePeerConnection {
   connectionState: RTCPeerConnectionState = 'new';
   localDescription: { sdp: string } | null = null;
   /** Of each sender. */
-  stats: { framesSent?: number; packetsSent?: number } = {};
+  stats: { bytesSent?: number } = {};
   readonly #kinds: string[] = [];
   readonly #transceivers: { mid: string | null }[] = [];
 
@@ -108,7 +108,8 @@ export class FakePeerConnection {
           this.transcript.push(`encode ${kind} ${active.join(' ') || 'nothing'}`);
           return Promise.resolve();
         },
-        getStats: () => Promise.resolve(new Map([['s', { type: 'outbound-rtp', ...this.stats }]])),
+        getStats: () =>
+          Promise.resolve(new Map([['s', { type: 'outbound-rtp', ssrc: 1, ...this.stats }]])),
       },
       receiver: { track: { kind } },
     };

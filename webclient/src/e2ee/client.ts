@@ -8,6 +8,7 @@ import {
   type EpochStarted,
   type Fatal,
   type Frames,
+  type Given,
   type Kind,
   kindOf,
   type Post,
@@ -27,6 +28,8 @@ interface Events {
   refused: EntryRefused;
   /** What one transform has done; at changes and about twice a second while frames pass. */
   frames: Frames;
+  /** Whether the worker answers. While it does not, nothing passes. */
+  answering: boolean;
   /** Nothing passes any more. The one way on is to stop and to join anew. */
   fatal: Fatal;
 }
@@ -34,10 +37,9 @@ interface Events {
 /** A receiver's mid, or how to learn it: before the first offer it has none. */
 type Mid = string | (() => string | null);
 
-const startTimeout = 30_000; // ms, for some megabytes of code
-const attachTimeout = 5_000; // ms, for a message there and back
-const beatEvery = 5_000; // ms
-const missedBeats = 3; // in a row: the worker is dead, of which no browser tells
+const attachPatience = 5_000; // ms, after which the worker is asked for a transform
+const beatEvery = 3_000; // ms
+const missedBeats = 2; // in a row until it is told; no browser says whether the worker is dead or busy
 const beatID = 0; // of no transform
 
 type Target = RTCRtpSender | RTCRtpReceiver;
@@ -49,6 +51,8 @@ interface Attached {
   resolve: () => void;
   reject: (reason: E2EEError) => void;
 }
+
+const noTransform = (): E2EEError => new E2EEError('no_transform', 'There is no such transform.');
 
 interface Deferred<T = void> {
   promise: Promise<T>;
@@ -82,7 +86,7 @@ export class E2EE {
   readonly #attached = new Map<number, Attached>();
   readonly #transforms = new WeakMap<Target, RTCRtpScriptTransform>();
   /** The last question of each transform's count, by its id. */
-  readonly #counts = new Map<number, Deferred<number>>();
+  readonly #counts = new Map<number, Deferred<Given>>();
   readonly #handlers = new Map<keyof Events, Set<(event: never) => void>>();
   #configured: Deferred | undefined;
   #stopped: E2EEError | undefined;
@@ -98,7 +102,7 @@ export class E2EE {
     worker.onerror = () => this.#fail('worker_failed', 'The encryption worker failed.');
   }
 
-  /** Starts the worker and loads its code. It rejects with an E2EEError. */
+  /** Starts the worker and loads its code, however long that takes. It rejects with an E2EEError. */
   static async start(): Promise<E2EE> {
     if (supported() === undefined) {
       throw new E2EEError('unsupported', 'This browser cannot encrypt calls end to end.');
@@ -106,28 +110,20 @@ export class E2EE {
     const e2ee = new E2EE(
       new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'e2ee' }),
     );
-    await e2ee.#loadsInTime();
+    await e2ee.#loaded.promise;
+    e2ee.#heart = setInterval(() => e2ee.#beat(), beatEvery);
     return e2ee;
   }
 
-  async #loadsInTime(): Promise<void> {
-    const timer = setTimeout(
-      () => this.#fail('timeout', 'The encryption worker did not load in time.'),
-      startTimeout,
-    );
-    try {
-      await this.#loaded.promise;
-    } finally {
-      clearTimeout(timer);
-    }
-    this.#heart = setInterval(() => this.#beat(), beatEvery);
+  /** Tells of a worker that does not answer: nothing passes it, and the user must know. */
+  #beat(): void {
+    if (this.#missed++ === missedBeats) this.#emit('answering', false);
+    if (this.#missed === 1) this.#send({ type: 'count', id: beatID });
   }
 
-  /** Ends with a worker that does not answer: nothing passes it, and the user must know. */
-  #beat(): void {
-    if (this.#missed === missedBeats) return this.#fail('timeout', 'The worker does not answer.');
-    this.#missed++;
-    this.#send({ type: 'count', id: beatID });
+  #answered(): void {
+    if (this.#missed > missedBeats) this.#emit('answering', true);
+    this.#missed = 0;
   }
 
   /** Makes the session, once. It rejects with an E2EEError: bad_link, bad_name, bad_pid. */
@@ -191,16 +187,19 @@ export class E2EE {
   }
 
   /**
-   * How many frames a sender's transform was given so far, by the worker's own word. Whoever sees
-   * frames sent while this does not rise has a browser that leaves the transform out.
+   * What a sender's transform was given so far, by the worker's own word, whenever that comes. It
+   * rejects with an E2EEError if there is no transform: it never started, or its streams have ended.
    */
-  taken(sender: RTCRtpSender): Promise<number> {
-    if (this.#stopped) return Promise.reject(this.#stopped);
+  given(sender: RTCRtpSender): Promise<Given> {
     const id = [...this.#attached].find(([, { target }]) => target.deref() === sender)?.[0];
-    if (id === undefined) return Promise.resolve(0); // none, or its streams have ended
+    return id === undefined ? Promise.reject(noTransform()) : this.#ask(id);
+  }
+
+  #ask(id: number): Promise<Given> {
+    if (this.#stopped) return Promise.reject(this.#stopped);
     const asked = this.#counts.get(id);
     if (asked) return asked.promise;
-    const answer = defer<number>();
+    const answer = defer<Given>();
     this.#counts.set(id, answer);
     this.#send({ type: 'count', id });
     return answer.promise;
@@ -228,10 +227,8 @@ export class E2EE {
   ): Promise<void> {
     // Even a worker that has stopped is put in between: its transform lets nothing pass.
     const done = defer();
-    const timer = setTimeout(
-      () => done.reject(new E2EEError('timeout', 'A transform did not start in time.')),
-      attachTimeout,
-    );
+    // Late is a transform that a worker, asked now, does not know, not one of a worker that is busy.
+    const timer = setTimeout(() => this.#ask(options.id).catch(done.reject), attachPatience);
     done.promise.finally(() => clearTimeout(timer)).catch(() => undefined);
     this.#attached.set(options.id, {
       target: new WeakRef(target),
@@ -279,7 +276,7 @@ export class E2EE {
       case 'codecs-wanted':
         return this.#tellCodecs(message.id);
       case 'counted':
-        return this.#counted(message.id, message.taken);
+        return this.#counted(message.id, message.given);
       case 'key-frame-wanted':
         return this.#askKeyFrame(message.id);
       case 'post':
@@ -300,10 +297,12 @@ export class E2EE {
     }
   }
 
-  #counted(id: number, taken: number): void {
-    if (id === beatID) this.#missed = 0;
-    this.#counts.get(id)?.resolve(taken);
+  #counted(id: number, given: Given | undefined): void {
+    if (id === beatID) return this.#answered();
+    const asked = this.#counts.get(id);
     this.#counts.delete(id);
+    if (given) asked?.resolve(given);
+    else asked?.reject(noTransform());
   }
 
   /** Frames of some browsers name only a payload type. What it stands for was negotiated here. */

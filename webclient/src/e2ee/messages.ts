@@ -6,6 +6,7 @@ import type {
   EpochStarted,
   Fatal,
   FrameCode,
+  Given,
   Kind,
   Post,
   Source,
@@ -30,7 +31,7 @@ export type ToWorker =
       writable: WritableStream<EncodedFrame>;
     }
   | { type: 'codecs'; id: number; codecs: Record<number, string> }
-  /** Asks what a transform was given; answered by `counted`. */
+  /** Asks what a sender's transform was given; answered by `counted`. */
   | { type: 'count'; id: number };
 
 /** What one transform has done so far. */
@@ -51,7 +52,8 @@ export type FromWorker =
   | { type: 'attached'; id: number }
   | { type: 'detached'; id: number }
   | { type: 'codecs-wanted'; id: number }
-  | { type: 'counted'; id: number; taken: number }
+  /** Nothing is given to a transform that there is not. */
+  | { type: 'counted'; id: number; given?: Given }
   | { type: 'key-frame-wanted'; id: number }
   | { type: 'post'; post: Post }
   | { type: 'epoch'; epoch: EpochStarted }

@@ -26,6 +26,7 @@ class Bench {
   readonly wanted: number[] = [];
   readonly shared: Shared;
   readonly transform: Transform;
+  onWrite: () => void = () => undefined;
   readonly #writer: WritableStreamDefaultWriter<EncodedFrame>;
 
   constructor(options: TransformOptions, shared?: Shared) {
@@ -44,7 +45,12 @@ class Bench {
     const input = new TransformStream<EncodedFrame, EncodedFrame>();
     this.#writer = input.writable.getWriter();
     this.transform = new Transform(options, this.shared);
-    const sink = new WritableStream<EncodedFrame>({ write: (f) => void this.out.push(f) });
+    const sink = new WritableStream<EncodedFrame>({
+      write: (f) => {
+        this.onWrite();
+        this.out.push(f);
+      },
+    });
     void this.transform.run(input.readable, sink);
   }
 
@@ -290,10 +296,45 @@ describe('a receiver’s transform', () => {
 
   it('counts what it was given, whatever became of it', async () => {
     const bench = new Bench(sender);
-    expect(bench.transform.taken).toBe(0);
+    expect(bench.transform.given).toEqual({ streams: {}, busy: false });
     await bench.put(frame(opus(1)), frame(opus(1), { mimeType: 'audio/red' }));
     expect(bench.out).toEqual([]);
-    expect(bench.transform.taken).toBe(2);
+    expect(bench.transform.given).toEqual({ streams: { 0: { taken: 2, passed: 0 } }, busy: false });
+  });
+
+  it('counts what it gives back of each stream, before it does', async () => {
+    const bench = new Bench(sender);
+    await bench.start(1, 3);
+    await bench.shared.ring.sendWith(epoch(1));
+    const of = (synchronizationSource: number) =>
+      frame(opus(1), { mimeType: 'audio/opus', synchronizationSource });
+    bench.onWrite = () => expect(bench.transform.given.streams[7]?.passed).toBeGreaterThan(0);
+    await bench.put(of(7), of(8), of(7));
+    expect(bench.out).toHaveLength(3);
+    expect(bench.transform.given).toEqual({
+      streams: { 7: { taken: 2, passed: 2 }, 8: { taken: 1, passed: 1 } },
+      busy: false,
+    });
+  });
+
+  it('is busy while it is at a frame, however long that takes', async () => {
+    const bench = new Bench(sender);
+    await bench.start(1, 3);
+    await bench.shared.ring.sendWith(epoch(1));
+    let goOn!: () => void;
+    const slow = new Promise<void>((resolve) => (goOn = resolve));
+    const seal = bench.shared.ring.seal.bind(bench.shared.ring);
+    bench.shared.ring.seal = async (...frame) => {
+      await slow;
+      return seal(...frame);
+    };
+    const put = bench.put(frame(opus(1)), frame(opus(2)));
+    await new Promise((resolve) => setImmediate(resolve));
+    const taken = { streams: { 0: { taken: 1, passed: 0 } }, busy: true };
+    expect(bench.transform.given).toEqual(taken);
+    goOn();
+    await put;
+    expect(bench.transform.given).toEqual({ streams: { 0: { taken: 2, passed: 2 } }, busy: false });
   });
 
   it('counts nothing as told that nobody has opened', async () => {

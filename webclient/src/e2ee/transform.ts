@@ -1,7 +1,14 @@
 import { codecOf, type Codec } from './framecrypt';
 import type { TransformOptions, TransformReport } from './messages';
 import type { Info, Ring } from './ring';
-import { type EncodedFrame, type FrameCode, type Source, sources } from './types';
+import {
+  type EncodedFrame,
+  type FrameCode,
+  type Given,
+  type Source,
+  sources,
+  type StreamCounts,
+} from './types';
 
 /** How long a frame waits for its epoch to start, in milliseconds. */
 export const earlyWait = 500;
@@ -44,7 +51,8 @@ export class Transform {
   #writer: WritableStreamDefaultWriter<EncodedFrame> | undefined;
   #codecs: Record<number, string> = {};
   #asked = -Infinity;
-  #taken = 0;
+  readonly #streams: Record<number, StreamCounts> = {};
+  #busy = false;
   #early: Early[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last: Promise<void> = Promise.resolve();
@@ -67,8 +75,10 @@ export class Transform {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
-        this.#taken++;
+        this.#busy = true;
+        this.#countsOf(value).taken++;
         await this.#inTurn(() => this.#pass(value));
+        this.#busy = false;
       }
     } catch {
       // The connection is gone, and its streams with it.
@@ -77,9 +87,9 @@ export class Transform {
     this.#drop(this.#early.splice(0));
   }
 
-  /** How many frames the browser has given to it, whatever became of them. */
-  get taken(): number {
-    return this.#taken;
+  /** What the browser has given to it. */
+  get given(): Given {
+    return { streams: this.#streams, busy: this.#busy };
   }
 
   /** Takes what the payload types of this sender or receiver stand for. */
@@ -125,8 +135,14 @@ export class Transform {
       this.#teller.failed(sealed.code);
       return;
     }
+    this.#countsOf(frame).passed++;
     await this.#write(frame, sealed.data);
     this.#teller.passed();
+  }
+
+  #countsOf(frame: EncodedFrame): StreamCounts {
+    const { synchronizationSource = 0 } = frame.getMetadata();
+    return (this.#streams[synchronizationSource] ??= { taken: 0, passed: 0 });
   }
 
   async #open(frame: EncodedFrame, codec: Codec, until: number): Promise<void> {

@@ -90,6 +90,21 @@ export type ReceiverFrames = Counts & {
 
 export type Frames = SenderFrames | ReceiverFrames;
 
+/** What a sender's transform has to do with, by the worker's own word. */
+export interface Given {
+  /** Of each RTP stream, by its SSRC; under 0, where frames do not tell theirs. */
+  streams: Record<number, StreamCounts>;
+  /** Whether it is at a frame: the browser may have more for it then. */
+  busy: boolean;
+}
+
+export interface StreamCounts {
+  /** Frames that came, whatever became of them. */
+  taken: number;
+  /** Frames that were sealed and given back; counted before they are, so that none leaves uncounted. */
+  passed: number;
+}
+
 /** The encryption has stopped and lets no frame pass any more. */
 export interface Fatal {
   code: string;
@@ -99,7 +114,12 @@ export interface Fatal {
 /** What both kinds of encoded frames have, in every browser. */
 export interface EncodedFrame {
   data: ArrayBuffer;
-  getMetadata(): { mimeType?: string; payloadType?: number; rtpTimestamp?: number };
+  getMetadata(): {
+    mimeType?: string;
+    payloadType?: number;
+    rtpTimestamp?: number;
+    synchronizationSource?: number;
+  };
 }
 
 /** An error with a stable code. */

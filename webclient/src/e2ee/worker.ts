@@ -165,9 +165,12 @@ function attach(transformer: TransformEvent['transformer']): void {
   tell({ type: 'attached', id: options.id });
 }
 
-/** Of a transform whose streams have ended nothing can rise any more. */
+/** Answers after all tasks that were there before the question: frames come as tasks, too. */
 function count(id: number): void {
-  tell({ type: 'counted', id, taken: transforms.get(id)?.taken ?? 0 });
+  setTimeout(() => {
+    const given = transforms.get(id)?.given;
+    tell({ type: 'counted', id, ...(given ? { given } : {}) });
+  });
 }
 
 /** Asks here where a browser can, else through the page. */

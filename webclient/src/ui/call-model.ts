@@ -1,7 +1,7 @@
 import { createMemo, createSignal, onCleanup, type Accessor } from 'solid-js';
 import type { Call } from '../call/call';
 import type { Slot } from '../call/peer';
-import { members, others, phase } from '../call/select';
+import { isStalled, members, others, phase } from '../call/select';
 import type { CallState, Notice } from '../call/state';
 import { comingIn, waitingFor } from './words';
 
@@ -45,9 +45,10 @@ export function createToasts(state: Accessor<CallState>): Accessor<Notice[]> {
 
 /** One line for the top of the call. */
 export function statusLine(state: CallState, joiningCount: number): string {
+  if (isStalled(state)) return 'The encryption does not answer. Nothing is sent until it does';
   switch (phase(state)) {
     case 'connecting':
-      return 'Connecting';
+      return state.answers ? 'Connecting' : 'The encryption is still loading';
     case 'waiting':
       return waitingFor(state.present.size, undefined);
     case 'reconnecting':

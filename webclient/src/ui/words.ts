@@ -105,6 +105,10 @@ export const keyReasons: Record<KeyReason, Text> = {
     title: 'Something is not encrypted',
     text: 'A picture or voice arrives without encryption. It is not shown. Do not trust this server until you know why.',
   },
+  stalled: {
+    title: 'The encryption does not answer',
+    text: 'Until it does, this device sends no picture and no voice, and opens none. It may be too busy: close other pages and apps. If that does not help, reload the page and join again.',
+  },
   ended: {
     title: 'This device is no longer in the group',
     text: 'It holds no key any more. Leave and join again.',
@@ -150,7 +154,7 @@ export const endings: Record<EndReason, Text> = {
   },
   sent_in_clear: {
     title: 'This browser left out the encryption',
-    text: 'It sent pictures or sound past it for a second or two, so the server may have seen or heard that. Sending was stopped. Update the browser, or use another one, before you join again.',
+    text: 'It sent pictures or sound past it, for three seconds at most, so the server may have seen or heard that. Sending was stopped. Update the browser, or use another one, before you join again.',
   },
   internal: {
     title: 'The meeting ended by a mistake of ours',
