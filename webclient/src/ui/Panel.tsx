@@ -1,9 +1,10 @@
-import { createMemo, For, onMount, Show, type JSX } from 'solid-js';
+import { For, onMount, Show, type JSX } from 'solid-js';
 import { Dynamic } from 'solid-js/web';
 import { isLeaving, joining, keyMark, members, micOn } from '../call/select';
 import type { CallState } from '../call/state';
 import { Close, Key, MicOff, ShieldAlert } from './icons';
-import { initials, namesakes } from './name';
+import { createNumbers } from './call-model';
+import { initials } from './name';
 import { Namesake } from './Namesake';
 import { comingIn, keyReasons, people } from './words';
 
@@ -67,7 +68,7 @@ function Persons(props: { state: CallState; ownMuted: boolean }): JSX.Element {
     pid === props.state.pid
       ? props.ownMuted
       : !isLeaving(props.state, pid) && !micOn(props.state, pid);
-  const numbers = createMemo(() => namesakes(members(props.state)));
+  const numbers = createNumbers(() => props.state);
   const arriving = (): number => joining(props.state).length;
   return (
     <ul class="persons" aria-label="People">

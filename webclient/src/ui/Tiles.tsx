@@ -13,8 +13,7 @@ import type { Call } from '../call/call';
 import { bestGrid, capacity } from '../call/grid';
 import type { LocalState } from '../call/local';
 import { isAway, isLeaving, members, micOn, picture, tileKey } from '../call/select';
-import { createRoster, type CallModel } from './call-model';
-import { namesakes } from './name';
+import { createNumbers, createRoster, type CallModel } from './call-model';
 import { Tile } from './Tile';
 
 interface TilesProps extends CallModel {
@@ -28,6 +27,7 @@ interface TilesProps extends CallModel {
 export function Tiles(props: TilesProps): JSX.Element {
   const [size, setSize] = createSignal({ width: 0, height: 0 });
   const roster = createRoster(props.state);
+  const numbers = createNumbers(props.state);
   const elements = new Map<string, HTMLElement>();
   let stage!: HTMLDivElement;
 
@@ -66,7 +66,14 @@ export function Tiles(props: TilesProps): JSX.Element {
       <For each={visible()}>
         {(pid) => {
           onCleanup(() => elements.delete(pid));
-          return <Participant {...props} pid={pid} ref={(element) => elements.set(pid, element)} />;
+          return (
+            <Participant
+              {...props}
+              pid={pid}
+              namesake={numbers().get(pid)}
+              ref={(element) => elements.set(pid, element)}
+            />
+          );
         }}
       </For>
       <Show when={visible().length < roster().length}>
@@ -90,6 +97,7 @@ function showLevel(element: HTMLElement, level: number): void {
 
 interface ParticipantProps extends TilesProps {
   pid: string;
+  namesake: number | undefined;
   ref: (element: HTMLElement) => void;
 }
 
@@ -108,7 +116,7 @@ function Participant(props: ParticipantProps): JSX.Element {
   return (
     <Tile
       name={name()}
-      namesake={namesakes(members(props.state())).get(props.pid)}
+      namesake={props.namesake}
       own={own()}
       picture={own() ? { kind: 'off' } : shown()}
       track={track()}

@@ -3,6 +3,7 @@ import type { Call } from '../call/call';
 import type { Slot } from '../call/peer';
 import { isStalled, members, others, phase } from '../call/select';
 import type { CallState, Notice } from '../call/state';
+import { namesakes } from './name';
 import { comingIn, waitingFor } from './words';
 
 export interface CallModel {
@@ -24,6 +25,12 @@ export function createRoster(state: Accessor<CallState>): Accessor<string[]> {
   return createMemo(() => [state().pid, ...others(state()).map(({ pid }) => pid)], [], {
     equals: (a, b) => a.length === b.length && a.every((pid, i) => pid === b[i]),
   });
+}
+
+/** Which one of several each member is whose names look the same. It changes with the roster alone. */
+export function createNumbers(state: Accessor<CallState>): Accessor<ReadonlyMap<string, number>> {
+  const roster = createMemo(() => members(state()));
+  return createMemo(() => namesakes(roster()));
 }
 
 const toastTime = 5_000; // ms
