@@ -91,6 +91,16 @@ func (r *rig) keepFeedback() {
 // send gives the connection an RTP packet.
 func (r *rig) send(p *rtp.Packet) {
 	r.t.Helper()
+	sealed := r.seal(p)
+	in := packetcache.New()
+	if !r.takeProtected(r.egress, in, copy(in.Buffer[:], sealed), nil) {
+		in.Release()
+	}
+}
+
+// seal makes of a packet what the peer sends.
+func (r *rig) seal(p *rtp.Packet) []byte {
+	r.t.Helper()
 	raw, err := p.Marshal()
 	if err != nil {
 		r.t.Fatal(err)
@@ -104,10 +114,7 @@ func (r *rig) send(p *rtp.Packet) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	in := packetcache.New()
-	if !r.takeProtected(r.egress, in, copy(in.Buffer[:], sealed), nil) {
-		in.Release()
-	}
+	return sealed
 }
 
 // packet makes one; extensions are pairs of id and value.

@@ -111,6 +111,52 @@ func TestAsksAreForgotten(t *testing.T) {
 	}
 }
 
+// TestAsksAreNotRenewed: who has asked for too much of one publication has not more for having
+// looked at others.
+func TestAsksAreNotRenewed(t *testing.T) {
+	_, bob, _ := quietRoom(t)
+	key, now := pubKey{"alice", Screen}, int64(time.Minute)
+	for range askBurst {
+		if !bob.asksFor(key, now).take(now) {
+			t.Fatal("the burst is less than is said")
+		}
+	}
+	bob.asksFor(pubKey{"carol", Camera}, now).take(now)
+	if bob.asksFor(key, now).take(now) {
+		t.Error("what was asked for is forgotten")
+	}
+	if bob.asksFor(pubKey{}, now) != nil {
+		t.Error("there is something to ask of nobody")
+	}
+}
+
+// TestBlockedAsksOn: a slot whose better layer comes with a key frame only asks for one each
+// askInterval, until it has come.
+func TestBlockedAsksOn(t *testing.T) {
+	u, asked := newTestUp(true)
+	d := newTestSlot(t, true, &fakeWriter{})
+	d.connect(u, 0)
+	(&source{u: u}).send(t, true, true, []byte("key frame"))
+	d.heard.Store(true)
+	d.layers.blocked.Store(true)
+	*asked = 0
+	const seconds = 20
+	for now := int64(loudnessInterval); now <= seconds*int64(time.Second); now += int64(loudnessInterval) {
+		d.repeatRequest(now)
+		u.flushKeyFrame(now)
+		u.keyFrameAnswered(now)
+	}
+	if want := int(seconds * time.Second / askInterval); *asked < want-1 || *asked > want {
+		t.Errorf("asked %d times in %d s, want %d", *asked, seconds, want)
+	}
+	d.layers.blocked.Store(false)
+	*asked = 0
+	d.repeatRequest(int64(time.Minute))
+	if u.flushKeyFrame(int64(time.Minute)); *asked != 0 {
+		t.Error("it asks for what it has")
+	}
+}
+
 // TestViewsAreFew: views beyond some at once wait for the next round of housekeeping; the
 // latest counts.
 func TestViewsAreFew(t *testing.T) {

@@ -73,6 +73,53 @@ func FuzzIntake(f *testing.F) {
 	})
 }
 
+// TestPacketsLead: of one that is heard, media goes by the way that an authentic packet came by,
+// and no other.
+func TestPacketsLead(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	home, away := &fakePath{sent: [][]byte{}}, &fakePath{sent: [][]byte{}}
+	n.Receive(home, r.checkFrom(t, nominating))
+	n.Receive(away, r.checkFrom(t))
+	genuine := r.seal(r.packet(9, 111, 1, "x"))
+	forged := bytes.Clone(genuine)
+	forged[len(forged)-1]++
+	for _, step := range []struct {
+		name   string
+		packet []byte
+		path   *fakePath
+		want   *fakePath
+	}{
+		{"a forged one", forged, away, home}, {"an authentic one", genuine, away, away}, {"the same again", genuine, home, away},
+		{"another one", r.seal(r.packet(9, 111, 2, "x")), away, away},
+	} {
+		n.Receive(step.path, step.packet)
+		if got := r.way.Load().path; got != step.want {
+			t.Errorf("%s: media goes by the wrong way", step.name)
+		}
+	}
+	if !r.proved.Load() {
+		t.Error("it has not proved that it has the keys")
+	}
+}
+
+// TestNothingAfterTheEnd: of a connection that is closed nothing is taken in any more.
+func TestNothingAfterTheEnd(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	r.send(r.packet(9, 111, 1, "x"))
+	u := r.uplinks[9]
+	if u == nil || u.up == nil {
+		t.Fatal("nothing is received")
+	}
+	r.close()
+	r.send(r.packet(9, 111, 2, "x"))
+	r.send(r.packet(10, 111, 1, "x"))
+	if got := u.up.counters.packetsIn.Load(); got != 1 || r.uplinks[10] != nil {
+		t.Errorf("%d packets of a stream that has ended; a new one: %t", got, r.uplinks[10] != nil)
+	}
+}
+
 // takePlain takes a packet as if it had been opened.
 func (r *rig) takePlain(raw []byte) {
 	p := packetcache.New()
