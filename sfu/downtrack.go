@@ -100,8 +100,10 @@ type downTrack struct {
 	// for again.
 	mappedAt int64
 	asked    int
-	// askedAt is when the slot last wanted a key frame.
-	askedAt int64
+	// askedAt is when the slot last wanted a key frame, cameBefore how many packets of its source
+	// had come when it asked though it had asked often.
+	askedAt    int64
+	cameBefore uint64
 	// asks bounds how often the slot may ask for key frames of what it carries; nil for
 	// no bound.
 	asks *bucket

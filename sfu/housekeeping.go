@@ -133,7 +133,7 @@ func (p *publication) measure(now int64) (changed bool) {
 	})
 }
 
-// repeatRequest asks for a key frame again if none has come since the slot got its
+// repeatRequest asks for a key frame again, a few times, if none has come since the slot got its
 // source, if the receiver, who may not have known the slot yet, is not heard, or if a
 // layer that is wanted comes with one only.
 func (d *downTrack) repeatRequest(now int64) {
@@ -147,11 +147,28 @@ func (d *downTrack) repeatRequest(now int64) {
 	if u == nil && !(d.sent.Load() && d.heard.Load()) {
 		u = d.up
 	}
-	if u == nil || d.asked >= maxRepeats || now-d.mappedAt < int64(repeatInterval)*int64(d.asked+1) {
+	if u == nil {
 		return
 	}
-	if d.ask(u, now) {
-		d.asked++
+	if d.asked < maxRepeats && now-d.mappedAt >= int64(repeatInterval)*int64(d.asked+1) {
+		if d.ask(u, now) {
+			d.asked++
+		}
+		return
+	}
+	d.repeatLater(u, now)
+}
+
+// repeatLater asks on where all requests seem to be lost, as long as the source goes on: a receiver
+// that has had no packet of it misses none.
+func (d *downTrack) repeatLater(u *upTrack, now int64) {
+	dark := d.next != nil || !d.sent.Load()
+	if d.asked < maxRepeats || !dark || now-d.askedAt < int64(askInterval) {
+		return
+	}
+	if came := u.counters.packetsIn.Load(); came != d.cameBefore {
+		d.cameBefore = came
+		d.ask(u, now)
 	}
 }
 

@@ -99,6 +99,50 @@ func TestOverflowedAsksOn(t *testing.T) {
 	}
 }
 
+// TestDarkSlotAsksOn: a slot that has sent nothing of a source that goes on asks for a key frame until one
+// has come, however many requests were lost: its receiver sees no packet, and asks for nothing. Where
+// the source has stopped, it asks a few times and no more.
+func TestDarkSlotAsksOn(t *testing.T) {
+	u, asked := newTestUp(true)
+	d := newTestSlot(t, true, &fakeWriter{})
+	d.asks = &bucket{interval: askInterval, burst: askBurst}
+	s := &source{u: u}
+	const minute = int64(time.Minute)
+	pass := func(until int64, sends bool) (times int) {
+		before := *asked
+		for s.now < until {
+			s.now += int64(loudnessInterval)
+			d.repeatRequest(s.now)
+			u.flushKeyFrame(s.now)
+			if sends {
+				s.send(t, true, false, []byte("no key frame"))
+			}
+		}
+		return *asked - before
+	}
+	s.send(t, true, false, []byte("no key frame"))
+	d.connect(u, s.now)
+	pass(minute/4, true) // all that is asked for at first
+	if n := pass(minute, true); n < 15 || n > 45/2*(1+maxKeyFrameRepeats) {
+		t.Errorf("asked %d times in three quarters of a minute", n)
+	}
+	pass(minute+minute/4, false)
+	if n := pass(2*minute, false); n > 0 {
+		t.Errorf("asked %d times though the source has stopped", n)
+	}
+	if n := pass(2*minute+minute/4, true); n == 0 {
+		t.Error("did not ask though the source goes on")
+	}
+	s.send(t, true, true, []byte("key frame"))
+	if d.phase != live {
+		t.Fatal("the slot has not begun")
+	}
+	d.heard.Store(true)
+	if n := pass(3*minute, true); n > 0 {
+		t.Errorf("asked %d times though it has begun", n)
+	}
+}
+
 // TestAsksAreForgotten: what a viewer asked for long ago is not kept.
 func TestAsksAreForgotten(t *testing.T) {
 	_, bob, _ := quietRoom(t)
