@@ -180,11 +180,21 @@ func (g *gathering) all(ctx context.Context, what string, is func(*viewer) bool)
 	for _, v := range g.viewers {
 		for !v.ask(is) {
 			if err := sleep(ctx, 10*time.Millisecond); err != nil {
-				return fmt.Errorf("%s: not for participant %d: %w", what, v.number, err)
+				return fmt.Errorf("%s: not for participant %d (%s), beside %d others: %w", what, v.number, v, g.lacking(is)-1, err)
 			}
 		}
 	}
 	return nil
+}
+
+// lacking is for how many something is not so.
+func (g *gathering) lacking(is func(*viewer) bool) (n int) {
+	for _, v := range g.viewers {
+		if !v.ask(is) {
+			n++
+		}
+	}
+	return n
 }
 
 // settle waits until all are shown what they look at, and told so, and hear as many as they have

@@ -144,7 +144,7 @@ func (r *crowdRun) part(ctx context.Context, name string, profiled time.Duration
 		return err
 	}
 	if err := do(ctx); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s (%s): %w", name, r.lines(), err)
 	}
 	after, systemAfter, err := r.server.processorTime()
 	if err != nil {
@@ -157,6 +157,18 @@ func (r *crowdRun) part(ctx context.Context, name string, profiled time.Duration
 	r.report.Parts = append(r.report.Parts, p)
 	r.sumStrays()
 	return nil
+}
+
+// lines says what the server holds the participants' lines to take of what they want.
+func (r *crowdRun) lines() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	values, err := metrics(ctx, r.server.admin)
+	if err != nil {
+		return err.Error()
+	}
+	wanted := values["conclave_media_wanted_bits"]
+	return fmt.Sprintf("lines get %.0f %% of %.1f Mbit/s", 100*values["conclave_media_allocated_bits"]/max(wanted, 1), wanted/1e6)
 }
 
 func (r *crowdRun) sumStrays() {

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +140,24 @@ func (v *viewer) expect(now time.Time, source uint32) {
 	defer v.mu.Unlock()
 	clear(v.spoken)
 	v.spoken[source] = &waiting{since: now.UnixNano()}
+}
+
+// String says what a viewer waits for.
+func (v *viewer) String() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var dark, unsaid []uint32
+	for source, w := range v.view {
+		if w.came == 0 {
+			dark = append(dark, source)
+		}
+		if !v.shown[source] {
+			unsaid = append(unsaid, source)
+		}
+	}
+	slices.Sort(dark)
+	slices.Sort(unsaid)
+	return fmt.Sprintf("of %d that it looks at nothing came of %d, %d are not said to be shown; it hears %d", len(v.view), dark, unsaid, len(v.heard))
 }
 
 // ask asks something of the viewer.
