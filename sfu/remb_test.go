@@ -11,6 +11,8 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/conclave-sfu/conclave/sfu/bwe"
 )
 
 // oldSender is a publisher that takes REMB, and nothing better. It stamps its packets with a
@@ -127,6 +129,86 @@ func TestREMB(t *testing.T) {
 		// Each packet takes 10 ms longer than the one before.
 		for told := first; told > 0.9*first; {
 			told = next(10 * time.Millisecond)
+		}
+	}
+}
+
+// TestREMBIsDue: a sender is told each second, and a tenth of a second after the last message
+// where it is to send less; who sends nothing for ten seconds is told nothing.
+func TestREMBIsDue(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	low := func() *bwe.Receiver {
+		return bwe.NewReceiver(bwe.Config{Start: firstReceived, Min: lowestReceived, Max: mostReceived})
+	}
+	for _, test := range []struct {
+		name      string
+		estimator *bwe.Receiver
+		said      int64
+		at, heard int64 // ms, since it was told and on the same clock
+		want      int64 // 0 for nothing
+	}{
+		{"no news, too early", nil, mostReceived, 999, 999, 0},
+		{"no news, after a second", nil, mostReceived, 1000, 999, mostReceived},
+		{"less, just after", low(), mostReceived, 99, 99, 0},
+		{"less, a little after", low(), mostReceived, 100, 100, firstReceived},
+		{"a little less", low(), firstReceived + firstReceived/50, 500, 500, 0},
+		{"a twentieth less", low(), firstReceived + firstReceived/20, 500, 500, firstReceived},
+		{"more", low(), lowestReceived, 999, 999, 0},
+		{"more, after a second", low(), lowestReceived, 1000, 1000, firstReceived},
+		{"heard ten seconds ago, nearly", nil, mostReceived, 10_000, 1, mostReceived},
+		{"heard ten seconds ago", nil, mostReceived, 10_000, 0, 0},
+	} {
+		u := &uplinkPath{estimator: test.estimator, said: test.said, heardAt: test.heard * ms}
+		bits, ok := u.due(test.at * ms)
+		if ok != (test.want > 0) || ok && bits != test.want {
+			t.Errorf("%s: %d, %t, want %d", test.name, bits, ok, test.want)
+		}
+		if ok && (u.said != bits || u.saidAt != test.at*ms) {
+			t.Errorf("%s: what was said is not remembered", test.name)
+		}
+	}
+}
+
+// TestPathsOfOldSenders: of a packet it is noted that it came, and when it was sent if it says so.
+func TestPathsOfOldSenders(t *testing.T) {
+	n := startNode(t, nil)
+	c := newConnection(&Transport{room: &room{node: n}}, 1)
+	defer c.home.remove(c)
+	s := &section{extensions: extensions{sendTime: 2}}
+	header := func(value string) []byte {
+		h := rtp.Header{Version: 2}
+		if value != "" {
+			if err := h.SetExtension(2, []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		raw, err := h.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for i, step := range []struct {
+		value string
+		known bool
+	}{{"", false}, {"ab", false}, {"abc", true}, {"", true}} {
+		now := int64(i+1) * int64(time.Second)
+		c.followUplink(s, header(step.value), 1000, now)
+		if c.from.heardAt != now || c.from.saidAt != int64(time.Second) || (c.from.estimator != nil) != step.known {
+			t.Errorf("packet %d: heard at %d, said at %d, estimated: %t", i, c.from.heardAt, c.from.saidAt, c.from.estimator != nil)
+		}
+	}
+}
+
+func TestUsesREMB(t *testing.T) {
+	for _, test := range []struct {
+		cc    uint8
+		takes bool
+		want  bool
+	}{{0, true, true}, {0, false, false}, {3, true, false}, {3, false, false}} {
+		s := &section{extensions: extensions{transportCC: test.cc}, payloads: []payload{{}, {remb: test.takes}}}
+		if got := s.usesREMB(); got != test.want {
+			t.Errorf("transport-wide %d, REMB %t: %t", test.cc, test.takes, got)
 		}
 	}
 }

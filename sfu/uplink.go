@@ -232,13 +232,7 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 		c.node().ended.drop(dropUnknown)
 		return false
 	}
-	if id := u.section.extensions.transportCC; id != 0 {
-		if v := extension(plain[:header], id); len(v) >= 2 {
-			c.arrivals.Record(u.ssrc, binary.BigEndian.Uint16(v), e.now/int64(time.Microsecond))
-		}
-	} else if u.section.remb {
-		c.followUplink(u.section, plain[:header], len(plain)+srtp.MaxOverhead, e.now)
-	}
+	c.noteArrival(u, plain, header, e.now)
 	size, repair := len(plain), u.repair
 	if repair {
 		if size = u.restore(plain, header); size == 0 || u.media == nil && !c.findMedia(u, plain, header) {
@@ -264,6 +258,17 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 		u.missing.KeyFrame(number)
 	}
 	return kept
+}
+
+// noteArrival notes when a packet came, for what its sender is told of the path.
+func (c *connection) noteArrival(u *uplink, plain []byte, header int, now int64) {
+	if id := u.section.extensions.transportCC; id != 0 {
+		if v := extension(plain[:header], id); len(v) >= 2 {
+			c.arrivals.Record(u.ssrc, binary.BigEndian.Uint16(v), now/int64(time.Microsecond))
+		}
+	} else if u.section.remb {
+		c.followUplink(u.section, plain[:header], len(plain)+srtp.MaxOverhead, now)
+	}
 }
 
 // restore makes the original of a retransmission, in place, and gives its size (RFC

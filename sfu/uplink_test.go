@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/pion/rtp"
 
@@ -117,6 +118,74 @@ func TestNothingAfterTheEnd(t *testing.T) {
 	r.send(r.packet(10, 111, 1, "x"))
 	if got := u.up.counters.packetsIn.Load(); got != 1 || r.uplinks[10] != nil {
 		t.Errorf("%d packets of a stream that has ended; a new one: %t", got, r.uplinks[10] != nil)
+	}
+}
+
+// TestLongestSilentMakesRoom: for a stream too many, and none that was heard within uplinkIdle.
+func TestLongestSilentMakesRoom(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	const second = int64(time.Second)
+	for ssrc := range uint32(maxUplinks) { // the first is heard last
+		r.egress.now = int64(maxUplinks-ssrc) * second
+		r.send(r.packet(ssrc+1, 111, 1, "x"))
+	}
+	r.egress.now = int64(maxUplinks) * second
+	for i, last := uint32(0), uint32(maxUplinks); i < 3; i++ {
+		r.send(r.packet(1000+i, 111, 1, "x"))
+		if r.uplinks[1000+i] == nil || r.uplinks[last-i] != nil || r.uplinks[last-i-1] == nil {
+			t.Errorf("newcomer %d has not the place of who was silent for the longest time", i)
+		}
+	}
+	r.egress.now = 2 + int64(uplinkIdle) // all but one were heard a moment ago
+	for _, u := range r.uplinks {
+		u.heardAt = 3
+	}
+	r.uplinks[1].heardAt = 2
+	for i, want := range []bool{true, false} {
+		if r.send(r.packet(2000+uint32(i), 111, 1, "x")); (r.uplinks[2000+uint32(i)] != nil) != want {
+			t.Errorf("newcomer %d has a place: %t, want %t", i, !want, want)
+		}
+	}
+}
+
+// TestRemovedStreamsKeepNothing: the packets of a stream that is forgotten, or whose connection
+// ends, are given back.
+func TestRemovedStreamsKeepNothing(t *testing.T) {
+	for name, end := range map[string]func(*rig, *uplink){
+		"forgotten": func(r *rig, u *uplink) {
+			r.intake.Lock()
+			defer r.intake.Unlock()
+			r.removeUplink(u)
+		},
+		"closed": func(r *rig, _ *uplink) { r.close() },
+	} {
+		n := startNode(t, nil)
+		r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+		r.send(r.packet(70, 96, 1, keyFrame))
+		u := r.uplinks[70]
+		p, ok := u.up.cache.Get(u.up.newest.Load())
+		if !ok {
+			t.Fatal("nothing is kept of a stream")
+		}
+		if end(r, u); p.Holders() != 1 {
+			t.Errorf("%s: a packet has %d holders beside the test", name, p.Holders()-1)
+		}
+		p.Release()
+	}
+}
+
+// TestClocksOfReports: reports tell of jitter in the units of the codec.
+func TestClocksOfReports(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic, "v": Camera},
+		rigSection("audio", "a", "sendonly"), rigSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+	r.send(r.packet(9, 111, 1, "x"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	for ssrc, want := range map[uint32]int64{9: 48000, 70: 90000} {
+		if got := int64(r.uplinks[ssrc].reception.Rate); got != want {
+			t.Errorf("%d ticks a second, want %d", got, want)
+		}
 	}
 }
 

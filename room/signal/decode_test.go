@@ -238,6 +238,9 @@ func FuzzDecodeServer(f *testing.F) {
 		if err != nil || back.Type != msg.Type || back.Re != msg.Re {
 			t.Fatalf("%s: %+v, %v", again, back, err)
 		}
+		if third, _ := EncodeServer(back.Re, back.Body); !bytes.Equal(again, third) {
+			t.Fatalf("not stable: %s and %s", again, third)
+		}
 	})
 }
 
