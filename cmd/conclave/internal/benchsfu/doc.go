@@ -25,5 +25,9 @@
 // it gets in the others: so that two cores carry them all, and each costs its share of reports,
 // checks and timers.
 //
+// `crowd` is a large room with no floor beside it: all send, each looks at some of the others,
+// scrolls, and hears a few. It counts what each receives, by opening every packet, and
+// measures the server while all join, look, scroll and speak.
+//
 // It runs on Linux only.
 package main
