@@ -3,6 +3,7 @@ import { Call } from '../call/call';
 import { newLink, parseLink, type LinkFault, type MeetingLink } from '../call/link';
 import { LocalMedia, type LocalState } from '../call/local';
 import { wantedSuite } from '../call/settings';
+import { Spare } from '../call/spare';
 import type { EndReason } from '../call/state';
 import { E2EE } from '../e2ee/client';
 import { CallPage } from './CallPage';
@@ -29,13 +30,17 @@ export function App(): JSX.Element {
   const [localState, setLocalState] = createSignal<LocalState>(new LocalMedia().state);
 
   const [beginning, setBeginning] = createSignal(false);
+  const spare = new Spare(() => E2EE.start());
 
   const go = (next: Route): void => {
     const before = route();
     const kept = 'local' in next ? next.local : undefined;
     if ('local' in before && before.local !== kept) before.local.close();
     if (before.page === 'call' && next !== before) before.call.leave();
-    if (next.page === 'prejoin') next.local.onChange(setLocalState);
+    if (next.page === 'prejoin') {
+      next.local.onChange(setLocalState);
+      spare.load();
+    }
     setRoute(next);
   };
   const open = (href: string): void => {
@@ -64,7 +69,7 @@ export function App(): JSX.Element {
       name,
       local,
       codec: rememberedCodec(),
-      startEncryption: () => E2EE.start(),
+      startEncryption: () => spare.take(),
     });
     call.on('state', ({ ended }) => {
       const now = route();

@@ -12,9 +12,15 @@ import type { Call } from '../call/call';
 import type { LocalDevice, LocalMedia, LocalState } from '../call/local';
 import { onNetworkChange } from '../call/network';
 import type { EpochStarted } from '../call/ports';
-import { joining, keyMark } from '../call/select';
+import { joining } from '../call/select';
 import type { CallState } from '../call/state';
-import { createCallModel, createToasts, statusLine, type CallModel } from './call-model';
+import {
+  createCallModel,
+  createMark,
+  createToasts,
+  statusLine,
+  type CallModel,
+} from './call-model';
 import { Controls } from './Controls';
 import { takeFocus } from './focus';
 import { Close, Key, Warning } from './icons';
@@ -173,7 +179,7 @@ function createResting(): Accessor<boolean> {
 }
 
 function Top(props: { state: CallState; panelOpen: boolean; onKey: () => void }): JSX.Element {
-  const mark = () => keyMark(props.state);
+  const mark = createMark(() => props.state);
   const line = () => statusLine(props.state, joining(props.state).length);
   return (
     <div class="top">

@@ -1,9 +1,9 @@
 import { For, onMount, Show, type JSX } from 'solid-js';
 import { Dynamic } from 'solid-js/web';
-import { isLeaving, joining, keyMark, members, micOn } from '../call/select';
+import { isLeaving, joining, members, micOn } from '../call/select';
 import type { CallState } from '../call/state';
 import { Close, Key, MicOff, ShieldAlert } from './icons';
-import { createNumbers } from './call-model';
+import { createMark, createNumbers } from './call-model';
 import { initials } from './name';
 import { Namesake } from './Namesake';
 import { comingIn, keyReasons, people } from './words';
@@ -53,7 +53,7 @@ export function Panel(props: PanelProps): JSX.Element {
 }
 
 function Verdict(props: { state: CallState }): JSX.Element {
-  const mark = () => keyMark(props.state);
+  const mark = createMark(() => props.state);
   return (
     <div class="verdict" classList={{ broken: mark().mark === 'broken' }} role="status">
       <Dynamic component={mark().mark === 'broken' ? ShieldAlert : Key} class="icon" />

@@ -1,7 +1,7 @@
 import { createMemo, createSignal, onCleanup, type Accessor } from 'solid-js';
 import type { Call } from '../call/call';
 import type { Slot } from '../call/peer';
-import { isStalled, members, others, phase } from '../call/select';
+import { isStalled, keyMark, type KeyMark, members, others, phase } from '../call/select';
 import type { CallState, Notice } from '../call/state';
 import { namesakes } from './name';
 import { comingIn, waitingFor } from './words';
@@ -11,12 +11,20 @@ export interface CallModel {
   slots: Accessor<ReadonlyMap<string, Slot>>;
 }
 
+const drawEvery = 40; // ms; reports of all slots come in one burst, twice a second
+
 /** A call's state as signals that end with their scope. */
 export function createCallModel(call: Call): CallModel {
   const [state, setState] = createSignal(call.state);
   const [slots, setSlots] = createSignal(call.slots);
-  onCleanup(call.on('state', setState));
+  let soon: ReturnType<typeof setTimeout> | undefined;
+  const draw = (): void => {
+    soon = undefined;
+    setState(call.state);
+  };
+  onCleanup(call.on('state', () => (soon ??= setTimeout(draw, drawEvery))));
   onCleanup(call.on('slots', setSlots));
+  onCleanup(() => clearTimeout(soon));
   return { state, slots };
 }
 
@@ -24,6 +32,13 @@ export function createCallModel(call: Call): CallModel {
 export function createRoster(state: Accessor<CallState>): Accessor<string[]> {
   return createMemo(() => [state().pid, ...others(state()).map(({ pid }) => pid)], [], {
     equals: (a, b) => a.length === b.length && a.every((pid, i) => pid === b[i]),
+  });
+}
+
+/** The key in the corner; it changes far less often than the state. */
+export function createMark(state: Accessor<CallState>): Accessor<KeyMark> {
+  return createMemo(() => keyMark(state()), undefined, {
+    equals: (a, b) => a.mark === b.mark && a.why === b.why,
   });
 }
 

@@ -40,7 +40,7 @@ export const deviceFaults: Record<'audio' | 'video', Record<DeviceFault, string>
       'The browser does not let this page use the microphone. Allow it beside the address bar, then turn it on again.',
     missing: 'No microphone was found. Plug one in, or join and just listen.',
     busy: 'Another app is using the microphone. Close it there, then turn it on again.',
-    insecure: 'Browsers give a microphone to https pages only.',
+    insecure: 'Browsers give a microphone to https pages only. Open this address with https.',
     failed: 'The microphone did not start. Choose another one, or turn it on again.',
   },
   video: {
@@ -48,7 +48,7 @@ export const deviceFaults: Record<'audio' | 'video', Record<DeviceFault, string>
       'The browser does not let this page use the camera. Allow it beside the address bar, then turn it on again.',
     missing: 'No camera was found. Plug one in, or join without a picture.',
     busy: 'Another app is using the camera. Close it there, then turn it on again.',
-    insecure: 'Browsers give a camera to https pages only.',
+    insecure: 'Browsers give a camera to https pages only. Open this address with https.',
     failed: 'The camera did not start. Choose another one, or turn it on again.',
   },
 };
