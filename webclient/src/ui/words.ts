@@ -154,7 +154,7 @@ export const endings: Record<EndReason, Text> = {
   },
   sent_in_clear: {
     title: 'This browser left out the encryption',
-    text: 'It sent pictures or sound past it, for three seconds at most, so the server may have seen or heard that. Sending was stopped. Update the browser, or use another one, before you join again.',
+    text: 'It sent pictures or sound past it, for a few seconds at most, so the server may have seen or heard that. Sending was stopped. Update the browser, or use another one, before you join again.',
   },
   internal: {
     title: 'The meeting ended by a mistake of ours',
