@@ -41,6 +41,8 @@ type connection struct {
 	// For any goroutine, and first since each packet that is sent touches them (see downTrack).
 
 	way atomic.Pointer[way] // where packets go; nil before the first check
+	// keys seal what is sent; nil before the handshake.
+	keys atomic.Pointer[srtp.Cipher]
 	// bucket is what may be sent at once, without a limit until budget, which is nil until
 	// the receiver is known to say what arrives, sets one; and repairs the same of retransmissions.
 	bucket pace.Bucket
@@ -63,7 +65,7 @@ type connection struct {
 	reportsDue int64
 
 	// For any goroutine.
-	keys atomic.Pointer[sessionKeys] // nil before the handshake
+
 	// greeted says that a handshake has begun.
 	greeted atomic.Bool
 	// proved says that the peer has sent a protected packet, listening that an alert is
@@ -114,10 +116,6 @@ type connection struct {
 	timer    *time.Timer // until the connection stands
 	parking  *time.Timer // until the handshake is parked; nil before it is over
 }
-
-// sessionKeys are what a handshake gives: the direction that is sent. The other one is the
-// intake's.
-type sessionKeys struct{ out *srtp.Cipher }
 
 // intervals are those of a connection's reports.
 type intervals struct{ feedbackAt, reportAt, budgetAt int64 }

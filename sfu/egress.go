@@ -356,6 +356,6 @@ func (s *outStream) ready(c *connection) bool {
 	if keys == nil {
 		return false
 	}
-	s.seal = keys.out.Stream()
+	s.seal = keys.Stream()
 	return true
 }

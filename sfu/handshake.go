@@ -279,7 +279,7 @@ func (c *connection) secure(conn *dtls.Conn) error {
 	c.sealing.Lock()
 	c.sealer = out.Sealer()
 	c.sealing.Unlock()
-	c.keys.Store(&sessionKeys{out})
+	c.keys.Store(out)
 	c.open(in)
 	c.explore()
 	c.transport.room.connected(c)

@@ -69,7 +69,7 @@ func newRig(t testing.TB, n *Node, name string, sources map[string]Source, secti
 		egress: &egress{batch: batchconn.NewBatch(n.sockets[0], asideBatch)},
 	}
 	r.in, r.control = cipher, cipher.Opener()
-	r.keys.Store(&sessionKeys{cipher})
+	r.keys.Store(cipher)
 	r.sealer = cipher.Sealer()
 	return r
 }

@@ -87,7 +87,7 @@ func (c *client) restartICE() string {
 }
 
 // sessionOf gives what of a connection a restart changes, and what it must not.
-func sessionOf(c *connection) (icelite.Credentials, *way, *sessionKeys, *srtp.Cipher) {
+func sessionOf(c *connection) (icelite.Credentials, *way, *srtp.Cipher, *srtp.Cipher) {
 	c.intake.Lock()
 	defer c.intake.Unlock()
 	c.mu.Lock()

@@ -158,7 +158,9 @@ const enough = 256
 // serve sends packets to all slots.
 func (s *shard) serve(e *egress, items []item) {
 	packets, octets := 0, 0
-	for _, d := range *s.slots.Load() {
+	slots := *s.slots.Load()
+	for i, d := range slots {
+		fetchAhead(slots, i)
 		if !s.claim(d) {
 			continue
 		}

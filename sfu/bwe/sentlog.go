@@ -1,6 +1,9 @@
 package bwe
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // DefaultLogSize is how many packets a log remembers, in 16 kB: those of a second at 20
 // Mbit/s. Feedback that comes later than that proves nothing.
@@ -70,6 +73,15 @@ func (l *SentLog) Add(now int64, size int) uint16 {
 		uint64(min(max(size, 0), maxSize))<<sizeShift |
 		uint64(uint32(now/1000)))
 	return uint16(n)
+}
+
+// Place is where the next packet will be recorded, for those who have the processor fetch it; nil
+// before Begin.
+func (l *SentLog) Place() unsafe.Pointer {
+	if !l.Begun() {
+		return nil
+	}
+	return unsafe.Pointer(l.entry(l.next.Load()))
 }
 
 // SetCluster says which probe the packets from now on belong to; 0 for none.

@@ -73,6 +73,8 @@ func (k *cmKeys) tag(message []byte, more ...byte) []byte {
 
 func (c *cm) overhead() int { return cmTag }
 
+func (c *cm) mediaKey() any { return c.media.block }
+
 func (c *cm) seal(packet, payload []byte, roc uint32, _ *scratch) []byte {
 	header := len(packet)
 	packet = append(packet, payload...)

@@ -74,6 +74,8 @@ func derive(m Master, label byte, n int) ([]byte, error) {
 
 func (g *gcm) overhead() int { return gcmTag }
 
+func (g *gcm) mediaKey() any { return g.media }
+
 // nonce of an RTP packet (RFC 7714, Section 8.1).
 func (g *gcm) nonce(header []byte, roc uint32, into *scratch) []byte {
 	n := into[:gcmNonce]

@@ -19,6 +19,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
+	"unsafe"
 )
 
 // Profile is a protection profile, by its number (RFC 5764, Section 4.1.2; RFC 7714,
@@ -95,7 +97,22 @@ func Exported(p Profile) int { return 2 * (keySize + p.SaltSize()) }
 // Cipher seals or opens the packets of one direction. It is immutable.
 type Cipher struct {
 	transform
-	profile Profile
+	key memory // of the expanded key of media
+}
+
+// memory is where something is; nil if that is not known.
+type memory struct {
+	at   unsafe.Pointer
+	size uintptr // bytes
+}
+
+// memoryOf is that of what v points to.
+func memoryOf(v any) memory {
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer {
+		return memory{}
+	}
+	return memory{p.UnsafePointer(), p.Type().Elem().Size()}
 }
 
 // transform is what the profiles differ in. roc and seq, or index, make a nonce that is
@@ -111,6 +128,8 @@ type transform interface {
 	sealControl(dst, packet []byte, index uint32, scratch *controlScratch) []byte
 	// openControl opens in place.
 	openControl(packet []byte, index uint32, encrypted bool, scratch *controlScratch) ([]byte, error)
+	// mediaKey is what holds the expanded key that seals RTP.
+	mediaKey() any
 	// controlOverhead is the tag's size, and how much of it follows the index.
 	controlOverhead() (tag, behindIndex int)
 }
@@ -139,8 +158,12 @@ func NewCipher(p Profile, m Master) (*Cipher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("srtp: %w", err)
 	}
-	return &Cipher{t, p}, nil
+	return &Cipher{t, memoryOf(t.mediaKey())}, nil
 }
+
+// MediaKey is where the expanded key of media is, in so many bytes, for those who have the processor
+// fetch it before it is needed; nil if that is not known.
+func (c *Cipher) MediaKey() (at unsafe.Pointer, size uintptr) { return c.key.at, c.key.size }
 
 // Overhead is how many bytes an RTP packet grows.
 func (c *Cipher) Overhead() int { return c.overhead() }
