@@ -10,6 +10,39 @@ export function useCamera(settings: { width: number; height: number; frameRate: 
   devices.getUserMedia = (wanted) => open(wanted?.video ? { ...wanted, video: settings } : wanted);
 }
 
+/** Opens microphones that the test makes silent or loud. */
+export function useVoice(): void {
+  if (!('mediaDevices' in navigator)) return;
+  const devices = navigator.mediaDevices;
+  const open = devices.getUserMedia.bind(devices);
+  const context = new AudioContext();
+  const voice = new GainNode(context, { gain: 0 });
+  const tone = new OscillatorNode(context);
+  tone.connect(voice);
+  tone.start();
+  Object.assign(globalThis, { voice });
+  devices.getUserMedia = async (wanted) => {
+    if (!wanted?.audio) return open(wanted);
+    const microphone = new MediaStreamAudioDestinationNode(context);
+    voice.connect(microphone);
+    await context.resume();
+    return microphone.stream;
+  };
+}
+
+/** How loud a voice of `useVoice` is, from 0 to 1. */
+export function speak(gain: number): void {
+  (globalThis as unknown as { voice: GainNode }).voice.gain.value = gain;
+}
+
+/** What the server answered to the section of the microphone. */
+export function answerToVoice(): string {
+  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+  const answers = connections.map(({ currentRemoteDescription }) => currentRemoteDescription?.sdp);
+  const sections = answers.flatMap((sdp = '') => sdp.split('m='));
+  return sections.find((section) => section.startsWith('audio')) ?? '';
+}
+
 export function labels(elements: Element[]): (string | null)[] {
   return elements.map((element) => element.getAttribute('aria-label'));
 }

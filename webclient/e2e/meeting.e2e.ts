@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { answerToVoice, keepHandles, packetsSent, speak, useVoice } from './inpage';
+import { patience } from './person';
 import { place } from './place';
 
 const here = place(['chromium']);
@@ -38,6 +40,32 @@ it('muting and turning the camera off stop what the other gets', async () => {
   await tomas.tile('Maya').locator('video').waitFor({ state: 'detached' });
   await maya.button('Turn camera on').click();
   await tomas.tile('Maya').locator('video').waitFor();
+});
+
+it('a voice that is silent takes next to nothing, and is heard when it is back', async () => {
+  const maya = await here.chromium.person('Maya');
+  const tomas = await here.chromium.person('Tomás');
+  for (const script of [keepHandles, useVoice]) await maya.page.addInitScript(script);
+  await tomas.follow(await maya.open(here.server.url));
+  await maya.button('Turn camera off').click();
+  await maya.page.evaluate(speak, 0.5);
+  await tomas.expectToHear();
+
+  let before = 0;
+  const perSecond = async (): Promise<number> => {
+    const last = before;
+    before = await maya.page.evaluate(packetsSent);
+    return before - last;
+  };
+  const eachSecond = { timeout: patience, interval: 1_000 };
+  expect(await maya.page.evaluate(answerToVoice)).toContain('usedtx=1');
+  await expect.poll(perSecond, eachSecond).toBeGreaterThan(30); // 50, one each 20 ms
+  await maya.page.evaluate(speak, 0);
+  await expect.poll(perSecond, eachSecond).toBeLessThan(10); // one each 400 ms
+  await tomas.expectSilence();
+  await maya.page.evaluate(speak, 0.5);
+  await tomas.expectToHear();
+  await maya.expectWholeKey();
 });
 
 it('a third comes and goes, and the number changes with it', async () => {
