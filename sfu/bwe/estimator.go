@@ -246,6 +246,7 @@ func (e *Estimator) cutTo(now int64, rate float64) {
 		return
 	}
 	e.ceiling.add(rate)
+	e.loss.otherPath()
 	e.set(decrease * rate)
 	e.full = rate
 	e.cutAt, e.undo = now, 0
@@ -424,6 +425,9 @@ func (e *Estimator) Overflows() bool {
 // Estimate is what the path is held to take in bits a second.
 func (e *Estimator) Estimate() int64 { return int64(e.estimate) }
 
+// Throughput is what came through of late in bits a second.
+func (e *Estimator) Throughput() int64 { return int64(e.queue.throughput()) }
+
 // State is for those who look on.
 type State struct {
 	Estimate, Target, Throughput int64 // bits a second
@@ -435,7 +439,7 @@ type State struct {
 // State of the estimator now.
 func (e *Estimator) State() State {
 	return State{
-		Estimate: e.Estimate(), Target: e.Target(), Throughput: int64(e.queue.throughput()),
+		Estimate: e.Estimate(), Target: e.Target(), Throughput: e.Throughput(),
 		RTT: e.rtt, Queue: time.Duration(e.queue.standing() * float64(time.Millisecond)),
 		Loss: e.loss.average, InherentLoss: e.loss.inherent, Counts: e.counts,
 	}

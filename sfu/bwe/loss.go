@@ -14,7 +14,8 @@ import (
 // and the likelihood of what was seen at different rates tells which B and p0 explain it
 // (Chromium's loss-based estimator does so since 2022). Where the rate was always the
 // same nothing tells them apart: then much loss counts as a full path, and the lower rate
-// that follows is the experiment that decides.
+// that follows is the experiment that decides. A probe is the opposite experiment, made
+// already: of what is sent at three times the rate the same share is lost, or more is.
 const (
 	lossWindows    = 20
 	lossWindowSpan = 300 * time.Millisecond
@@ -34,6 +35,9 @@ const (
 	// lossTrialStart of which do not count: they were sent before.
 	lossTrial      = 9
 	lossTrialStart = 1
+	// probeWindows is for how many windows a probe counts: what it has told of inherent loss is
+	// known then, and the path may have become another.
+	probeWindows = 9
 	// lossAging weighs a window against the next one.
 	lossAging = 0.93
 	// lossGrowth is how much above what was proven is believed as well.
@@ -60,6 +64,10 @@ type lossModel struct {
 	average  float64 // share that is lost, newer windows counting more
 	inherent float64 // share that is held to be lost at any rate
 	proven   float64 // the same, where different rates have shown it
+	// probed is what the latest probe has shown, of no packets if there was none, and probedAfter how many
+	// windows were complete then.
+	probed      observation
+	probedAfter int
 	// trial is the number of the window with which less began to be sent because of a
 	// doubt, 0 for none; before is what was lost till then.
 	trial  int
@@ -97,6 +105,30 @@ func (m *lossModel) add(a *Acked) bool {
 // forget is called when a probe has shown that the path takes more: what was lost before
 // says nothing of it. What is proven to be inherent stays.
 func (m *lossModel) forget() { m.open, m.count, m.average, m.trial = observation{}, 0, 0, 0 }
+
+// try is told what was lost of a probe at a rate in bits a second that the path took: what is lost of
+// it as of what is sent at lower rates is lost at any rate. Of one that filled the path nothing can be
+// told: its queue has held what did not fit, or has lost it.
+func (m *lossModel) try(rate float64, packets, lost int) {
+	m.probed, m.probedAfter = observation{packets: packets, lost: lost, rate: rate}, m.count
+}
+
+// otherPath is told that the path takes less than it did: what a probe has shown is over.
+func (m *lossModel) otherPath() { m.probed = observation{} }
+
+// seen goes through what was seen, and what it weighs.
+func (m *lossModel) seen(yield func(o *observation, weight float64) bool) {
+	weight := 1.0
+	for i := m.count - 1; i >= max(0, m.count-lossWindows); i-- {
+		if !yield(&m.windows[i%lossWindows], weight) {
+			return
+		}
+		weight *= lossAging
+	}
+	if age := m.count - m.probedAfter; m.probed.packets > 0 && age < probeWindows {
+		yield(&m.probed, math.Pow(lossAging, float64(age)))
+	}
+}
 
 // share is what is lost of all windows, newer ones counting more.
 func (m *lossModel) share() float64 {
@@ -145,7 +177,7 @@ func (m *lossModel) judge() (bandwidth float64) {
 	m.decide(believed)
 	// Bursts of loss make chance wilder than independent losses: all scores count less.
 	margin := (bound.score - free.score) / max(1, min(free.spread, bound.spread))
-	doubt := lossDoubt * max(0, free.inherent-max(believed, lossGrowth*m.proven))
+	doubt := m.doubt(free, believed)
 	if margin > lossMargin || m.trial == 0 && margin+doubt > lossMargin {
 		m.begin(average)
 		return bound.bandwidth
@@ -158,6 +190,16 @@ func (m *lossModel) judge() (bandwidth float64) {
 		m.proven = max(m.proven, free.inherent)
 	}
 	return math.Inf(1)
+}
+
+// doubt is what so much inherent loss costs, if it is more than may be believed, and no chance: of
+// fifteen packets three are lost where a tenth is.
+func (m *lossModel) doubt(free explanation, believed float64) float64 {
+	tolerated := m.explain(math.Inf(1), believed)
+	if (free.score-tolerated.score)/max(1, free.spread) <= lossProof {
+		return 0
+	}
+	return lossDoubt * max(0, free.inherent-max(believed, lossGrowth*m.proven))
 }
 
 // begin begins a trial: less is sent now.
@@ -199,7 +241,8 @@ func (m *lossModel) bound(average, believed float64) explanation {
 	return bound
 }
 
-// rates are the lowest and the highest at which something was seen.
+// rates are the lowest and the highest of the windows: a bandwidth that is higher, though it may be
+// below the rate of a probe, has made no packet of theirs be lost.
 func (m *lossModel) rates() (low, high float64) {
 	low = math.Inf(1)
 	for i := range min(m.count, lossWindows) {
@@ -232,13 +275,10 @@ func (o *observation) chance(bandwidth, p0 float64) float64 {
 
 // slope is the derivative of the likelihood's logarithm by the inherent share.
 func (m *lossModel) slope(bandwidth, p0 float64) (slope float64) {
-	weight := 1.0
-	for i := m.count - 1; i >= max(0, m.count-lossWindows); i-- {
-		o := &m.windows[i%lossWindows]
+	for o, weight := range m.seen {
 		p := o.chance(bandwidth, p0)
 		lost, came := float64(o.lost), float64(o.packets-o.lost)
 		slope += weight * (1 - p) / (1 - p0) * (lost/p - came/(1-p))
-		weight *= lossAging
 	}
 	return slope
 }
@@ -246,14 +286,11 @@ func (m *lossModel) slope(bandwidth, p0 float64) (slope float64) {
 // likelihood gives its logarithm, and how far what was seen is from what was to be
 // expected.
 func (m *lossModel) likelihood(bandwidth, p0 float64) (score, spread float64) {
-	weight := 1.0
-	for i := m.count - 1; i >= max(0, m.count-lossWindows); i-- {
-		o := &m.windows[i%lossWindows]
+	for o, weight := range m.seen {
 		p := o.chance(bandwidth, p0)
 		packets, lost := float64(o.packets), float64(o.lost)
 		score += weight * (lost*math.Log(p) + (packets-lost)*math.Log1p(-p))
 		spread += (lost - packets*p) * (lost - packets*p) / (packets * p * (1 - p))
-		weight *= lossAging
 	}
 	return score, spread / float64(max(1, min(m.count, lossWindows)-1))
 }

@@ -11,20 +11,26 @@ import (
 // packet is lost with probability lose(rate).
 // lossy gives what is thought at the end, and the lowest bandwidth that was thought of.
 func lossy(seed uint64, seconds int, rate func(i int) float64, lose func(rate float64) float64) (m *lossModel, bandwidth, lowest float64) {
+	m = &lossModel{}
+	lowest = m.play(seed, seconds, rate, lose)
+	return m, m.judge(), lowest
+}
+
+// play gives a model such packets, and the lowest bandwidth that is thought of.
+func (m *lossModel) play(seed uint64, seconds int, rate func(i int) float64, lose func(rate float64) float64) (lowest float64) {
 	random := rand.New(rand.NewPCG(seed, 1))
-	m, bandwidth, lowest = &lossModel{}, math.Inf(1), math.Inf(1)
+	lowest = math.Inf(1)
 	now, n := int64(0), uint64(0)
 	for now < int64(seconds)*int64(time.Second) {
 		r := rate(int(now / int64(time.Second)))
 		a := Acked{Sent: Sent{Number: n, At: now, Size: 1000}, Received: random.Float64() >= lose(r)}
 		if m.add(&a) {
-			bandwidth = m.judge()
-			lowest = min(lowest, bandwidth)
+			lowest = min(lowest, m.judge())
 		}
 		n++
 		now += int64(8000 / r * 1e9)
 	}
-	return m, bandwidth, lowest
+	return lowest
 }
 
 func TestLossModel(t *testing.T) {
@@ -106,5 +112,49 @@ func BenchmarkJudge(b *testing.B) {
 	m, _, _ := lossy(1, 12, func(i int) float64 { return float64(5+i%5) * 2e5 }, func(float64) float64 { return 0.1 })
 	for b.Loop() {
 		m.judge()
+	}
+}
+
+// TestProbeTellsLoss: what is lost of a probe as of what is sent steadily at a lower rate is lost at
+// any rate, mostly with no experiment; and where more is lost than a probe has shown, it is held for less
+// than the path takes all the same.
+func TestProbeTellsLoss(t *testing.T) {
+	steady := func(int) float64 { return 1e6 }
+	experiments := 0
+	for seed := range uint64(20) {
+		for _, share := range []float64{0.15, 0.2, 0.3} {
+			lost := int(20*share) + int(seed%3) - 1
+			m := &lossModel{}
+			m.try(4e6, 20, lost)
+			if lowest := m.play(seed, 6, steady, func(float64) float64 { return share }); !math.IsInf(lowest, 1) {
+				t.Logf("%.0f %% at random, %d of 20 of the probe, seed %d: bandwidth %.0f", 100*share, lost, seed, lowest)
+				experiments++
+			}
+			if m.proven < share/2 {
+				t.Errorf("%.0f %% at random, seed %d: only %.2f is proven", 100*share, seed, m.proven)
+			}
+		}
+		m := &lossModel{}
+		m.try(4e6, 20, 0)
+		if lowest := m.play(seed, 6, steady, func(rate float64) float64 { return 1 - 0.3e6/rate }); lowest > 0.5e6 {
+			t.Errorf("a path of 300 kbit/s, seed %d: %.0f", seed, lowest)
+		}
+	}
+	if experiments > 2 {
+		t.Errorf("%d experiments in 60 runs", experiments)
+	}
+}
+
+// TestFewPackets: three of fifteen packets are no reason to send less.
+func TestFewPackets(t *testing.T) {
+	var m lossModel
+	for i := range 16 {
+		a := Acked{Sent: Sent{Number: uint64(i), At: int64(i) * int64(20*ms), Size: 100}, Received: i%5 != 2}
+		if m.add(&a) && !math.IsInf(m.judge(), 1) {
+			t.Errorf("after %d packets less is sent", i)
+		}
+	}
+	if m.count != 1 || m.average < 0.15 {
+		t.Errorf("%d windows, %.2f lost", m.count, m.average)
 	}
 }

@@ -146,6 +146,9 @@ func (e *Estimator) goal() float64 {
 // concludeProbe takes what a probe has proven.
 func (e *Estimator) concludeProbe(now int64) {
 	o := e.prober.conclude(max(e.loss.average, e.loss.inherent))
+	if o.ok && !o.full {
+		e.loss.try(o.sent, e.prober.came+e.prober.lost, e.prober.lost)
+	}
 	proven := o.proven
 	if o.full {
 		proven *= 0.95
