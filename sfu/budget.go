@@ -22,6 +22,10 @@ const ample = 3
 // plenty is how many times what is shown must fit for a path not to be thin any more.
 const plenty = 2
 
+// mistaken is how many times what was given out must come through for its prices to be wrong: probes and
+// retransmissions come through as well.
+const mistaken = 1.5
+
 // overfull is how many times what the path takes must have been given out for that to end at
 // once, and not only when what comes instead has a key frame: most of it is lost, and it keeps
 // the queue full that the key frame has to pass.
@@ -64,6 +68,8 @@ type budget struct {
 	// what is used since, or enough for what is next.
 	given atomic.Int64
 	off   atomic.Bool
+	// through is what came through of late, in bits a second, some times a second.
+	through atomic.Int64
 	// overfull says that far more was given out before than now. Guarded by the room's lock.
 	overfull bool
 	// thin says that the path is known not to take even the least that is shown in any case,
@@ -126,6 +132,7 @@ func (b *budget) remb(now int64, bits uint64) (off bool) {
 func (b *budget) tick(now int64) (off bool) {
 	b.estimator.Want(now, b.best.Load(), b.next.Load())
 	b.estimator.Tick(now)
+	b.through.Store(b.estimator.Throughput())
 	return b.take(now)
 }
 
@@ -231,9 +238,15 @@ func (b *budget) give(room, audio int64, given allocate.Result) {
 	b.pace()
 }
 
-// wavers says whether what is given may have to change though nothing has happened.
+// wavers says whether what is given may have to change though nothing has happened, or costs far more
+// than was thought: an encoding that nobody had measured was held to be small. Who is thought to want
+// no more is not probed for.
 func (b *budget) wavers() bool {
-	return b != nil && (b.used.Load() < b.best.Load() || b.target.Load() < 2*b.best.Load())
+	if b == nil {
+		return false
+	}
+	best, used := b.best.Load(), b.used.Load()
+	return used < best || b.target.Load() < 2*best || float64(b.through.Load()) > mistaken*float64(used)
 }
 
 // countBudgets adds what is known of the paths of a room's participants who are sent video, or

@@ -3,11 +3,13 @@ package sfu
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/interceptor/pkg/twcc"
 
 	"github.com/conclave-sfu/conclave/sfu/bwe"
+	"github.com/conclave-sfu/conclave/sfu/impair"
 	"github.com/conclave-sfu/conclave/sfu/pace"
 )
 
@@ -80,4 +82,23 @@ func BenchmarkReports(b *testing.B) {
 			b.ReportMetric(float64(spent[len(spent)/2].Nanoseconds())/float64(bench.size), "ns/report")
 		})
 	}
+}
+
+// TestPriceIsNoticed: an encoding that nobody has measured is held to be small when it is given out;
+// what comes through says that it is not, and then the path is probed for what it takes.
+func TestPriceIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		s := newSimulation(t, 1, impair.Conditions{Rate: 3_000_000, Delay: 20 * ms, Queue: 200 * ms})
+		key := s.publish(t, map[string]int{"f": 1_500_000}, "f")
+		s.run(t, time.Second)
+		s.begin(key)
+		s.run(t, 3*time.Second)
+		if best, used := s.budget.best.Load(), s.budget.used.Load(); best < 1_400_000 || used < 1_400_000 {
+			t.Errorf("%d of %d bits a second are thought to be used, 1.5 Mbit/s are sent", used, best)
+		}
+		if target := s.budget.target.Load(); target < 1_500_000 {
+			t.Errorf("target %d", target)
+		}
+	})
 }
