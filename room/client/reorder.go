@@ -75,7 +75,8 @@ type reorderStats struct {
 type reorderSlot struct {
 	packet *packet // nil: missing
 	since  time.Time
-	asked  time.Time
+	first  time.Time // when it was asked for first
+	asked  time.Time // when last
 	tries  int
 }
 
@@ -124,8 +125,8 @@ func (r *reorder) hold(now time.Time, seq uint64, p *packet) {
 	if s.tries > 0 {
 		r.stats.recovered++
 	}
-	if s.tries == 1 && p.repaired { // else it came late by itself: the forwarder did not have it
-		r.measure(now.Sub(s.asked))
+	if p.repaired && s.tries > 0 { // else it came late by itself: the forwarder did not have it
+		r.measure(now.Sub(s.first), s.tries)
 	}
 	if r.key != nil && seq > r.keyAt && r.key(p) {
 		r.keyAt = seq
@@ -135,12 +136,18 @@ func (r *reorder) hold(now time.Time, seq uint64, p *packet) {
 	r.stats.received++
 }
 
-// measure takes the time from a request to its packet into the average.
-func (r *reorder) measure(d time.Duration) {
+// measure takes the time from the first of some requests to their packet into the average. Where
+// there were several it is too long, and counts for less: with too short an average every packet
+// is asked for twice before it can come, and single requests would never say so.
+func (r *reorder) measure(d time.Duration, requests int) {
+	share := time.Duration(4)
+	if requests > 1 {
+		share = 16
+	}
 	if r.roundTrip == 0 {
 		r.roundTrip = d
 	}
-	r.roundTrip += (d - r.roundTrip) / 4
+	r.roundTrip += (d - r.roundTrip) / share
 }
 
 // nackInterval is the time between two requests for one packet.
@@ -222,7 +229,9 @@ func (r *reorder) nacks(now time.Time, dst []uint16) []uint16 {
 	}
 	for seq := r.next; seq < r.end; seq++ {
 		if s := r.slot(seq); s.packet == nil && s.tries < maxNacks && !now.Before(r.nackAt(s)) {
-			s.tries++
+			if s.tries++; s.tries == 1 {
+				s.first = now
+			}
 			s.asked = now
 			dst = append(dst, uint16(seq))
 		}
