@@ -93,6 +93,7 @@ type connection struct {
 	clock    senderClock
 	reports  intervals
 	hunting  bool // something that is missing is asked for in a rush
+	owing    bool // a slot remembers packets that its receiver asks for
 
 	// sealing guards what seals RTCP.
 	sealing sync.Mutex

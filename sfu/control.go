@@ -93,6 +93,7 @@ func (c *connection) toSlots(e *egress, packets []rtcp.Packet, ssrcs []uint32) {
 		if d := c.slots.get(ssrc); d != nil && !slices.Contains(ssrcs[:i], ssrc) {
 			d.againVia = e
 			d.feedback(packets, e.now)
+			c.owing = c.owing || len(d.owed) > 0
 		}
 	}
 }
@@ -120,6 +121,7 @@ func (c *connection) transportFeedback(e *egress, raw []byte) {
 		return
 	}
 	c.node().feedbacks.Add(1)
+	c.payOwed(e, b)
 	if off {
 		c.transport.room.reshare(c)
 	}

@@ -118,6 +118,7 @@ type downTrack struct {
 	resends, refreshes bucket
 	// losing says that the receiver has lost much lately, as it reports.
 	losing bool
+	owed   []owed // the oldest first
 }
 
 // phase says how far a slot is with its source.

@@ -88,6 +88,8 @@ type outgoing struct {
 	payloadType uint8
 	// padding is how many bytes there are in a packet without payload, one at least.
 	padding uint8
+	// number is the transport-wide sequence number that the writer gave the packet.
+	number uint16
 	// descriptor is the Dependency Descriptor; nil for none. The writer copies it.
 	descriptor []byte
 }
@@ -279,7 +281,8 @@ func (s *outStream) write(c *connection, e *egress, o *outgoing, seq uint16) boo
 	head.put(b, header, s.dependency, descriptor)
 	o.patch(b, seq)
 	if head.transportCC != 0 {
-		binary.BigEndian.PutUint16(b[head.transportCC:], c.sent.Add(e.now, size))
+		o.number = c.sent.Add(e.now, size)
+		binary.BigEndian.PutUint16(b[head.transportCC:], o.number)
 	}
 	sealed, err := s.seal.Seal(b[:header], s.payload(b, header, body, o))
 	if err != nil {

@@ -107,6 +107,7 @@ func (d *downTrack) resendAll(f *feed, nacks []rtcp.NackPair, now int64) {
 
 // answer sends a packet again that the receiver asks for, or counts why not.
 func (d *downTrack) answer(f *feed, seq uint16, now int64) {
+	o := d.owe(seq, now)
 	p, mark, ok := d.cached(f, seq)
 	if !ok {
 		f.up.counters.drop(dropNACKGone) // and takes nothing from those that can be sent
@@ -122,8 +123,17 @@ func (d *downTrack) answer(f *feed, seq uint16, now int64) {
 		f.up.counters.drop(dropNACKGone)
 		return
 	}
+	d.resent(f, size, o, now)
+}
+
+// resent counts a packet that was sent again, and notes what became of it. o is nil if it is not
+// remembered.
+func (d *downTrack) resent(f *feed, size int, o *owed, now int64) {
 	f.up.counters.retransmitted.Add(1)
 	d.charge(size, now)
+	if o != nil {
+		o.sent(d.again.number, now)
+	}
 }
 
 // mayRepair takes one packet out of what may be sent again, or says why not.

@@ -24,6 +24,7 @@ type simulation struct {
 	decoded bwe.Report
 	link    *impair.Link
 	back    time.Duration // from the viewer to the server
+	reverse *impair.Link  // the same, if it does more; nil if not
 	sources []*simSource
 	later   map[int64][]func()
 	turn    int64 // milliseconds so far
@@ -45,6 +46,7 @@ type simPacket struct {
 // simSource sends one encoding, or a voice.
 type simSource struct {
 	source
+	line  *simLine // to the server; nil if it is at once there
 	name  string
 	rate  int // bits a second
 	every int // milliseconds between frames
@@ -108,6 +110,24 @@ func (s *simulation) add(source *simSource) {
 	s.sources = append(s.sources, source)
 }
 
+// answer has the viewer say something to the server.
+func (s *simulation) answer(do func()) {
+	if s.reverse == nil {
+		s.after(s.back, do)
+		return
+	}
+	s.over(s.reverse, 100, do)
+}
+
+// over sends a packet of a size over a link.
+func (s *simulation) over(l *impair.Link, size int, do func()) {
+	now := s.room.node.now()
+	at, copies := l.Send(now, size)
+	for _, arrival := range at[:copies] {
+		s.after(time.Duration(arrival-now), do)
+	}
+}
+
 func (s *simulation) after(d time.Duration, do func()) {
 	at := s.turn + max(1, int64(d/time.Millisecond))
 	s.later[at] = append(s.later[at], do)
@@ -135,7 +155,12 @@ func (s *simSource) send(t *testing.T, now int64) {
 		if i == 0 {
 			s.stamp += uint32(s.every * 90)
 		}
-		s.receive(t, s.seq, s.packet(t, s.seq, i == 0, s.key, part))
+		raw := s.packet(t, s.seq, i == 0, s.key, part)
+		if s.line != nil {
+			s.line.post(t, s, raw)
+		} else {
+			s.receive(t, s.seq, raw)
+		}
 		s.seq++
 	}
 	s.frame++
@@ -156,6 +181,9 @@ func (s *simulation) run(t *testing.T, d time.Duration) {
 			}
 			if s.turn%20 == 0 {
 				source.u.drain(now)
+			}
+			if s.turn%5 == 0 && source.line != nil {
+				source.line.ask(t, source, now)
 			}
 		}
 		for _, do := range s.later[s.turn] {
@@ -198,14 +226,16 @@ func (s *simulation) report(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.after(s.back, func() {
+		s.answer(func() {
 			now := s.room.node.now()
 			off, ok := s.budget.feedback(&s.decoded, raw, now)
 			if !ok {
 				t.Error("a report was refused")
 			}
-			s.viewer.connection.noteOff(off)
-			s.viewer.connection.probe(&egress{now: now}, now)
+			conn, e := s.viewer.connection, &egress{now: now}
+			conn.noteOff(off)
+			conn.payOwed(e, s.budget)
+			conn.probe(e, now)
 		})
 	}
 }
@@ -223,9 +253,9 @@ func (w *simWriter) writeMedia(o *outgoing) bool {
 		name, parts, key = string(part.name), byte(part.parts), part.key
 	}
 	stamp, seq, sent := o.stamp, o.seq, w.turn
-	w.put(name, max(len(o.payload), 1)+sealed, func() {
+	w.put(o, name, max(len(o.payload), 1)+sealed, func() {
 		if w.screen != nil {
-			w.screen.push(seq, part)
+			w.screen.push(seq, part, false)
 		}
 		w.see(name, parts, key, stamp, sent)
 	})
@@ -252,18 +282,19 @@ func (w *simulation) see(name string, parts byte, key bool, stamp uint32, sent i
 
 func (w *simWriter) writeRTX(o *outgoing, seq uint16) bool {
 	part, again := readPart(o.payload)
-	w.put("", max(len(o.payload), int(o.padding))+sealed, func() {
+	w.put(o, "", max(len(o.payload), int(o.padding))+sealed, func() {
 		if again && w.screen != nil {
-			w.screen.push(seq, part)
+			w.screen.push(seq, part, true)
 		}
 	})
 	return true
 }
 
 // put sends a packet.
-func (w *simulation) put(name string, size int, come func()) {
+func (w *simulation) put(o *outgoing, name string, size int, come func()) {
 	now := w.room.node.now()
 	seq := w.budget.log.Add(now, size)
+	o.number = seq
 	at, copies := w.link.Send(now, size)
 	w.sent = append(w.sent, simPacket{now, at[0], size, name})
 	for _, arrival := range at[:copies] {

@@ -110,11 +110,7 @@ func (l *ledger) number(seq uint16) (n uint64, ok bool) {
 // settle notes what became of packet n, unless that is known: what is lost may come yet,
 // what has come is not lost any more.
 func (l *ledger) settle(now int64, n uint64, after verdict, a *Acked) (isNew bool) {
-	state, mark := &l.states[n&uint64(len(l.states)-1)], uint16(n>>l.log.turn+1)<<verdictBits
-	before := unreported
-	if *state&^(1<<verdictBits-1) == mark {
-		before = verdict(*state & (1<<verdictBits - 1))
-	}
+	state, mark, before := l.verdict(n)
 	if after <= before {
 		return false
 	}
@@ -123,6 +119,15 @@ func (l *ledger) settle(now int64, n uint64, after verdict, a *Acked) (isNew boo
 		*state = mark | uint16(after)
 	}
 	return isNew
+}
+
+// verdict is what is known of packet n, with its place and what tells it from others there.
+func (l *ledger) verdict(n uint64) (state *uint16, mark uint16, v verdict) {
+	state, mark = &l.states[n&uint64(len(l.states)-1)], uint16(n>>l.log.turn+1)<<verdictBits
+	if *state&^(1<<verdictBits-1) == mark {
+		v = verdict(*state & (1<<verdictBits - 1))
+	}
+	return state, mark, v
 }
 
 // unwrap takes the wraps out of the receiver's clock: the time that is nearest to the
