@@ -43,6 +43,15 @@ export function answerToVoice(): string {
   return sections.find((section) => section.startsWith('audio')) ?? '';
 }
 
+/** How many places for pictures the server has answered with a Dependency Descriptor. */
+export function slotsWithDescriptor(): number {
+  const { connections } = (globalThis as unknown as { kept: Kept }).kept;
+  const answers = connections.map(({ currentRemoteDescription }) => currentRemoteDescription?.sdp);
+  const sections = answers.flatMap((sdp = '') => sdp.split('m='));
+  const slots = sections.filter((section) => /^video[^]*a=sendonly/.test(section));
+  return slots.filter((section) => section.includes('dependency-descriptor')).length;
+}
+
 export function labels(elements: Element[]): (string | null)[] {
   return elements.map((element) => element.getAttribute('aria-label'));
 }
@@ -230,8 +239,30 @@ export function sending(): string {
   return `${encoding?.scalabilityMode}/${encoding?.scaleResolutionDownBy}`;
 }
 
-/** Takes from the page what it offers the Dependency Descriptor with, as in other browsers. */
+/**
+ * Leaves the Dependency Descriptor out of the places for pictures, as other browsers do. Chromium
+ * offers it in all sections of a connection that sends layers in one.
+ */
 export function forgetExtensions(): void {
+  interface Extensible {
+    getHeaderExtensionsToNegotiate(): { uri: string; direction: string }[];
+    setHeaderExtensionsToNegotiate(extensions: { uri: string; direction: string }[]): void;
+  }
+  const transceivers = RTCRtpTransceiver.prototype as unknown as Extensible;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- both are called with theirs below
+  const { setHeaderExtensionsToNegotiate: set } = transceivers;
+  // eslint-disable-next-line @typescript-eslint/unbound-method
+  const { addTransceiver } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.addTransceiver = function (kind, init) {
+    const transceiver = addTransceiver.call(this, kind, init);
+    if (kind !== 'video' || init?.direction !== 'recvonly') return transceiver;
+    const extensions = (transceiver as unknown as Extensible).getHeaderExtensionsToNegotiate();
+    const others = extensions.map((one) =>
+      one.uri.includes('dependency-descriptor') ? { ...one, direction: 'stopped' } : one,
+    );
+    set.call(transceiver as unknown as Extensible, others);
+    return transceiver;
+  };
   Reflect.deleteProperty(RTCRtpTransceiver.prototype, 'setHeaderExtensionsToNegotiate');
 }
 

@@ -6,6 +6,7 @@ import {
   keepHandles,
   keepResolution,
   sending,
+  slotsWithDescriptor,
 } from './inpage';
 import { interval, patience, type Person } from './person';
 import { place } from './place';
@@ -93,22 +94,29 @@ it.each([
   await Promise.all(viewers.map((viewer) => viewer.expectWholeKey()));
 });
 
-it('layers of VP9 that nobody is shown are not made', async () => {
-  const { maya, link } = await open('vp9');
-  const lars = await viewer('Lars', 'small', link, true);
-  await lars.expectToSee('Maya');
-  for (const [window, layers, lines] of [
-    [windows.small, 'L1T3/4', 144],
-    [windows.large, 'L3T3_KEY/1', 576],
-    // Heights are told in steps of 90 lines: what is shown in 400 would take the layer above.
-    [{ width: 800, height: 400 }, 'L2T3_KEY/2', 288],
-    [windows.small, 'L1T3/4', 144],
-  ] as const) {
-    await lars.page.setViewportSize(window);
-    const inTime = { timeout: patience, interval };
-    await expect.poll(() => maya.page.evaluate(sending), inTime).toBe(layers);
-    await expect.poll(() => heightFor(lars), inTime).toBe(lines);
-    await expectToGoOn(lars);
-  }
-  expect(lars.complaints).toEqual([]);
-});
+it.each([
+  ['with', true],
+  ['without', false],
+])(
+  'layers of VP9 that nobody is shown are not made, %s a descriptor in the slot',
+  async (_, has) => {
+    const { maya, link } = await open('vp9');
+    const lars = await viewer('Lars', 'small', link, has);
+    await lars.expectToSee('Maya');
+    expect((await lars.page.evaluate(slotsWithDescriptor)) > 0).toBe(has);
+    for (const [window, layers, lines] of [
+      [windows.small, 'L1T3/4', 144],
+      [windows.large, 'L3T3_KEY/1', 576],
+      // Heights are told in steps of 90 lines: what is shown in 400 would take the layer above.
+      [{ width: 800, height: 400 }, 'L2T3_KEY/2', 288],
+      [windows.small, 'L1T3/4', 144],
+    ] as const) {
+      await lars.page.setViewportSize(window);
+      const inTime = { timeout: patience, interval };
+      await expect.poll(() => maya.page.evaluate(sending), inTime).toBe(layers);
+      await expect.poll(() => heightFor(lars), inTime).toBe(lines);
+      await expectToGoOn(lars);
+    }
+    expect(lars.complaints).toEqual([]);
+  },
+);

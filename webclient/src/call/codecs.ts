@@ -130,8 +130,8 @@ interface Extensible {
 }
 
 /**
- * Asks for the Dependency Descriptor in a slot, which says of each frame what it builds on. Browsers
- * offer it by themselves only where they send layers. Without it a slot works too.
+ * Asks for the Dependency Descriptor in a slot, which says of each frame what it builds on. By itself
+ * Chromium offers it on connections that send layers. Without it a slot works too.
  */
 function offerDependencies(transceiver: RTCRtpTransceiver & Extensible): void {
   const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
