@@ -212,10 +212,7 @@ func (c *client) report(now time.Time) {
 
 // tellArrivals sends transport-wide feedback.
 func (c *client) tellArrivals() {
-	c.reader.mu.Lock()
-	some := c.feedback.take()
-	c.reader.mu.Unlock()
-	if !some {
+	if !c.feedback.take() {
 		return
 	}
 	c.mu.Lock()

@@ -156,9 +156,7 @@ func (g *gathering) join(ctx, sending context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	m.reader.mu.Lock()
-	m.present[i] = p
-	m.reader.mu.Unlock()
+	m.enter(i, p)
 	if g.viewers[i].usher {
 		return nil
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/conclave-sfu/conclave/cmd/conclave/internal/offer"
@@ -26,7 +27,8 @@ type arrival struct {
 
 // feedback collects what a client says of what has come.
 type feedback struct {
-	arrivals []arrival // Guarded by the reader's mu.
+	mu       sync.Mutex
+	arrivals []arrival // Guarded by mu.
 
 	// Owned by who sends.
 	next  uint16 // the first number that is not told yet
@@ -40,13 +42,17 @@ type feedback struct {
 const mostArrivals = 2000
 
 func (f *feedback) add(number uint16, at int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.arrivals) < mostArrivals {
 		f.arrivals = append(f.arrivals, arrival{number, at})
 	}
 }
 
-// take gives what has come since, for write. The caller holds the reader's mu.
+// take gives what has come since, for write.
 func (f *feedback) take() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.taken, f.arrivals = f.arrivals, f.taken[:0]
 	return len(f.taken) > 0
 }

@@ -238,6 +238,7 @@ type meeting struct {
 	// the connection; 0 for never.
 	feedback, check time.Duration
 
+	mu         sync.Mutex // guards present while they join; what the reader holds takes too long
 	present    []*participant
 	publishing sync.WaitGroup
 	stop       context.CancelFunc
@@ -271,9 +272,7 @@ func (m *meeting) join(ctx, sending context.Context, from, to int) (time.Duratio
 			if err != nil {
 				return err
 			}
-			m.reader.mu.Lock()
-			m.present[i] = p
-			m.reader.mu.Unlock()
+			m.enter(i, p)
 			if i < m.senders {
 				m.publish(sending, p.client, i)
 				return nil
@@ -328,6 +327,13 @@ const (
 	checkInterval  = 2 * time.Second
 )
 
+// enter notes that participant i is there.
+func (m *meeting) enter(i int, p *participant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.present[i] = p
+}
+
 // keepAlive sends feedback, reports and checks, each client's at a time of its own.
 func (m *meeting) keepAlive(ctx context.Context) {
 	ticker := time.NewTicker(beat)
@@ -338,7 +344,7 @@ func (m *meeting) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			for until := int(now.Sub(began) / beat); done < until; done++ {
+			for until := int(now.Sub(began) / beat); done < until && ctx.Err() == nil; done++ {
 				m.due(done, m.feedback, (*participant).tellArrivals)
 				m.due(done, reportInterval, func(p *participant) { p.report(now) })
 				m.due(done, m.check, func(p *participant) { _ = p.bind() })
@@ -351,9 +357,9 @@ func (m *meeting) keepAlive(ctx context.Context) {
 func (m *meeting) due(at int, interval time.Duration, do func(*participant)) {
 	turns := int(interval / beat)
 	for i := 0; turns > 0 && at%turns+i < len(m.present); i += turns {
-		m.reader.mu.Lock()
+		m.mu.Lock()
 		p := m.present[at%turns+i]
-		m.reader.mu.Unlock()
+		m.mu.Unlock()
 		if p != nil {
 			do(p)
 		}
