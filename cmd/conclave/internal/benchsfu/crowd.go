@@ -30,7 +30,7 @@ type crowd struct {
 }
 
 var usualCrowd = crowd{
-	participants: 500, tiles: 25, voices: 8, speakers: 30, rate: 0.05, feedback: 100 * time.Millisecond,
+	participants: 500, tiles: 25, voices: 8, speakers: 30, rate: 0.02, feedback: 100 * time.Millisecond,
 	steady: 6 * time.Second, scrolling: 12 * time.Second, talking: 18 * time.Second,
 }
 
