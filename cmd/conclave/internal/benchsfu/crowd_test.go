@@ -177,7 +177,7 @@ func TestWithoutCrowd(t *testing.T) {
 			t.Errorf("%s: %q, %t", tt.names, others, crowded)
 		}
 	}
-	if list, err := choose("", 0, 1); len(list) != 0 || err != nil {
-		t.Errorf("%v, %v", list, err)
+	if o, err := parse([]string{"--workloads", "crowd"}); o.crowd == nil || len(o.workloads) != 0 || err != nil {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

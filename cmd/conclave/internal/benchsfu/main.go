@@ -94,7 +94,9 @@ func parse(args []string) (o options, err error) {
 		c := usualCrowd.of(*receivers).at(*rate)
 		o.crowd = &c
 	}
-	o.workloads, err = choose(others, *receivers, *rate)
+	if others != "" || !crowded {
+		o.workloads, err = choose(others, *receivers, *rate)
+	}
 	return o, err
 }
 
@@ -118,6 +120,9 @@ func choose(names string, receivers int, rate float64) (list []workload, err err
 		for _, w := range some {
 			list = append(list, w.withReceivers(receivers).at(rate))
 		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("no workload in %q", names)
 	}
 	return list, nil
 }

