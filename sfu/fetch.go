@@ -14,11 +14,9 @@ import (
 
 // The parts of which every packet touches something, in bytes from the beginning.
 const (
-	hotSlot       = unsafe.Offsetof(downTrack{}.numbers) + line // without the spans of its map
+	hotSlot       = unsafe.Offsetof(downTrack{}.numbers) + prefetch.Line // without the spans of its map
 	hotWriter     = unsafe.Offsetof(slotWriter{}.media) + unsafe.Offsetof(outStream{}.described)
 	hotConnection = unsafe.Offsetof(connection{}.transport)
-
-	line = 64
 )
 
 // fetchSteps are done for a slot in this order, while the slots before it are served.
@@ -55,9 +53,9 @@ func (d *downTrack) fetchConnection() {
 func (d *downTrack) fetchWay() {
 	if w, ok := d.writer.(*slotWriter); ok {
 		c := w.conn
-		prefetch.Bytes(unsafe.Pointer(c.way.Load()), line)
-		prefetch.Bytes(unsafe.Pointer(c.keys.Load()), line)
-		prefetch.Bytes(c.sent.Place(), line)
+		prefetch.Bytes(unsafe.Pointer(c.way.Load()), prefetch.Line)
+		prefetch.Bytes(unsafe.Pointer(c.keys.Load()), prefetch.Line)
+		prefetch.Bytes(c.sent.Place(), prefetch.Line)
 	}
 }
 

@@ -15,12 +15,12 @@ package prefetch
 
 import "unsafe"
 
-// line is what a processor fetches at once, in bytes.
-const line = 64
+// Line is what a processor fetches at once, in bytes.
+const Line = 64
 
 // Bytes asks for n bytes from p on; for nothing if p is nil.
 func Bytes(p unsafe.Pointer, n uintptr) {
 	if p != nil && n > 0 {
-		lines(p, (n+line-1)/line)
+		lines(p, (n+Line-1)/Line)
 	}
 }

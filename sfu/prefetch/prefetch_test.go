@@ -38,7 +38,7 @@ func TestBytesAllocatesNothing(t *testing.T) {
 func BenchmarkWalk(b *testing.B) {
 	type counter struct {
 		atomic.Uint64
-		_ [line - 8]byte
+		_ [Line - 8]byte
 	}
 	places := make([][4]counter, 1<<18)
 	order := rand.New(rand.NewPCG(1, 2)).Perm(len(places))

@@ -25,24 +25,17 @@ func newCamera(p *publication) camera {
 
 func (c camera) run(ctx context.Context) {
 	last := time.Now()
-	next := last.Add(time.Duration(c.random.Int64N(int64(c.interval))))
-	timer := time.NewTimer(time.Until(next))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.client.asked:
-			for time.Until(next) > frameInterval {
-				next = next.Add(-frameInterval)
-			}
-		case <-timer.C:
-			now := time.Now()
-			c.sendAfter(now.Sub(last))
-			last, next = now, next.Add(c.interval)
+	c.repeat(ctx, c.interval, func(due time.Time) time.Time {
+		now := time.Now()
+		c.sendAfter(now.Sub(last))
+		last = now
+		return due.Add(c.interval)
+	}, c.client.asked, func(due time.Time) time.Time {
+		for time.Until(due) > frameInterval {
+			due = due.Add(-frameInterval)
 		}
-		timer.Reset(time.Until(next))
-	}
+		return due
+	})
 }
 
 // sendAfter sends a frame so long after the one before.
@@ -85,25 +78,15 @@ func (v *voice) speak(speaks bool) {
 
 func (v *voice) run(ctx context.Context) {
 	last := time.Now()
-	next := last.Add(time.Duration(v.random.Int64N(int64(silence))))
-	timer := time.NewTimer(time.Until(next))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-v.changed:
-			next = time.Now()
-		case <-timer.C:
-			now := time.Now()
-			v.sendAt(v.speaks.Load(), now.Sub(last))
-			last = now
-			if next = next.Add(audioInterval); !v.speaks.Load() {
-				next = now.Add(silence)
-			}
+	v.repeat(ctx, silence, func(due time.Time) time.Time {
+		now := time.Now()
+		v.sendAt(v.speaks.Load(), now.Sub(last))
+		last = now
+		if !v.speaks.Load() {
+			return now.Add(silence)
 		}
-		timer.Reset(time.Until(next))
-	}
+		return due.Add(audioInterval)
+	}, v.changed, func(time.Time) time.Time { return time.Now() })
 }
 
 // sendAt sends a packet with the level of who speaks, or does not.

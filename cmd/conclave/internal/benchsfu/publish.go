@@ -69,19 +69,29 @@ func newPublication(c *client, s offer.Section, mid int, transport *uint16, rate
 
 // run sends until ctx ends, beginning at a random place of its interval.
 func (p *publication) run(ctx context.Context) {
-	interval := p.interval
-	next := time.Now().Add(time.Duration(p.random.Int64N(int64(interval))))
-	timer := time.NewTimer(time.Until(next))
+	p.repeat(ctx, p.interval, func(due time.Time) time.Time {
+		p.send()
+		return due.Add(p.interval)
+	}, nil, nil)
+}
+
+// repeat calls send until ctx ends: at first within a time, then when it says, given when it was due. What
+// comes by hurry moves that: hurried is given when send is due, and says when instead. Both may be nil.
+func (p *publication) repeat(ctx context.Context, within time.Duration, send func(due time.Time) time.Time,
+	hurry <-chan struct{}, hurried func(due time.Time) time.Time) {
+	due := time.Now().Add(time.Duration(p.random.Int64N(int64(within))))
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hurry:
+			due = hurried(due)
 		case <-timer.C:
+			due = send(due)
 		}
-		p.send()
-		next = next.Add(interval)
-		timer.Reset(time.Until(next))
+		timer.Reset(time.Until(due))
 	}
 }
 
