@@ -137,7 +137,7 @@ func (l *cutLine) run(t *testing.T, d time.Duration) {
 			l.room.handOver()
 		}
 		if l.now%loudnessInterval == 0 {
-			l.room.housekeeping(l.room.node.now(), 0)
+			l.room.housekeeping(l.room.node.now(), 0, unsent)
 		}
 		l.watch()
 		l.room.node.born = l.room.node.born.Add(-cutStep)

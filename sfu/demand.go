@@ -24,7 +24,7 @@ func (p *publication) inOrder() []*encoding {
 // wish says that a slot is to show the publication with encoding u, at a height in pixels,
 // if the line allows.
 func (r *room) wish(p *publication, u *upTrack, height int, now int64) {
-	u.shownAt(height, now)
+	u.shownAt(height, now, r.round)
 	if !p.demands(u) || p.grows(u) {
 		r.demand(p, now)
 	}
@@ -55,18 +55,26 @@ func (r *room) demand(p *publication, now int64) {
 	}
 }
 
-// refreshDemand is the same for all publications, at each round of housekeeping.
+// refreshDemand is the same for all publications, at each round of housekeeping. The caller does not
+// hold the lock.
 func (r *room) refreshDemand(now int64) {
-	for c := range r.connections() {
-		for _, d := range c.video {
-			if d.wanted != nil && d.key != (pubKey{}) {
-				d.wanted.shownAt(d.wantedHeight, now)
-			}
-		}
-	}
-	for _, p := range r.publications.list {
+	locked(r, func() { r.round++ })
+	r.eachTransport(func(t *Transport) { r.wishAgain(t, now) })
+	r.eachPublication(func(p *publication) {
 		if !p.key.source.Audio() {
 			r.demand(p, now)
+		}
+	})
+}
+
+// wishAgain notes what the slots of a participant call for.
+func (r *room) wishAgain(t *Transport, now int64) {
+	if t.connection == nil {
+		return
+	}
+	for _, d := range t.connection.video {
+		if d.wanted != nil && d.key != (pubKey{}) {
+			d.wanted.shownAt(d.wantedHeight, now, r.round)
 		}
 	}
 }

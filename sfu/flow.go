@@ -242,21 +242,14 @@ func (p *publication) noteStalls(now int64) (changed bool) {
 }
 
 // flowed has keepHouse see which encodings flow. It does not block.
-func (r *room) flowed() {
-	select {
-	case r.flows <- struct{}{}:
-	default:
-	}
-}
+func (r *room) flowed() { r.wakeFor(r.flows) }
 
 // followFlow has slots leave the encodings that have stalled.
 func (r *room) followFlow(now int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.publications.list {
+	r.eachPublication(func(p *publication) {
 		if p.noteStalls(now) {
 			r.touch(p.key)
 		}
-	}
-	r.settle()
+	})
+	locked(r, r.settle)
 }

@@ -182,7 +182,7 @@ func TestLeavingWhatStalled(t *testing.T) {
 			}
 			c.room.handOver()
 			if frame++; frame%6 == 0 {
-				c.room.housekeeping(c.room.node.now(), 0)
+				c.room.housekeeping(c.room.node.now(), 0, unsent)
 			}
 			c.room.node.born = c.room.node.born.Add(-time.Duration(frameTime))
 		}

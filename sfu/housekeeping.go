@@ -33,6 +33,8 @@ func (r *room) keepHouse() {
 			r.followFlow(r.node.now())
 		case <-r.thinned:
 			r.shareAnew()
+		case <-r.marked:
+			r.settleRest()
 		case <-ticker.C:
 			r.tick(r.node.now(), time.Now())
 		}
@@ -40,9 +42,12 @@ func (r *room) keepHouse() {
 }
 
 // wake has keepHouse look for awaited layers with a key frame. It does not block.
-func (r *room) wake() {
+func (r *room) wake() { r.wakeFor(r.keyFrames) }
+
+// wakeFor has keepHouse do what is due by one of its channels.
+func (r *room) wakeFor(due chan<- struct{}) {
 	select {
-	case r.keyFrames <- struct{}{}:
+	case due <- struct{}{}:
 	default:
 	}
 }
@@ -51,58 +56,76 @@ func (r *room) wake() {
 // does not block.
 func (r *room) reshare(c *connection) {
 	c.other.Store(true)
-	select {
-	case r.thinned <- struct{}{}:
-	default:
-	}
+	r.wakeFor(r.thinned)
 }
 
 // shareAnew is for those whose path takes something else than before.
 func (r *room) shareAnew() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range r.transports.list {
+	r.eachTransport(func(t *Transport) {
 		if c := t.connection; c != nil && c.other.Swap(false) {
 			r.shareOut(t)
 		}
-	}
+	})
 }
 
 // tick is one round of housekeeping: now by the node's clock, wall by the wall's.
 func (r *room) tick(now int64, wall time.Time) {
-	for c, reports := range r.housekeeping(now, ntpTime(wall)) {
+	r.housekeeping(now, ntpTime(wall), func(c *connection, reports []rtcp.Packet) {
 		for some := range slices.Chunk(reports, maxReports) {
 			c.writeControl(nil, some)
 		}
+	})
+}
+
+// housekeeping has send given the reports that are due, without the lock, which is held for a slice at
+// a time.
+func (r *room) housekeeping(now int64, ntp uint64, send func(*connection, []rtcp.Packet)) {
+	r.hearVoices(now, r.lookAround(now))
+	r.refreshDemand(now)
+	for some := range slices.Chunk(r.members(), sliceSize) {
+		for _, due := range r.refreshSlots(some, now, ntp) {
+			send(due.to, due.reports)
+		}
+		r.giveWay()
 	}
 }
 
-func (r *room) housekeeping(now int64, ntp uint64) map[*connection][]rtcp.Packet {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.publications.list {
+// lookAround sees what has become of all publications, and names the videos that have other ways to be
+// shown than before.
+func (r *room) lookAround(now int64) map[pubKey]bool {
+	others := map[pubKey]bool{}
+	r.eachPublication(func(p *publication) {
 		stalls := p.noteStalls(now)
 		if p.measure(now) || stalls {
-			r.touch(p.key)
+			others[p.key] = true
 		}
 		for _, l := range p.layers {
 			l.up.flushKeyFrame(now)
 		}
-	}
-	for _, t := range r.transports.list {
-		t.unsteady = t.connection != nil && t.connection.budget.Load().wavers()
-	}
-	r.hearVoices(now)
-	r.refreshDemand(now)
-	due := map[*connection][]rtcp.Packet{}
-	for c := range r.connections() {
-		if c.ready {
-			for _, d := range c.video {
-				d.repeatRequest(now)
-			}
-			if reports := c.senderReports(now, ntp); len(reports) > 0 {
-				due[c] = reports
-			}
+	})
+	return others
+}
+
+// dueReports are for one participant.
+type dueReports struct {
+	to      *connection
+	reports []rtcp.Packet
+}
+
+// refreshSlots asks for the key frames that some participants lack, and gives the reports that are due.
+func (r *room) refreshSlots(some []*Transport, now int64, ntp uint64) (due []dueReports) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range some {
+		c := t.connection
+		if c == nil || !c.ready {
+			continue
+		}
+		for _, d := range c.video {
+			d.repeatRequest(now)
+		}
+		if reports := c.senderReports(now, ntp); len(reports) > 0 {
+			due = append(due, dueReports{c, reports})
 		}
 	}
 	return due

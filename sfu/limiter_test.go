@@ -216,7 +216,7 @@ func TestViewsAreFew(t *testing.T) {
 	if slot.key.participant != "alice" {
 		t.Error("a view too many has an effect at once")
 	}
-	r.housekeeping(r.node.now(), 0)
+	r.housekeeping(r.node.now(), 0, unsent)
 	if slot.key.participant != "" {
 		t.Error("the latest view has no effect")
 	}
@@ -232,7 +232,7 @@ func TestMutesAreFew(t *testing.T) {
 	if slot.key.participant != "alice" {
 		t.Error("a mute too many has an effect at once")
 	}
-	r.housekeeping(r.node.now(), 0)
+	r.housekeeping(r.node.now(), 0, unsent)
 	if slot.key.participant != "" {
 		t.Error("the mute has no effect")
 	}

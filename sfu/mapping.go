@@ -9,9 +9,9 @@ import (
 )
 
 // Who is concerned by a change is mapped anew, nobody else: a room of 500 changes all the
-// time. touch marks those who want a publication; settle, at the end of a change, maps
-// them, and everybody's audio if there are other voices than before. The caller holds the
-// lock, as everywhere in this file.
+// time. touch marks those who want a publication; settle, at the end of a change, marks everybody if
+// there are other voices than before, and maps who is marked: a slice of them at once, the rest
+// on the room's own goroutine. The caller holds the lock, but where it says otherwise.
 
 // touch marks those whose slots a change of a publication concerns.
 func (r *room) touch(key pubKey) {
@@ -27,26 +27,54 @@ func (r *room) touch(key pubKey) {
 
 // touchAll marks those whom a change of any publication of a participant concerns.
 func (r *room) touchAll(participant string) {
-	for source := range Source(numSources) {
-		r.touch(pubKey{participant, source})
+	for _, t := range r.transports.list {
+		if slices.ContainsFunc(t.wants, func(w Want) bool { return w.Participant == participant && !w.Source.Audio() }) {
+			t.stale = true
+		}
 	}
+}
+
+// wantsAny says whether a participant wants to see any of some publications.
+func (t *Transport) wantsAny(keys map[pubKey]bool) bool {
+	return len(keys) > 0 && slices.ContainsFunc(t.wants, func(w Want) bool { return keys[pubKey{w.Participant, w.Source}] })
 }
 
 // settle maps the slots of those who are marked.
-func (r *room) settle() { r.settleFor(r.voices()) }
-
-func (r *room) settleFor(voices []voice) {
-	others := !slices.EqualFunc(voices, r.heard, func(a, b voice) bool { return a.Key == b.Key })
-	r.heard = voices
+func (r *room) settle() {
+	r.noteVoices(r.voices())
+	n := 0
 	for _, t := range r.transports.list {
-		if t.stale || others {
-			r.assign(t, voices)
+		if !t.isMarked() {
+			continue
 		}
-		if t.unsteady {
-			r.shareOut(t)
+		if n++; n > sliceSize {
+			r.wakeFor(r.marked)
+			return
 		}
+		r.assign(t, r.heard)
 	}
 }
+
+// settleRest maps the slots of all who are marked. The caller does not hold the lock.
+func (r *room) settleRest() {
+	r.eachTransport(func(t *Transport) {
+		if t.isMarked() {
+			r.assign(t, r.heard)
+		}
+	})
+}
+
+// noteVoices marks everybody if there are other voices than before.
+func (r *room) noteVoices(voices []voice) {
+	same := slices.EqualFunc(voices, r.heard, func(a, b voice) bool { return a.Key == b.Key })
+	r.heard = voices
+	for _, t := range r.transports.list {
+		t.deaf = t.deaf || !same
+	}
+}
+
+// isMarked says whether slots are to be mapped anew, and can be.
+func (t *Transport) isMarked() bool { return (t.stale || t.deaf) && t.connection.isMapped() }
 
 // shareOut shares anew what the path of a participant takes among what its slots show: who that is
 // does not depend on the path.
@@ -63,10 +91,32 @@ func (r *room) shareOut(t *Transport) {
 // isMapped says whether slots are mapped: of a connection that stands. There may be none.
 func (c *connection) isMapped() bool { return c != nil && c.ready && !c.ended }
 
-// hearVoices maps the audio slots of those who have fewer of them than there are voices,
-// where a voice has become loud enough to take one, after a reading of all loudnesses, and
-// sees who has the floor.
-func (r *room) hearVoices(now int64) {
+// hearVoices marks those who want a publication that has changed, maps the audio slots of those who have fewer of them than there are voices,
+// where a voice has become loud enough to take one, after a reading of all loudnesses, sees who
+// has the floor, and maps all who are marked, or whose path may take something else than before. The
+// caller does not hold the lock.
+func (r *room) hearVoices(now int64, others map[pubKey]bool) {
+	locked(r, func() { r.listen(now) })
+	r.eachTransport(func(t *Transport) {
+		c := t.connection
+		t.stale = t.stale || t.wantsAny(others)
+		t.unsteady = c != nil && c.budget.Load().wavers()
+		if c != nil && contested(c.audio, t.participant, r.heard) {
+			r.assign(t, r.heard)
+		}
+	})
+	r.eachTransport(func(t *Transport) {
+		if t.isMarked() {
+			r.assign(t, r.heard)
+		}
+		if t.unsteady {
+			r.shareOut(t)
+		}
+	})
+}
+
+// listen sees which voices there are, and who has the floor.
+func (r *room) listen(now int64) {
 	voices := r.voices()
 	before, _ := r.floor.Holder()
 	if r.floor.Observe(now, microphones(voices)) {
@@ -74,12 +124,7 @@ func (r *room) hearVoices(now int64) {
 		r.touchAll(before.participant)
 		r.touchAll(after.participant)
 	}
-	for _, t := range r.transports.list {
-		if c := t.connection; c != nil && contested(c.audio, t.participant, voices) {
-			r.assign(t, voices)
-		}
-	}
-	r.settleFor(voices)
+	r.noteVoices(voices)
 }
 
 // contested says whether a voice may take one of the slots from another, or is to have
@@ -110,6 +155,7 @@ func (r *room) assign(t *Transport, voices []voice) {
 	if !c.isMapped() {
 		return
 	}
+	t.deaf = false
 	changed := r.mapSlots(t, c.audio, assignAudio(keys(c.audio), t.participant, voices), nil)
 	if t.stale {
 		t.stale, t.unsteady = false, false
@@ -185,20 +231,21 @@ func (r *room) mapSlots(t *Transport, slots []*downTrack, next []pubKey, wants [
 }
 
 // handOver lets layers take over that are awaited and have a key frame.
+// The caller does not hold the lock.
 func (r *room) handOver() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.node.now()
-	for _, p := range r.publications.list {
-		for _, e := range p.layers {
-			if !e.up.hadKeyFrame(now) {
-				continue
-			}
-			for _, d := range slices.Clone(e.up.waiters) {
-				d.connect(e.up, now)
+	var waiters []*downTrack
+	locked(r, func() {
+		for _, p := range r.publications.list {
+			for _, e := range p.layers {
+				waiters = append(waiters, e.up.waiters...)
 			}
 		}
-	}
+	})
+	inSlices(r, waiters, func(d *downTrack) {
+		if now := r.node.now(); d.next != nil && d.next.hadKeyFrame(now) {
+			d.connect(d.next, now)
+		}
+	})
 }
 
 // report lists what the slots carry.

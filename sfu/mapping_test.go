@@ -117,7 +117,7 @@ func TestFormerSpeaker(t *testing.T) {
 					p.meter.Hear(100, 1)
 				}
 			}
-			r.hearVoices(now)
+			r.hearVoices(now, nil)
 		}
 		if holder, _ := r.floor.Holder(); holder.participant != step.speaker {
 			t.Fatalf("%s has the floor", holder.participant)

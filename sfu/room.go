@@ -20,6 +20,10 @@ type room struct {
 	flows chan struct{}
 	// thinned wakes it when the path of somebody has become thinner.
 	thinned chan struct{}
+	// marked wakes it when more are to be mapped than are at once.
+	marked chan struct{}
+	// between, if set, is called between two slices, without the lock. It is for tests. Immutable.
+	between func()
 
 	mu           sync.Mutex
 	transports   listed[string, *Transport]
@@ -29,11 +33,14 @@ type room struct {
 	// heard are the voices of the latest mapping, floor says who is the dominant speaker.
 	heard []voice
 	floor speaker.Floor[pubKey]
+	// round numbers the times that was asked how large everything is shown.
+	round int
 }
 
 func newRoom(n *Node, id string) *room {
 	r := &room{
-		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1), thinned: make(chan struct{}, 1), flows: make(chan struct{}, 1),
+		node: n, id: id, done: make(chan struct{}), keyFrames: make(chan struct{}, 1), thinned: make(chan struct{}, 1),
+		flows: make(chan struct{}, 1), marked: make(chan struct{}, 1),
 		mutes: bucket{interval: loudnessInterval, burst: changeBurst},
 	}
 	n.background.Go(r.keepHouse)

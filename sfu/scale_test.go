@@ -16,6 +16,7 @@ import (
 type crowd struct {
 	room    *room
 	members []*member
+	came    int // ever
 }
 
 type member struct {
@@ -43,7 +44,8 @@ func newCrowd(t testing.TB, n int) *crowd {
 // join adds a participant.
 func (c *crowd) join(t testing.TB) *member {
 	t.Helper()
-	name := fmt.Sprintf("p%03d", len(c.members))
+	name := fmt.Sprintf("p%03d", c.came)
+	c.came++
 	transport, ok := c.room.join(name, Events{})
 	if !ok {
 		t.Fatal("joined before")
@@ -88,7 +90,7 @@ func (m *member) speak(loudness uint8) {
 // tick lets time pass until the next round of housekeeping.
 func (c *crowd) tick() {
 	c.room.node.born = c.room.node.born.Add(-loudnessInterval)
-	c.room.housekeeping(c.room.node.now(), 0)
+	c.room.housekeeping(c.room.node.now(), 0, unsent)
 }
 
 // others is how many of those that a participant looks at are somebody else.
@@ -190,6 +192,7 @@ func TestCrowd(t *testing.T) {
 	}
 	c.check(t, c.members[0])
 	c.room.endConnection(loud.connection)
+	c.room.settleRest()
 	if carries(c.members[0].connection.audio, pubKey{loud.participant, Mic}) {
 		t.Error("who has left is still heard")
 	}
@@ -227,7 +230,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	if n := concerned(); n != tiles {
 		t.Errorf("a camera concerns %d, want %d", n, tiles)
 	}
-	c.room.settle()
+	c.room.settleRest()
 	c.room.touch(pubKey{c.members[30].participant, Screen})
 	if n := concerned(); n != 0 {
 		t.Errorf("a screen that nobody wants concerns %d", n)
@@ -259,7 +262,7 @@ func TestSharingKeepsSlots(t *testing.T) {
 		for _, m := range c.members {
 			m.stale = true
 		}
-		c.room.settle()
+		c.room.settleRest()
 		if again := c.shown(); !maps.Equal(shown, again) {
 			t.Fatalf("mapped anew, slots show something else:\n%v\n%v", shown, again)
 		}
@@ -343,9 +346,7 @@ func (c *crowd) tighten(bits int64) {
 		m.connection.budget.Store(line)
 		m.stale = true
 	}
-	c.room.mu.Lock()
-	defer c.room.mu.Unlock()
-	c.room.settle()
+	c.room.settleRest()
 }
 
 func BenchmarkCrowd(b *testing.B) {
@@ -370,7 +371,7 @@ func BenchmarkCrowd(b *testing.B) {
 	b.Run("camera changes", func(b *testing.B) {
 		for b.Loop() {
 			c.room.touch(pubKey{c.members[random.IntN(500)].participant, Camera})
-			c.room.settle()
+			c.room.settleRest()
 		}
 	})
 	b.Run("scroll", func(b *testing.B) {

@@ -54,12 +54,13 @@ func roundHeight(height int) int {
 	return (height + heightStep - 1) / heightStep * heightStep
 }
 
-// shownAt notes that a slot calls for the stream at a height, at a time of which there may
-// be other slots.
-func (u *upTrack) shownAt(height int, now int64) {
-	if u.wantedAt != now {
-		u.wantedAt, u.shown = now, 0
+// shownAt notes that a slot calls for the stream at a height, in a round in which others may. Views
+// may change while a round is under way, which began at an earlier time.
+func (u *upTrack) shownAt(height int, now int64, round int) {
+	if u.shownIn != round {
+		u.shownIn, u.shown = round, 0
 	}
+	u.wantedAt = max(u.wantedAt, now)
 	u.shown = max(u.shown, roundHeight(height))
 }
 
@@ -69,7 +70,7 @@ func (e *encoding) resize(now int64) bool {
 	if s := e.up.shape.Load(); s != nil && s.dependencies != nil && s.spatialLayers() > 1 {
 		e.scalable = true
 	}
-	return e.scalable && e.up.wantedAt == now && e.size.want(e.up.shown, now)
+	return e.scalable && e.up.wantedAt >= now && e.size.want(e.up.shown, now)
 }
 
 // grows says whether a stream is shown larger than its publisher was told.

@@ -198,7 +198,7 @@ func (s *simulation) run(t *testing.T, d time.Duration) {
 		}
 		if s.turn%200 == 0 {
 			conn.noteOff(s.budget.tick(now))
-			s.room.housekeeping(now, 0)
+			s.room.housekeeping(now, 0, unsent)
 		}
 		for _, c := range s.screens {
 			c.look()

@@ -27,9 +27,9 @@ type Transport struct {
 	connection *connection // nil for none
 	highest    uint32      // Connection number of the latest offer that was answered
 	wants      []Want
-	// stale says that the video slots are to be mapped anew, unsteady that what the path takes is
-	// to be shared anew among them.
-	stale, unsteady bool
+	// stale says that the video slots are to be mapped anew, deaf that those for audio are, unsteady
+	// that what the path takes is to be shared anew among the former.
+	stale, deaf, unsteady bool
 
 	views  bucket             // that are worth a mapping at once
 	asks   map[pubKey]*bucket // for key frames, by what is asked for

@@ -109,10 +109,10 @@ type upTrack struct {
 
 	// Guarded by the room's lock. waiters are the slots that take over this layer with its
 	// next key frame, wantedAt is when a slot last called for it, shown the largest height at
-	// which one did then.
-	waiters  []*downTrack
-	wantedAt int64
-	shown    int
+	// which one did in the round of housekeeping shownIn, or since.
+	waiters        []*downTrack
+	wantedAt       int64
+	shown, shownIn int
 
 	// Owned by the reading goroutine.
 	via       *egress  // of that goroutine
