@@ -98,6 +98,8 @@ type send struct {
 	to   []connID
 	re   uint32
 	body any
+	// waited says that it has waited for others already, and goes at once.
+	waited bool
 }
 
 // catchUp gives a connection what it has not seen: entries, then the roster, then what
@@ -106,6 +108,7 @@ type catchUp struct {
 	conn     connID
 	pid      signal.PID
 	joinedAt uint64
+	lists    bool // the client takes several participants at a time
 	records  []*record
 	roster   []signal.Participant
 	media    []any

@@ -29,6 +29,8 @@
 //   - a room's inbox, 64 commands: nothing; whoever reads a socket waits.
 //   - a connection's outbox, 4096 messages or 4 MiB and two of the largest messages: the
 //     connection ends with code slow, and its client may resume.
+//   - what there is to say of participants, each once, in a large room: older news, which newer
+//     replace.
 //   - media events, the last of each kind for each participant: older ones, which the
 //     newer replace.
 //   - offers, one in work and one waiting for each participant: the older waiting one,

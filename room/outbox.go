@@ -34,6 +34,9 @@ func patience(receivers int) time.Duration {
 	return min(time.Duration(receivers)*gatherEach, gatherMost)
 }
 
+// rosterChunk is how many participants a message names at most, of some hundred bytes each.
+const rosterChunk = 256
+
 // backlogChunk is about the size in bytes of a log message of a backlog.
 const backlogChunk = 128 << 10
 
@@ -238,6 +241,10 @@ func (c *catchUp) next() ([]byte, error) {
 	switch {
 	case len(c.records) > 0:
 		return signal.EncodeServer(0, &signal.Log{Entries: c.chunk()})
+	case len(c.roster) > 0 && c.lists:
+		some := c.roster[:min(len(c.roster), rosterChunk)]
+		c.roster = c.roster[len(some):]
+		return signal.EncodeServer(0, &signal.Participants{Participants: some})
 	case len(c.roster) > 0:
 		info := c.roster[0]
 		c.roster = c.roster[1:]

@@ -152,8 +152,12 @@ func (r *room) send(e send) (next []command) {
 		r.observe(Event{Kind: Broken, Room: r.name, Err: err})
 		return nil
 	}
+	wait := patience(len(e.to))
+	if e.waited {
+		wait = 0
+	}
 	for _, id := range e.to {
-		next = r.push(next, id, item{frame: frame, patience: patience(len(e.to))})
+		next = r.push(next, id, item{frame: frame, patience: wait})
 	}
 	return next
 }

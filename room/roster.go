@@ -19,11 +19,81 @@ func (p *participant) info() signal.Participant {
 	return signal.Participant{PID: p.pid, Publications: publications, Away: p.conn == 0}
 }
 
-// announce tells all others of a participant.
+// In a large room people come and change all the time, and each time all are told: with the square of
+// the room. So what there is to say of somebody waits, as messages to many do, and goes with what is
+// said of others; and that somebody has come, who shows nothing yet, waits for what is shown: the
+// log says as well that somebody came.
+const newcomerWait = time.Second
+
+// announce tells all others of a participant: at once in a small room, else soon.
 func (st *state) announce(p *participant) {
-	if to := st.connsBut(p); len(to) > 0 {
-		info := p.info()
-		st.emit(send{to: to, body: &info})
+	wait := patience(len(st.byConn))
+	switch {
+	case wait == 0:
+		st.dropNews(p)
+		st.tellOf(p)
+		return
+	case !p.told && len(p.sources) == 0:
+		wait = newcomerWait
+	}
+	at := st.now.Add(wait)
+	if p.tellAt.IsZero() {
+		p.tellAt = at
+		st.news = append(st.news, p)
+	} else if at.Before(p.tellAt) {
+		p.tellAt = at
+	}
+}
+
+// dropNews forgets that the others are to be told of a participant.
+func (st *state) dropNews(p *participant) {
+	if !p.tellAt.IsZero() {
+		p.tellAt = time.Time{}
+		st.news = slices.DeleteFunc(st.news, func(q *participant) bool { return q == p })
+	}
+}
+
+// tellNews tells of those who are due, and with them of the others, but for newcomers who show
+// nothing yet.
+func (st *state) tellNews() {
+	isDue := func(p *participant) bool { return !p.tellAt.After(st.now) }
+	if !slices.ContainsFunc(st.news, isDue) {
+		return
+	}
+	var news, rest []*participant
+	for _, p := range st.news {
+		if !isDue(p) && !p.told && len(p.sources) == 0 {
+			rest = append(rest, p)
+		} else {
+			p.tellAt = time.Time{}
+			news = append(news, p)
+		}
+	}
+	st.news = rest
+	st.tellOf(news...)
+}
+
+// tellOf tells all others of some participants, in one message who takes that.
+func (st *state) tellOf(news ...*participant) {
+	var listing []connID
+	for _, p := range st.members {
+		if p.conn != 0 && p.lists && len(news) > 1 {
+			listing = append(listing, p.conn)
+		}
+	}
+	infos := make([]signal.Participant, len(news))
+	for i, p := range news {
+		p.told = true
+		infos[i] = p.info()
+		to := slices.DeleteFunc(st.connsBut(p), func(id connID) bool { return len(listing) > 0 && st.byConn[id].lists })
+		if len(to) > 0 {
+			st.emit(send{to: to, body: &infos[i], waited: true})
+		}
+	}
+	for some := range slices.Chunk(infos, rosterChunk) {
+		if len(listing) > 0 {
+			st.emit(send{to: listing, body: &signal.Participants{Participants: some}, waited: true})
+		}
 	}
 }
 

@@ -28,9 +28,11 @@ type state struct {
 	left    map[signal.PID]bool // who has a `left` entry in this log
 	created time.Time           // when the last `create` was appended
 	seats   seatID              // the last one given
+	news    []*participant      // of whom the others are yet to be told
 	stopped bool
 
-	effects []effect // of the command that is being applied
+	now     time.Time // of the command that is being applied
+	effects []effect  // of the command that is being applied
 }
 
 // participant is one participation: from hello to leaving, over lost connections.
@@ -40,6 +42,7 @@ type participant struct {
 	token string // resumes it; secret
 
 	conn    connID    // 0 while it is away
+	lists   bool      // its client takes several participants at a time
 	expires time.Time // when away: the end of the grace period
 
 	joinedAt uint64 // position of its first `joined`; 0: it has none
@@ -51,6 +54,9 @@ type participant struct {
 	slots   *signal.Slots     // nil if nothing was said
 	demand  *signal.Demand    // nil if nothing was said
 	down    *signal.MediaDown // nil unless its PeerConnection failed
+
+	told   bool      // the others know that it is here
+	tellAt time.Time // when they are told of it; zero if there is nothing to tell
 
 	may quotas
 
@@ -66,7 +72,7 @@ func newState(room string, limits limits) *state {
 
 // reset empties the room. The next hello begins a new log.
 func (st *state) reset() {
-	st.log, st.members, st.created = nil, nil, time.Time{}
+	st.log, st.members, st.news, st.created = nil, nil, nil, time.Time{}
 	st.byPID = map[signal.PID]*participant{}
 	st.byConn = map[connID]*participant{}
 	st.left = map[signal.PID]bool{}
@@ -78,7 +84,7 @@ func (st *state) empty() bool { return len(st.members) == 0 }
 // valid until the next call.
 func (st *state) apply(now time.Time, cmd command) []effect {
 	clear(st.effects)
-	st.effects = st.effects[:0]
+	st.effects, st.now = st.effects[:0], now
 	switch cmd := cmd.(type) {
 	case helloed:
 		st.hello(now, cmd)
@@ -88,6 +94,7 @@ func (st *state) apply(now time.Time, cmd command) []effect {
 		st.lose(now, cmd)
 	case ticked:
 		st.expire(now)
+		st.tellNews()
 	case stopped:
 		st.stop()
 	case attachFailed:
@@ -106,8 +113,13 @@ func (st *state) apply(now time.Time, cmd command) []effect {
 	return st.effects
 }
 
-// deadline is when the next grace period ends; zero if none runs.
+// deadline is when the next grace period ends, or somebody is to be told of; zero for never.
 func (st *state) deadline() (next time.Time) {
+	for _, p := range st.news {
+		if next.IsZero() || p.tellAt.Before(next) {
+			next = p.tellAt
+		}
+	}
 	if len(st.byConn) == len(st.members) {
 		return next // nobody is away
 	}
@@ -159,7 +171,7 @@ func (st *state) enter(now time.Time, cmd helloed) {
 		st.observe(Opened, "")
 	}
 	st.seats++
-	p := &participant{pid: cmd.hello.PID, seat: st.seats, token: cmd.token, conn: cmd.conn, may: newQuotas(now)}
+	p := &participant{pid: cmd.hello.PID, seat: st.seats, token: cmd.token, conn: cmd.conn, lists: cmd.hello.Lists, may: newQuotas(now)}
 	st.members = append(st.members, p)
 	st.byPID[p.pid], st.byConn[p.conn] = p, p
 	st.emit(attach{p.seat, p.pid})
@@ -182,7 +194,7 @@ func (st *state) resume(now time.Time, cmd helloed, p *participant) {
 		delete(st.byConn, p.conn)
 		st.emit(hangUp{p.conn, refusal(signal.CodeReplaced, "another connection resumed this one")})
 	}
-	p.conn, p.expires, p.next = cmd.conn, time.Time{}, nil
+	p.conn, p.lists, p.expires, p.next = cmd.conn, cmd.hello.Lists, time.Time{}, nil
 	st.byConn[p.conn] = p
 	st.welcome(now, p, cmd, proof.After, true)
 	if away {
@@ -214,7 +226,7 @@ func (st *state) welcome(now time.Time, p *participant, cmd helloed, after uint6
 		MaxMessage: signal.MaxMessage(len(st.members)),
 		ICEServers: cmd.iceServers,
 	}})
-	st.emit(catchUp{conn: p.conn, pid: p.pid, joinedAt: p.joinedAt,
+	st.emit(catchUp{conn: p.conn, pid: p.pid, joinedAt: p.joinedAt, lists: p.lists,
 		records: st.log.since(after), roster: roster, media: p.media()})
 }
 
@@ -284,6 +296,7 @@ func (st *state) remove(now time.Time, p *participant) {
 	delete(st.byPID, p.pid)
 	delete(st.byConn, p.conn)
 	st.members = slices.DeleteFunc(st.members, func(q *participant) bool { return q == p })
+	st.dropNews(p)
 	st.emit(detach{p.seat})
 	st.observe(Left, p.pid)
 	switch {

@@ -32,7 +32,7 @@ func (l *loop) dialed(e dialed) {
 	l.conn = conn
 	l.running.Go(func() { conn.read(l.post) })
 	l.running.Go(conn.write)
-	l.send(&signal.Hello{PID: signal.NewPID(l.pid), Resume: l.resume})
+	l.send(&signal.Hello{PID: signal.NewPID(l.pid), Resume: l.resume, Lists: true})
 }
 
 // lostConnection keeps everything and looks for the server again.
@@ -95,6 +95,10 @@ func (l *loop) message(m signal.FromServer) {
 		l.log(body)
 	case *signal.Participant:
 		l.present(*body)
+	case *signal.Participants:
+		for _, p := range body.Participants {
+			l.present(p)
+		}
 	case *signal.Gone:
 		l.gone(body.PID)
 	case *signal.Appended:

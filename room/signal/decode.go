@@ -61,6 +61,8 @@ func newServerBody(t Type) any {
 		return new(Log)
 	case TypeParticipant:
 		return new(Participant)
+	case TypeParticipants:
+		return new(Participants)
 	case TypeGone:
 		return new(Gone)
 	case TypeMessage:
@@ -108,6 +110,8 @@ func typeOf(body any) Type {
 		return TypeLog
 	case Participant, *Participant:
 		return TypeParticipant
+	case Participants, *Participants:
+		return TypeParticipants
 	case Gone, *Gone:
 		return TypeGone
 	case Appended, *Appended:

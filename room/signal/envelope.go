@@ -21,16 +21,17 @@ const (
 	TypeLeave   Type = "leave"
 	TypeMessage Type = "message"
 
-	TypeReady       Type = "ready"
-	TypeLog         Type = "log"
-	TypeParticipant Type = "participant"
-	TypeGone        Type = "gone"
-	TypeAppended    Type = "appended"
-	TypeAnswer      Type = "answer"
-	TypeSlots       Type = "slots"
-	TypeDemand      Type = "demand"
-	TypeMediaDown   Type = "media-down"
-	TypeError       Type = "error"
+	TypeReady        Type = "ready"
+	TypeLog          Type = "log"
+	TypeParticipant  Type = "participant"
+	TypeParticipants Type = "participants"
+	TypeGone         Type = "gone"
+	TypeAppended     Type = "appended"
+	TypeAnswer       Type = "answer"
+	TypeSlots        Type = "slots"
+	TypeDemand       Type = "demand"
+	TypeMediaDown    Type = "media-down"
+	TypeError        Type = "error"
 )
 
 // Envelope is one message as it travels.
@@ -61,6 +62,7 @@ export type ServerMessage = { re?: number } & (
   | { type: "ready"; body: Ready }
   | { type: "log"; body: Log }
   | { type: "participant"; body: Participant }
+  | { type: "participants"; body: Participants }
   | { type: "gone"; body: Gone }
   | { type: "message"; body: Message }
   | { type: "appended"; body: Appended }

@@ -19,7 +19,8 @@ func testPID(b byte) PID { return NewPID([PIDSize]byte(filled(b, PIDSize))) }
 
 // goldenClient has each message of a client once or more, by file name.
 var goldenClient = map[string]ClientBody{
-	"client-hello": &Hello{PID: testPID(1)},
+	"client-hello":       &Hello{PID: testPID(1)},
+	"client-hello-lists": &Hello{PID: testPID(1), Lists: true},
 	"client-hello-resume": &Hello{PID: testPID(1), Resume: &Resume{
 		Token: "dG9rZW4", LogID: filled(9, LogIDSize), After: 41}},
 	"client-join":   &Join{KeyPackage: []byte("key package"), MAC: filled(2, MACSize)},
@@ -58,10 +59,13 @@ var goldenServer = map[string]any{
 	"server-participant": &Participant{PID: testPID(2), Publications: []Publication{
 		{Source: SourceMic, Muted: true}, {Source: SourceCamera}}},
 	"server-participant-away": &Participant{PID: testPID(2), Publications: []Publication{}, Away: true},
-	"server-gone":             &Gone{PID: testPID(2)},
-	"server-message":          &Message{PID: testPID(2), Data: []byte("message")},
-	"server-appended":         &Appended{Position: 6},
-	"server-answer":           &Answer{Connection: 1, SDP: "v=0\r\n"},
+	"server-participants": &Participants{Participants: []Participant{
+		{PID: testPID(2), Publications: []Publication{{Source: SourceMic, Muted: true}}},
+		{PID: testPID(3), Publications: []Publication{}, Away: true}}},
+	"server-gone":     &Gone{PID: testPID(2)},
+	"server-message":  &Message{PID: testPID(2), Data: []byte("message")},
+	"server-appended": &Appended{Position: 6},
+	"server-answer":   &Answer{Connection: 1, SDP: "v=0\r\n"},
 	"server-slots": &Slots{Connection: 1, Slots: []Slot{
 		{MID: "4", PID: testPID(2), Source: SourceCamera}}},
 	"server-demand": &Demand{Connection: 1, Sources: []SourceDemand{
@@ -163,7 +167,7 @@ func decodeGolden(t *testing.T, name string, file []byte) {
 
 func TestGoldenHasEveryType(t *testing.T) {
 	client := []Type{TypeHello, TypeJoin, TypeCreate, TypeCommit, TypeMessage, TypeOffer, TypeView, TypeMute, TypeLeave}
-	server := []Type{TypeReady, TypeLog, TypeParticipant, TypeGone, TypeMessage, TypeAppended, TypeAnswer, TypeSlots,
+	server := []Type{TypeReady, TypeLog, TypeParticipant, TypeParticipants, TypeGone, TypeMessage, TypeAppended, TypeAnswer, TypeSlots,
 		TypeMediaDown, TypeError}
 	for _, typ := range client {
 		if _, ok := goldenClient["client-"+string(typ)]; !ok || typeOf(newClientBody(typ)) != typ {
@@ -190,7 +194,7 @@ func TestGeneratedUnions(t *testing.T) {
 	}
 	for _, name := range goldenNames() {
 		side, typ, _ := strings.Cut(name, "-")
-		if typ == "hello-resume" || typ == "commit-removes" || typ == "participant-away" {
+		if typ == "hello-resume" || typ == "hello-lists" || typ == "commit-removes" || typ == "participant-away" {
 			continue
 		}
 		union := string(source[bytes.Index(source, []byte("export type ClientMessage")):])

@@ -24,6 +24,9 @@ type Hello struct {
 	// Resume takes up a connection that was lost. The pid keeps its place in the
 	// log and its media; without Resume a pid that is already here is refused.
 	Resume *Resume `json:"resume,omitempty"`
+	// Lists says that the client takes [Participants]; who does not say so is sent a
+	// [Participant] for each.
+	Lists bool `json:"lists,omitempty"`
 }
 
 // Resume proves that a connection continues an earlier one.
@@ -50,7 +53,7 @@ type Ready struct {
 	// Resumed says that the log goes on after Resume.After. Otherwise it starts at 1.
 	Resumed bool `json:"resumed"`
 	// Here are the participants who are here, without the client itself; who is not
-	// among them is gone. A [Participant] for each of them follows.
+	// among them is gone. A [Participant] for each of them follows, or [Participants].
 	Here []PID `json:"here"`
 	// MaxMessage is the size in bytes of the largest message taken now.
 	MaxMessage int64 `json:"maxMessage"`
@@ -151,6 +154,12 @@ type Participant struct {
 	Publications []Publication `json:"publications"`
 	// Away says that its connection is lost and may be resumed.
 	Away bool `json:"away,omitempty"`
+}
+
+// Participants are some of whom there is something to say, each as a [Participant] would say it. The
+// client itself may be among them, which it ignores.
+type Participants struct {
+	Participants []Participant `json:"participants"`
 }
 
 // Publication is a track that a participant offers.

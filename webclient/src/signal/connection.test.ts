@@ -92,7 +92,7 @@ describe('Connection', () => {
     socket(0).say({ type: 'log', body: { entries: [entry(1), entry(2)] } });
     socket(0).say({ type: 'gone', body: { pid: 'bob' } });
     socket(0).say({ type: 'log', body: { entries: [entry(3)] } });
-    expect(socket(0).sent).toEqual([{ type: 'hello', body: { pid: 'me' } }]);
+    expect(socket(0).sent).toEqual([{ type: 'hello', body: { pid: 'me', lists: true } }]);
     expect(transcript).toEqual(['ready', 'entries 1 2', 'gone bob', 'entries 3']);
   });
 
@@ -121,7 +121,10 @@ describe('Connection', () => {
     vi.advanceTimersToNextTimer();
     socket(1).accept();
     expect(socket(1).sent).toEqual([
-      { type: 'hello', body: { pid: 'me', resume: { token: 't1', logId: 'bG9n', after: 2 } } },
+      {
+        type: 'hello',
+        body: { pid: 'me', resume: { token: 't1', logId: 'bG9n', after: 2 }, lists: true },
+      },
     ]);
     socket(1).say(ready({ token: 't2', resumed: true }));
     socket(1).say({ type: 'log', body: { entries: [entry(2), entry(3)] } });

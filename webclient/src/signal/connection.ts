@@ -152,7 +152,7 @@ export class Connection {
     if (socket !== this.#socket) return;
     const { pid } = this.#options;
     const resume = this.#resume;
-    this.#send({ type: 'hello', body: resume ? { pid, resume } : { pid } });
+    this.#send({ type: 'hello', body: { pid, ...(resume ? { resume } : {}), lists: true } });
   }
 
   #send(message: ClientMessage): void {
@@ -169,6 +169,10 @@ export class Connection {
         return this.#append(message.body.entries);
       case 'participant':
         return this.#events.emit('participant', message.body);
+      case 'participants':
+        for (const participant of message.body.participants)
+          this.#events.emit('participant', participant);
+        return;
       case 'gone':
         return this.#events.emit('gone', message.body);
       case 'message':

@@ -24,6 +24,7 @@ describe('golden messages of the server', () => {
         'media-down',
         'message',
         'participant',
+        'participants',
         'ready',
         'slots',
       ].sort(),
@@ -57,6 +58,8 @@ describe('what is not a message', () => {
       'an entry without a position',
       '{"type":"log","body":{"entries":[{"kind":"left","pid":"a"}]}}',
     ],
+    ['participants that are none', '{"type":"participants","body":{}}'],
+    ['one of them without a pid', '{"type":"participants","body":{"participants":[{}]}}'],
     ['a re that is no number', '{"type":"appended","re":"1","body":{"position":7}}'],
   ])('%s is dropped', (_, text) => {
     expect(decodeServerMessage(text)).toBeUndefined();
@@ -74,6 +77,11 @@ describe('lists that are left out', () => {
   it.each([
     ['slots', { connection: 1 }, { connection: 1, slots: [] }],
     ['participant', { pid: 'p' }, { pid: 'p', publications: [] }],
+    [
+      'participants',
+      { participants: [{ pid: 'p' }] },
+      { participants: [{ pid: 'p', publications: [] }] },
+    ],
     [
       'ready',
       { token: '', logId: '', headHash: '', head: 0, now: 0, maxMessage: 0, resumed: false },

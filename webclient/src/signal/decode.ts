@@ -43,7 +43,12 @@ const shapes: Record<Known, (body: Fields) => boolean> = {
     every((b['here'] ??= []), (pid) => typeof pid === 'string') &&
     every((b['iceServers'] ??= []), isICEServer),
   log: (b) => every(b['entries'], isEntry),
-  participant: (b) => hasStrings(b, 'pid') && every((b['publications'] ??= []), isPublication),
+  participant: isParticipant,
+  participants: (b) =>
+    every(b['participants'], (value) => {
+      const participant = fields(value);
+      return participant !== undefined && isParticipant(participant);
+    }),
   gone: (b) => typeof b['pid'] === 'string',
   message: (b) => typeof b['data'] === 'string',
   appended: (b) => typeof b['position'] === 'number',
@@ -53,6 +58,10 @@ const shapes: Record<Known, (body: Fields) => boolean> = {
   'media-down': (b) => typeof b['connection'] === 'number' && typeof b['code'] === 'string',
   error: (b) => typeof b['code'] === 'string',
 };
+
+function isParticipant(b: Fields): boolean {
+  return hasStrings(b, 'pid') && every((b['publications'] ??= []), isPublication);
+}
 
 function isDemand(value: Json): boolean {
   const demand = fields(value);

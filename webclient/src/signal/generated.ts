@@ -22,6 +22,7 @@ export const TypeMessage = "message";
 export const TypeReady = "ready";
 export const TypeLog = "log";
 export const TypeParticipant = "participant";
+export const TypeParticipants = "participants";
 export const TypeGone = "gone";
 export const TypeAppended = "appended";
 export const TypeAnswer = "answer";
@@ -33,7 +34,7 @@ export const TypeError = "error";
  * The types of messages: those of a client, those of the server, and [Message],
  * which goes both ways.
  */
-export type Type = typeof TypeHello | typeof TypeJoin | typeof TypeCreate | typeof TypeCommit | typeof TypeOffer | typeof TypeView | typeof TypeMute | typeof TypeLeave | typeof TypeMessage | typeof TypeReady | typeof TypeLog | typeof TypeParticipant | typeof TypeGone | typeof TypeAppended | typeof TypeAnswer | typeof TypeSlots | typeof TypeDemand | typeof TypeMediaDown | typeof TypeError;
+export type Type = typeof TypeHello | typeof TypeJoin | typeof TypeCreate | typeof TypeCommit | typeof TypeOffer | typeof TypeView | typeof TypeMute | typeof TypeLeave | typeof TypeMessage | typeof TypeReady | typeof TypeLog | typeof TypeParticipant | typeof TypeParticipants | typeof TypeGone | typeof TypeAppended | typeof TypeAnswer | typeof TypeSlots | typeof TypeDemand | typeof TypeMediaDown | typeof TypeError;
 /**
  * Envelope is one message as it travels.
  */
@@ -66,6 +67,7 @@ export type ServerMessage = { re?: number } & (
   | { type: "ready"; body: Ready }
   | { type: "log"; body: Log }
   | { type: "participant"; body: Participant }
+  | { type: "participants"; body: Participants }
   | { type: "gone"; body: Gone }
   | { type: "message"; body: Message }
   | { type: "appended"; body: Appended }
@@ -224,6 +226,11 @@ export interface Hello {
    * log and its media; without Resume a pid that is already here is refused.
    */
   resume?: Resume;
+  /**
+   * Lists says that the client takes [Participants]; who does not say so is sent a
+   * [Participant] for each.
+   */
+  lists?: boolean;
 }
 /**
  * Resume proves that a connection continues an earlier one.
@@ -267,7 +274,7 @@ export interface Ready {
   resumed: boolean;
   /**
    * Here are the participants who are here, without the client itself; who is not
-   * among them is gone. A [Participant] for each of them follows.
+   * among them is gone. A [Participant] for each of them follows, or [Participants].
    */
   here: PID[];
   /**
@@ -397,6 +404,13 @@ export interface Participant {
    * Away says that its connection is lost and may be resumed.
    */
   away?: boolean;
+}
+/**
+ * Participants are some of whom there is something to say, each as a [Participant] would say it. The
+ * client itself may be among them, which it ignores.
+ */
+export interface Participants {
+  participants: Participant[];
 }
 /**
  * Publication is a track that a participant offers.

@@ -72,7 +72,7 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 	ws.SetReadLimit(-1)
 	ours := offer.Offer{Own: p.own, Fingerprint: selfsigned.Fingerprint(cert), Sections: as.sections}
 	bodies := []signal.ClientBody{
-		&signal.Hello{PID: as.pid}, &signal.View{Wants: as.wants},
+		&signal.Hello{PID: as.pid, Lists: true}, &signal.View{Wants: as.wants},
 		&signal.Offer{Connection: 1, SDP: ours.SDP(), Tracks: as.tracks},
 	}
 	for i, body := range bodies {
@@ -87,8 +87,8 @@ func (p *participant) signal(ctx context.Context, url string, as role) (string, 
 	return awaitAnswer(ctx, ws, as.hear)
 }
 
-// otherParticipant begins a message that is not waited for.
-var otherParticipant = []byte(`{"type":"participant"`)
+// otherParticipant begins messages that are not waited for.
+var otherParticipant = []byte(`{"type":"participant`)
 
 func awaitAnswer(ctx context.Context, ws *websocket.Conn, hear func([]byte)) (string, error) {
 	for {
