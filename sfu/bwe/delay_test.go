@@ -27,7 +27,13 @@ func TestGroups(t *testing.T) {
 		{"late feedback is left out", []Acked{ack(5, 50, 150, 1), ack(6, 60, 160, 1), ack(1, 10, 110, 1), ack(7, 70, 170, 1), ack(8, 80, 180, 1)},
 			[]step{{10 * ms, 10 * ms, 160e6, 1}, {10 * ms, 10 * ms, 170e6, 1}}},
 		{"what is within a group may overtake", []Acked{ack(0, 0, 100, 1), ack(1, 10, 112, 1), ack(2, 11, 110, 1), ack(3, 20, 120, 1)},
-			[]step{{11 * ms, 12 * ms, 112e6, 2}}},
+			[]step{{10 * ms, 12 * ms, 112e6, 2}}},
+		{"what overtakes is no shorter queue", []Acked{ack(0, 0, 100, 1), ack(1, 10, 112, 1), ack(2, 20, 105, 1), ack(3, 30, 130, 1), ack(4, 40, 140, 1)},
+			[]step{{10 * ms, 12 * ms, 112e6, 2}, {20 * ms, 18 * ms, 130e6, 1}}},
+		{"what was held up alone is no queue", []Acked{ack(0, 0, 100, 1), ack(1, 10, 400, 1), ack(2, 20, 121, 1), ack(3, 30, 130, 1), ack(4, 40, 140, 1)},
+			[]step{{20 * ms, 21 * ms, 121e6, 2}, {10 * ms, 9 * ms, 130e6, 1}}},
+		{"a clock that is set back hides nothing for long", []Acked{ack(0, 0, 1e6, 1), ack(1, 10, 1e6+10, 1), ack(2, 20, 120, 1), ack(3, 30, 130, 1), ack(4, 40, 140, 1)},
+			[]step{{10 * ms, 10 * ms, 1e12 + 10e6, 1}, {10 * ms, 10 * ms, 130e6, 1}}},
 		{"a clock that is set is no delay", []Acked{ack(0, 0, 100, 1), ack(1, 10, 110, 1), ack(2, 20, 1e7, 1), ack(3, 30, 1e7+10, 1), ack(4, 40, 1e7+20, 1)},
 			[]step{{10 * ms, 10 * ms, 110e6, 1}, {10 * ms, 10 * ms, 1e13 + 10e6, 1}}},
 		{"unreported packets count with the next", []Acked{ack(0, 0, 100, 1), {Sent: Sent{At: 10e6, Size: 1}, Received: true, Arrival: 110e6, Skipped: 50}, ack(3, 20, 120, 1)},
@@ -144,6 +150,30 @@ func TestQueueRate(t *testing.T) {
 		}
 		if s := q.standing(); math.Abs(s-95) > 5+jitter {
 			t.Errorf("the queue stands at %.0f ms, want about 95", s)
+		}
+	}
+}
+
+// TestQueueRateUnderJitter fills a queue while jitter of 40 ms makes groups from long before it look as
+// if they had waited as little: not what was sent on average is measured.
+func TestQueueRateUnderJitter(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		var q queue
+		at, wait, came := 0.0, 0.0, 0.0
+		for i := range 120 {
+			s := step{sent: 20 * ms, size: 1250} // 500 kbit/s
+			if i >= 100 {
+				s = step{sent: 5 * ms, size: 1250} // 2 Mbit/s, which take 10 ms each over 1 Mbit/s
+				wait += 5
+			}
+			at += milliseconds(s.sent)
+			came = max(came, at+wait+40*random.Float64()) // in order
+			s.at = int64(came * 1e6)
+			q.add(s, came-at)
+		}
+		if rate, ok := q.rate(); !ok || rate < 0.8e6 || rate > 1.25e6 {
+			t.Errorf("seed %d: the bottleneck of 1 Mbit/s is measured as %.0f bit/s, %t", seed, rate, ok)
 		}
 	}
 }

@@ -43,6 +43,9 @@ func (g *grouper) add(a *Acked) (s step, ok bool) {
 		return step{}, false
 	case a.At < g.open.first:
 		return step{}, false // late feedback
+	case g.overtook(a):
+		g.order(a)
+		return step{}, false
 	case g.belongs(a):
 		g.open.last, g.open.end = max(g.open.last, a.At), max(g.open.end, a.Arrival)
 		g.open.size += a.Size + a.Skipped
@@ -66,10 +69,26 @@ func (g *grouper) complete() (s step, ok bool) {
 	return s, ok
 }
 
+// overtook says whether a packet came before one that was sent before it. A queue keeps order: one of
+// the two went another way, or was held up.
+func (g *grouper) overtook(a *Acked) bool {
+	ahead := g.open.end - a.Arrival
+	return ahead > 0 && ahead < int64(resetGap)
+}
+
+// order takes a packet that overtook others. When it came says nothing of a queue, unless it is so far
+// ahead that the others must have been held up.
+func (g *grouper) order(a *Acked) {
+	g.open.size += a.Size + a.Skipped
+	if g.open.end-a.Arrival > int64(burstSpan) {
+		g.open.last, g.open.begin, g.open.end = a.At, min(g.open.begin, a.Arrival), a.Arrival
+	}
+}
+
 func (g *grouper) belongs(a *Acked) bool {
 	if a.At-g.open.first <= int64(groupSpan) {
 		return true
 	}
 	gap := a.Arrival - g.open.end
-	return gap <= int64(groupSpan) && gap < a.At-g.open.last && a.Arrival-g.open.begin < int64(burstSpan)
+	return gap >= 0 && gap <= int64(groupSpan) && gap < a.At-g.open.last && a.Arrival-g.open.begin < int64(burstSpan)
 }

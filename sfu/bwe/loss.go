@@ -53,6 +53,7 @@ const (
 // observation is a stretch of time.
 type observation struct {
 	packets, lost, bytes int
+	runs                 int     // of packets that were lost one after another
 	first                int64   // sent
 	rate                 float64 // bits a second, once it is complete
 }
@@ -60,6 +61,7 @@ type observation struct {
 // lossModel holds the latest observations. The zero value is ready.
 type lossModel struct {
 	open     observation
+	missing  bool    // the latest packet is lost
 	count    int     // of complete ones
 	average  float64 // share that is lost, newer windows counting more
 	inherent float64 // share that is held to be lost at any rate
@@ -99,6 +101,10 @@ func (m *lossModel) add(a *Acked) bool {
 	if !a.Received {
 		o.lost++
 	}
+	if !a.Received && !m.missing {
+		o.runs++
+	}
+	m.missing = !a.Received
 	return complete
 }
 
@@ -176,8 +182,9 @@ func (m *lossModel) judge() (bandwidth float64) {
 	bound := m.bound(average, believed)
 	m.decide(believed)
 	// Bursts of loss make chance wilder than independent losses: all scores count less.
-	margin := (bound.score - free.score) / max(1, min(free.spread, bound.spread))
-	doubt := m.doubt(free, believed)
+	clumps := m.clumps()
+	margin := (bound.score - free.score) / max(clumps, min(free.spread, bound.spread))
+	doubt := m.doubt(free, believed, clumps)
 	if margin > lossMargin || m.trial == 0 && margin+doubt > lossMargin {
 		m.begin(average)
 		return bound.bandwidth
@@ -192,11 +199,24 @@ func (m *lossModel) judge() (bandwidth float64) {
 	return math.Inf(1)
 }
 
+// clumps is by how many times the number of losses varies more than if each packet was lost for
+// itself, 1 at least: by the mean length of a run of them, less what chance makes of it. As much less
+// does that number tell.
+func (m *lossModel) clumps() float64 {
+	packets, lost, runs := 0, 0, 0
+	for i := range min(m.count, lossWindows) {
+		o := &m.windows[i]
+		packets, lost, runs = packets+o.packets, lost+o.lost, runs+o.runs
+	}
+	run := float64(lost) / float64(max(runs, 1)) * float64(packets-lost) / float64(packets)
+	return max(1, 2*run-1)
+}
+
 // doubt is what so much inherent loss costs, if it is more than may be believed, and no chance: of
 // fifteen packets three are lost where a tenth is.
-func (m *lossModel) doubt(free explanation, believed float64) float64 {
+func (m *lossModel) doubt(free explanation, believed, clumps float64) float64 {
 	tolerated := m.explain(math.Inf(1), believed)
-	if (free.score-tolerated.score)/max(1, free.spread) <= lossProof {
+	if (free.score-tolerated.score)/max(clumps, free.spread) <= lossProof {
 		return 0
 	}
 	return lossDoubt * max(0, free.inherent-max(believed, lossGrowth*m.proven))

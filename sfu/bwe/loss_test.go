@@ -145,6 +145,42 @@ func TestProbeTellsLoss(t *testing.T) {
 	}
 }
 
+// TestRunsOfLosses: packets that are lost in runs are few events, however many they are, and of few events
+// some come by chance where more was sent. Where more is lost at higher rates in runs, that is seen.
+func TestRunsOfLosses(t *testing.T) {
+	wavering := func(i int) float64 { return []float64{0.9e6, 1e6, 0.95e6, 1.1e6}[i%4] }
+	thought, found := 0, 0
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		bad := false
+		m := &lossModel{}
+		if low := m.play(seed, 12, wavering, func(float64) float64 { // runs of 5, a twentieth in all
+			if bad {
+				bad = random.IntN(5) != 0
+			} else {
+				bad = random.IntN(95) == 0
+			}
+			return map[bool]float64{true: 1}[bad]
+		}); !math.IsInf(low, 1) {
+			thought++
+		}
+		n, burst := 0, 0
+		m = &lossModel{}
+		if low := m.play(seed, 12, func(i int) float64 { return []float64{0.5e6, 1.2e6}[i%2] }, func(rate float64) float64 {
+			if n++; n%20 == 0 && rate > 1e6 { // what overflows at 1 Mbit/s comes at the end of frames
+				burst = 4
+			}
+			burst--
+			return map[bool]float64{true: 1}[burst >= 0]
+		}); low < 1.2e6 {
+			found++
+		}
+	}
+	if thought > 4 || found < 36 {
+		t.Errorf("%d of 40 paths with runs of losses were taken for full, %d of 40 full ones were", thought, found)
+	}
+}
+
 // TestFewPackets: three of fifteen packets are no reason to send less.
 func TestFewPackets(t *testing.T) {
 	var m lossModel

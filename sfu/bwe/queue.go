@@ -12,6 +12,8 @@ const (
 	// rateGroups, and rateLeast, are needed to tell what the bottleneck lets through.
 	rateGroups = 4
 	rateLeast  = 40 * time.Millisecond
+	// rateSure is over what time, if there is so much, jitter says little of a rate.
+	rateSure = 100 * time.Millisecond
 	// rateSpan is over what time throughput is measured.
 	rateSpan = 500 * time.Millisecond
 	// baseSlots of baseSpan each are how long the lowest delay holds as that of the empty
@@ -155,19 +157,23 @@ func (q *queue) above(delay float64) float64 { return delay - q.lowest }
 
 // rate is what the bottleneck lets through, in bits a second, measured while its queue was
 // filling: from the last group that did not wait longer than others to the latest. It
-// does not depend on how much is sent on average.
+// does not depend on how much is sent on average. Jitter makes that group one from before the queue was
+// there, or after: the path was busy only in a part of the time, the one in which most came.
 func (q *queue) rate() (bits float64, ok bool) {
-	last := q.at(q.count - 1)
-	first := q.filling()
-	size := 0
-	for i := first + 1; i < q.count; i++ {
-		size += q.at(i).size
-	}
-	elapsed := time.Duration(last.at - q.at(first).at)
+	last, first := q.count-1, q.filling()
+	elapsed := time.Duration(q.at(last).at - q.at(first).at)
 	if q.count-first <= rateGroups || elapsed < rateLeast {
 		return 0, false
 	}
-	return rate(size, elapsed), true
+	size, doubt := 0, time.Duration(q.noise*float64(time.Millisecond)/2)
+	for i := last; i > first; i-- {
+		size += q.at(i).size
+		if d := time.Duration(q.at(last).at - q.at(i-1).at); d >= rateSure {
+			bits = max(bits, rate(size, d+doubt))
+		}
+	}
+	bits = max(bits, rate(size, elapsed))
+	return bits, true
 }
 
 // filling is the group with which the queue began to fill.
