@@ -244,4 +244,38 @@ func TestStoppedIsNotStalled(t *testing.T) {
 	}
 }
 
+// TestRepairsDoNotFlow: what was lost of an encoding before it stopped, and comes late, does not
+// show that it flows.
+func TestRepairsDoNotFlow(t *testing.T) {
+	flow := &flow{changed: func() {}}
+	flows, stops := &source{}, &source{}
+	for _, s := range []*source{flows, stops} {
+		s.u, _ = newTestUp(true)
+		s.u.pulse.Store(flow.join())
+	}
+	var late [][]byte
+	for i := range 30 {
+		flows.send(t, true, i == 0, []byte("low"))
+		if i < 10 || i%2 == 1 {
+			stops.send(t, true, i == 0, []byte("high"))
+			continue
+		}
+		stops.stamp += 3000
+		stops.now += frameTime
+		late = append(late, stops.packet(t, stops.seq, true, false, []byte("high")))
+		stops.seq++
+	}
+	if flows.u.stalled() || stops.u.stalled() {
+		t.Fatal("one has stopped while both flow")
+	}
+	for _, raw := range late {
+		flows.send(t, true, false, []byte("low"))
+		stops.now = flows.now
+		stops.receive(t, 0, raw)
+	}
+	if !stops.u.stalled() || flows.u.stalled() {
+		t.Errorf("after %v of repairs alone: stopped is %t, and the other %t", frameTimes(int64(len(late))), stops.u.stalled(), flows.u.stalled())
+	}
+}
+
 func frameTimes(n int64) time.Duration { return time.Duration(n * frameTime) }
