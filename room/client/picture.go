@@ -13,11 +13,12 @@ const pliInterval = 300 * time.Millisecond
 
 // picture is what a decoder of a slot would show: it begins with a key frame, and is
 // damaged from the first frame that is missing to the next key frame. The zero value
-// waits for the first key frame, without asking.
+// waits for the first frame that can be opened, which is a key frame unless that was lost:
+// until then nothing is asked for, since frames may be of an epoch before ours.
 type picture struct {
-	begun, whole bool
-	of           sender
-	asked        time.Time
+	opened, whole bool
+	of            sender
+	asked         time.Time
 	// turn is that of the latest frame, key that of the latest key frame.
 	turn, key uint64
 }
@@ -38,11 +39,12 @@ func (p *picture) next() uint64 {
 func (p *picture) take(turn uint64, kid sframe.KID, key bool) bool {
 	context, leaf, _, _ := framecrypt.SplitKID(kid)
 	who := sender{context, leaf}
+	p.opened = true
 	switch {
 	case turn < p.key:
 		return false // shown is what came after it
 	case key:
-		p.begun, p.whole, p.of, p.key = true, true, who, turn
+		p.whole, p.of, p.key = true, who, turn
 	case p.of != who:
 		p.damage(turn) // another publication, and not from its key frame on
 	}
@@ -61,7 +63,7 @@ func (p *picture) damage(turn uint64) {
 
 // wants says whether to ask for a key frame now.
 func (p *picture) wants(now time.Time) bool {
-	if !p.begun || p.whole || now.Sub(p.asked) < pliInterval {
+	if !p.opened || p.whole || now.Sub(p.asked) < pliInterval {
 		return false
 	}
 	p.asked = now

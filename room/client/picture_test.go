@@ -16,8 +16,12 @@ func TestPicture(t *testing.T) {
 	next := framecrypt.MakeKID(framecrypt.Camera, 1, 4)
 	var p picture
 	take := func(kid sframe.KID, key bool) bool { return p.take(p.next(), kid, key) }
-	if take(alice, false) || p.wants(at(0)) {
-		t.Error("a picture begins without a key frame, or asks for its first")
+	p.damage(p.next())
+	if p.wants(at(-800)) {
+		t.Error("asks for a key frame before anything can be opened")
+	}
+	if take(alice, false) || !p.wants(at(-800)) || p.wants(at(-600)) {
+		t.Error("begins without a key frame, or does not ask for its first")
 	}
 	if !take(alice, true) || !take(next, false) || p.wants(at(0)) {
 		t.Error("not whole after a key frame, into the next epoch")
@@ -63,6 +67,39 @@ func TestDownlinkJoins(t *testing.T) {
 	s.arrive(at(0).Add(earlyWait), (*sent)[len(*sent)-1])
 	if !slices.Equal(s.shown, []bool{true, true, true}) || s.keyFrames != 0 {
 		t.Errorf("after those before were given up: decodable %v, %d key frames asked for", s.shown, s.keyFrames)
+	}
+}
+
+// TestFirstKeyFrameIsLost: what comes first of a slot is behind the beginning of its first key
+// frame, so that nothing seems to be missing. It asks for another, again until it has one.
+func TestFirstKeyFrameIsLost(t *testing.T) {
+	u, sent, _ := wire(t, signal.SourceCamera, framecrypt.VP8, keyringWith(t, epochOf(1, 1, 0, 2)), 3000)
+	s := newSlot(keyringWith(t, epochOf(1, 1, 1, 2)), false)
+	u.sendNext()
+	for _, p := range (*sent)[1:] {
+		s.arrive(at(0), p)
+	}
+	if s.keyFrames != 0 {
+		t.Error("asks for a key frame before there was a frame")
+	}
+	next := func(ms int) {
+		*sent = nil
+		u.sendNext()
+		for _, p := range *sent {
+			s.arrive(at(ms), p)
+		}
+	}
+	next(33)
+	next(66)
+	if s.keyFrames != 1 || slices.Contains(s.shown, true) {
+		t.Errorf("asked for %d key frames, frames decodable: %v", s.keyFrames, s.shown)
+	}
+	next(33 + int(pliInterval.Milliseconds()))
+	u.wantKey.Store(true)
+	next(400)
+	next(800)
+	if s.keyFrames != 2 || !slices.Equal(s.shown, []bool{false, false, false, true, true}) {
+		t.Errorf("asked for %d key frames in the end, frames decodable: %v", s.keyFrames, s.shown)
 	}
 }
 
