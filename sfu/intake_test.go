@@ -182,9 +182,9 @@ func TestStreamsAreFound(t *testing.T) {
 	if got := r.uplinks[70].up.newest.Load() - 1<<16; got != 2 {
 		t.Errorf("the retransmitted packet is number %d, want 2", got)
 	}
-	r.send(r.packet(32, 96, 3, "later, without extensions"))
-	if got := r.uplinks[32].up.counters.packetsIn.Load(); got != 2 {
-		t.Errorf("%d packets of a known SSRC, want 2", got)
+	r.send(r.packet(33, 96, 3, "later, without extensions"))
+	if got := r.uplinks[33].up.counters.packetsIn.Load(); got != 3 {
+		t.Errorf("%d packets of a known SSRC and its retransmissions, want 3", got)
 	}
 }
 

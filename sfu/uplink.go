@@ -19,6 +19,9 @@ const (
 	maxUplinks = 40
 	// uplinkIdle is how long a stream that is silent keeps its place when others want it.
 	uplinkIdle = 10 * time.Second
+	// heirSilence is how long a stream that has taken the place of another is silent before that
+	// one gets it back. Late packets take nothing back.
+	heirSilence = time.Second
 )
 
 // uplink is one SSRC that a connection receives. The connection's intake guards it.
@@ -34,6 +37,7 @@ type uplink struct {
 	unwrapper packetmap.Unwrapper
 	missing   nack.Generator
 	reception reception.Stream
+	heir      *uplink // that has its section and rid since, under another SSRC; nil for none
 	// Of a stream of retransmissions (RFC 4588).
 	repair bool
 	media  *uplink // nil while it is not known
@@ -242,6 +246,10 @@ func (c *connection) takeMedia(e *egress, u *uplink, p *packetcache.Packet, plai
 		u = u.media
 		binary.BigEndian.PutUint32(plain[8:], u.ssrc)
 	}
+	if u.heir != nil && (repair || !c.comesBack(u, e.now)) {
+		c.node().ended.drop(dropLate)
+		return false
+	}
 	number := u.unwrapper.Unwrap(binary.BigEndian.Uint16(plain[2:]))
 	if u.up.video {
 		if u.missing.Received(number, e.now); !c.hunting && u.asks() {
@@ -298,7 +306,7 @@ func (c *connection) identify(u *uplink, plain []byte, header int) bool {
 		return false
 	}
 	format, repair, ok := s.payloadOf(plain[1] & 0x7f)
-	if !ok {
+	if !ok || s.contradicts(u.ssrc, repair) {
 		return false
 	}
 	u.section, u.rid, u.repair, u.format = s, rid, repair, format
@@ -311,6 +319,14 @@ func (c *connection) identify(u *uplink, plain []byte, header int) bool {
 	}
 	c.begin(u)
 	return true
+}
+
+// contradicts says whether the offer names an SSRC as the other one of a pair: what is sent, not what is
+// sent again, or the other way round.
+func (s *section) contradicts(ssrc uint32, repair bool) bool {
+	return slices.ContainsFunc(s.ssrcs, func(p ssrcPair) bool {
+		return p.rtx != 0 && (repair && p.media == ssrc || !repair && p.rtx == ssrc)
+	})
 }
 
 // match finds the section of a stream, and what its packet says of encodings.
@@ -363,16 +379,49 @@ func (c *connection) begin(u *uplink) {
 		u.up.tap = func(payload []byte) { tap(Tapped{room, participant, source, payload}) }
 	}
 	c.home.hurry(c)
+	former := c.inherit(u)
 	up := u.up
-	t.room.node.background.Go(func() { t.room.addLayer(c, source, up) })
+	t.room.node.background.Go(func() {
+		t.room.addLayer(c, source, up)
+		for _, cache := range former {
+			cache.Close() // no slot reads from it any more
+		}
+	})
 }
 
-// findMedia finds the stream that another one repairs. The caller holds intake.
+// inherit has u take the place of the streams that had its section and rid: of a sender that has begun
+// anew with another SSRC. It gives what they keep. The caller holds intake.
+func (c *connection) inherit(u *uplink) (former []*packetcache.Cache) {
+	for _, other := range c.uplinks {
+		if other == u || other.up == nil || other.section.mid != u.section.mid || other.rid != u.rid {
+			continue
+		}
+		if other.heir == nil && other.up.cache != nil {
+			former = append(former, other.up.cache)
+		}
+		other.heir = u
+		other.up.gone.Store(true) // it may be on its way to the room yet
+	}
+	return former
+}
+
+// comesBack says whether a stream has its place back, since the one that had taken it is silent. The
+// caller holds intake.
+func (c *connection) comesBack(u *uplink, now int64) bool {
+	if now-u.heir.heardAt < int64(heirSilence) {
+		return false
+	}
+	u.heir, u.missing = nil, nack.Generator{}
+	c.begin(u)
+	return true
+}
+
+// findMedia finds the stream that another one repairs: that which is sent now. The caller holds intake.
 func (c *connection) findMedia(u *uplink, plain []byte, header int) bool {
 	var only *uplink
 	n := 0
 	for _, other := range c.uplinks {
-		if other.section == nil || other.repair || other.section.mid != u.section.mid {
+		if other.section == nil || other.repair || other.heir != nil || other.section.mid != u.section.mid {
 			continue
 		}
 		if slices.Contains(u.section.ssrcs, ssrcPair{other.ssrc, u.ssrc}) || u.rid != "" && other.rid == u.rid {

@@ -3,6 +3,7 @@ package sfu
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"testing"
 	"time"
 
@@ -210,5 +211,90 @@ func (r *rig) takePlain(raw []byte) {
 	}
 	if !r.takeMedia(r.egress, u, p, plain, header) {
 		p.Release()
+	}
+}
+
+// TestSSRCIsInherited: a sender that begins anew under another SSRC is followed with its
+// retransmissions; what is late of the stream before changes nothing, and its packets are given
+// back. When the new one is silent the one before may come back.
+func TestSSRCIsInherited(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera},
+		rigSection("video", "v", "sendonly", "a=rid:lo send\r\na=rid:hi send\r\na=simulcast:send lo;hi\r\n"))
+	media := func(ssrc uint32, seq uint16) {
+		r.send(r.packet(ssrc, 96, seq, keyFrame, id(rigMID), "v", id(rigRID), "lo"))
+	}
+	r.send(r.packet(99, 96, 1, keyFrame, id(rigMID), "v", id(rigRID), "hi"))
+	const housekeepers = 1
+	var before *upTrack
+	for i := range uint32(12) {
+		ssrc := 100 + 2*i
+		media(ssrc, 1)
+		r.send(r.packet(ssrc+1, 97, 1, "\x00\x02"+keyFrame, id(rigMID), "v", id(rigRRID), "lo"))
+		u, repair := r.uplinks[ssrc], r.uplinks[ssrc+1]
+		if repair.media != u || u.up.counters.packetsIn.Load() != 2 {
+			t.Fatalf("stream %d: its retransmissions are those of another", i)
+		}
+		if before != nil {
+			media(ssrc-2, 3) // late
+			r.send(r.packet(ssrc-1, 97, 2, "\x00\x04"+keyFrame))
+			if got := before.counters.packetsIn.Load(); got != 2 {
+				t.Errorf("stream %d: %d packets are taken of that before", i, got)
+			}
+		}
+		before = u.up
+	}
+	kept := func(u *upTrack) bool {
+		p, ok := u.cache.Get(u.newest.Load())
+		if ok {
+			p.Release()
+		}
+		return ok
+	}
+	for first := r.uplinks[100].up; kept(first); {
+		runtime.Gosched()
+	}
+	if !kept(before) {
+		t.Error("the packets of the present one are given back")
+	}
+	current := func() *upTrack {
+		for n.background.running() > housekeepers {
+			runtime.Gosched()
+		}
+		r.transport.room.mu.Lock()
+		defer r.transport.room.mu.Unlock()
+		for _, l := range r.transport.room.publications.list[0].layers {
+			if l.up.rid == "lo" {
+				return l.up
+			}
+		}
+		return nil
+	}
+	if current() != before {
+		t.Error("another stream than the latest is shown")
+	}
+	r.egress.now += int64(heirSilence)
+	if media(100, 9); current() != r.uplinks[100].up || r.uplinks[100].heir != nil || r.uplinks[122].heir != r.uplinks[100] {
+		t.Error("the one before does not come back")
+	}
+	if !kept(r.uplinks[100].up) {
+		t.Error("what comes then is not kept")
+	}
+}
+
+// TestPairsAreKept: an SSRC that the offer names for what is sent is not taken for what is sent
+// again, nor the other way round, whatever its first packet says.
+func TestPairsAreKept(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.send(r.packet(70, 97, 1, "\x00\x02"+keyFrame))
+	r.send(r.packet(71, 96, 1, keyFrame))
+	if r.uplinks[70].section != nil || r.uplinks[71].section != nil {
+		t.Error("the offer is contradicted")
+	}
+	r.send(r.packet(70, 96, 2, keyFrame))
+	r.send(r.packet(71, 97, 2, "\x00\x03"+keyFrame))
+	if u := r.uplinks[70]; u.up == nil || r.uplinks[71].media != u || u.up.counters.packetsIn.Load() != 2 {
+		t.Error("what was offered is not received")
 	}
 }
