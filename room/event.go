@@ -10,6 +10,7 @@ const (
 	Opened      EventKind = "room opened"
 	Closed      EventKind = "room closed"
 	Arrived     EventKind = "participant arrived"
+	Refused     EventKind = "participant refused" // the server has no place; Err says of what
 	Away        EventKind = "participant away"    // its connection is lost
 	Resumed     EventKind = "participant resumed" // on another connection
 	Left        EventKind = "participant left"

@@ -19,6 +19,7 @@ var (
 	ErrRoomName     = errors.New("room name is not valid")
 	ErrStopped      = errors.New("server is stopping")
 	ErrTooManyRooms = errors.New("too many rooms")
+	ErrServerFull   = errors.New("too much for this server")
 	ErrElsewhere    = errors.New("room lives on another node")
 )
 
@@ -47,6 +48,12 @@ type Config struct {
 	MaxRooms int
 	// MaxParticipants bounds each room; signal.MaxParticipants if 0.
 	MaxParticipants int
+	// MaxTotal bounds the participants of all rooms; 10,000 if 0. Those whose connection is being
+	// made, or replaced, count too.
+	MaxTotal int
+	// Admit, if set, may refuse who would be one more participant, beside these bounds. Who resumes is
+	// not asked about. It must not block, and takes calls at the same time.
+	Admit func() error
 	// Observe, if set, is told what happens, for logs and metrics. The rooms' goroutines
 	// call it: it must not block, and takes calls at the same time.
 	Observe func(Event)
@@ -76,6 +83,7 @@ func NewRegistry(cfg Config) *Registry {
 	}
 	cfg.Grace = cmp.Or(cfg.Grace, 15*time.Second)
 	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, 1000)
+	cfg.MaxTotal = cmp.Or(cfg.MaxTotal, 10000)
 	cfg.MaxParticipants = min(cmp.Or(cfg.MaxParticipants, signal.MaxParticipants), signal.MaxParticipants)
 	return &Registry{cfg: cfg, done: make(chan struct{}), rooms: map[string]*room{}}
 }
@@ -104,7 +112,8 @@ func (g *Registry) Locate(ctx context.Context, name string) error {
 }
 
 // Connect gives a room its first message of a connection, decoded and valid, and id, its
-// number. The room is opened if it does not exist. Whether the room takes the hello
+// number. The room is opened if it does not exist. It fails with [ErrRoomName], [ErrStopped],
+// [ErrTooManyRooms] or [ErrServerFull]. Whether the room takes the hello
 // comes by [Connection.Next]. Connect waits while the room has too much to do.
 func (g *Registry) Connect(ctx context.Context, name string, id uint32, hello *signal.Hello) (*Connection, error) {
 	if !signal.ValidRoomName(name) {
@@ -116,6 +125,7 @@ func (g *Registry) Connect(ctx context.Context, name string, id uint32, hello *s
 	}
 	c, err := g.open(name, &cmd)
 	if err != nil {
+		g.refused(name, hello.PID, err)
 		return nil, fmt.Errorf("connect to room %q: %w", name, err)
 	}
 	select {
@@ -136,6 +146,9 @@ func (g *Registry) open(name string, cmd *helloed) (*Connection, error) {
 	if g.stopped {
 		return nil, ErrStopped
 	}
+	if err := g.admit(cmd.hello); err != nil {
+		return nil, err
+	}
 	if err := g.randomise(cmd); err != nil {
 		return nil, err
 	}
@@ -152,6 +165,34 @@ func (g *Registry) open(name string, cmd *helloed) (*Connection, error) {
 	g.lastID++
 	cmd.conn = g.lastID
 	return &Connection{id: g.lastID, room: r, out: newOutbox()}, nil
+}
+
+// admit says whether the server takes one more participant. The caller holds mu.
+func (g *Registry) admit(hello *signal.Hello) error {
+	if hello.Resume != nil {
+		return nil
+	}
+	total := 0
+	for _, r := range g.rooms {
+		total += max(int(r.size.Load()), r.connections)
+	}
+	if total >= g.cfg.MaxTotal {
+		return fmt.Errorf("%w: %d participants", ErrServerFull, total)
+	}
+	if g.cfg.Admit == nil {
+		return nil
+	}
+	if err := g.cfg.Admit(); err != nil {
+		return fmt.Errorf("%w: %w", ErrServerFull, err)
+	}
+	return nil
+}
+
+// refused tells of somebody for whom the server has no place.
+func (g *Registry) refused(name string, pid signal.PID, err error) {
+	if g.cfg.Observe != nil && (errors.Is(err, ErrServerFull) || errors.Is(err, ErrTooManyRooms)) {
+		g.cfg.Observe(Event{Kind: Refused, Room: name, PID: pid, Err: err})
+	}
 }
 
 // randomise draws a resume token and a log id.

@@ -545,3 +545,52 @@ func TestICEServers(t *testing.T) {
 		w.close()
 	})
 }
+
+// TestServerFull: the participants of all rooms are bounded, also those who have lost their
+// connection and may resume it; and a load may be too much for one more, but not for who is there.
+func TestServerFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tooMuch error
+		w := newWorld(t, func(c *Config) {
+			c.MaxTotal = 2
+			c.Admit = func() error { return tooMuch }
+		})
+		defer w.close()
+		alice, bob := w.connect("alice", nil), w.connectTo("another", "bob")
+		ready := next[signal.Ready](t, alice)
+		refused := func(room string) {
+			t.Helper()
+			synctest.Wait()
+			before := w.saw(Refused)
+			_, err := w.registry.Connect(t.Context(), room, 1, &signal.Hello{PID: pid("carol")})
+			if !errors.Is(err, ErrServerFull) || w.saw(Refused) != before+1 {
+				t.Fatalf("%v; %d refusals are told of", err, w.saw(Refused)-before)
+			}
+		}
+		refused("room")
+		refused("third")
+		alice.Close(false)
+		refused("room")
+		resume := &signal.Resume{Token: ready.Token, LogID: ready.LogID}
+		tooMuch = errors.New("a full line")
+		alice = w.connect("alice", resume)
+		next[signal.Ready](t, alice)
+		bob.Close(true)
+		refused("another")
+		tooMuch = nil
+		carol := w.connectTo("another", "carol")
+		next[signal.Ready](t, carol)
+		alice.Close(true)
+		carol.Close(true)
+		synctest.Wait()
+	})
+}
+
+func (w *world) connectTo(room, who string) *Connection {
+	w.t.Helper()
+	c, err := w.registry.Connect(w.t.Context(), room, 1, &signal.Hello{PID: pid(who)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}

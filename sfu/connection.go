@@ -402,7 +402,7 @@ func (c *connection) writeControl(e *egress, packets []rtcp.Packet) {
 func (c *connection) send(e *egress, w *way, packet []byte) {
 	switch {
 	case w.path != nil:
-		w.path.Send(packet)
+		c.node().sendBy(w.path, packet)
 	case e != nil:
 		e.write(w, packet)
 	default:

@@ -79,3 +79,29 @@ func TestSocketsAreCounted(t *testing.T) {
 		t.Errorf("after the end: %+v", s)
 	}
 }
+
+// TestSentBytes: what goes out by UDP and by other ways counts, each packet once, and by UDP with
+// what that adds.
+func TestSentBytes(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	if got := n.SentBytes(); got != 0 {
+		t.Errorf("%d bytes before anything is sent", got)
+	}
+	path := &fakePath{sent: [][]byte{}}
+	n.Receive(path, r.checkFrom(t, nominating))
+	r.askKeyFrame(5)
+	sum := uint64(0)
+	for _, p := range path.sent {
+		sum += uint64(len(p))
+	}
+	if got := n.SentBytes(); got != sum || len(path.sent) != 2 {
+		t.Errorf("%d bytes by a path, want %d, of %d packets", got, sum, len(path.sent))
+	}
+	if err := n.WriteForeign(make([]byte, 100), n.Addr(), netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.SentBytes() - sum; got != 100+udpOverhead {
+		t.Errorf("%d bytes of a packet of 100", got)
+	}
+}

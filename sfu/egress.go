@@ -58,7 +58,7 @@ func (e *egress) room(w *way, size int) []byte {
 // done says that a packet is written.
 func (e *egress) done(w *way, packet []byte) {
 	if w.path != nil {
-		w.path.Send(packet)
+		w.conn.node().sendBy(w.path, packet)
 	}
 }
 

@@ -195,7 +195,8 @@ func BenchmarkCold(b *testing.B) {
 			b.Run(fmt.Sprintf("viewers=%d/frame=%d", viewers, packets), func(b *testing.B) {
 				f := newFan(b, viewers, 1)
 				for d := range f.viewers() {
-					d.writer.(*slotWriter).conn.way.Store(&way{path: nowhere{}})
+					c := d.writer.(*slotWriter).conn
+					c.way.Store(&way{conn: c, path: nowhere{}})
 				}
 				f.frame(packets)
 				var times []time.Duration

@@ -48,6 +48,8 @@ type Node struct {
 	// feedbacks counts the reports of receivers on what arrives, probes the packets that
 	// were sent to find out what else would.
 	feedbacks, probes atomic.Uint64
+	// pathBytes counts what went by Paths, in bytes.
+	pathBytes atomic.Uint64
 	// ended sums the counters of streams that have ended, and of packets of none.
 	ended counters
 	// candidates are those that answers name; nil for those of the sockets.

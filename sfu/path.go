@@ -20,6 +20,12 @@ type Path interface {
 	RemoteAddr() netip.AddrPort
 }
 
+// sendBy sends a packet by a Path, and counts it.
+func (n *Node) sendBy(p Path, packet []byte) {
+	n.pathBytes.Add(uint64(len(packet)))
+	p.Send(packet)
+}
+
 // way is how a connection sends: to a UDP address, or by a Path. It is learnt from
 // authenticated connectivity checks alone, and immutable but for when the last one was.
 type way struct {

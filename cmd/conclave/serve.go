@@ -70,6 +70,8 @@ func (c *serveCmd) server(log *zap.Logger, secure certificates, tap func(sfu.Tap
 		MLSSuite:        c.MLSSuite,
 		MaxRooms:        c.MaxRooms,
 		MaxParticipants: c.MaxParticipants,
+		MaxTotal:        c.MaxTotalParticipants,
+		MaxTotalBitrate: int64(c.MaxTotalBitrate),
 		Limits:          sfu.Limits{Incoming: int64(c.MaxIncomingBitrate), Outgoing: int64(c.MaxOutgoingBitrate)},
 		MaxPerAddress:   c.MaxPerAddress,
 		TrustForwarded:  c.TrustForwardedFor,

@@ -139,7 +139,7 @@ func (l *loop) refusedConnection(e *signal.Error) {
 	switch e.Code {
 	case signal.CodeResumeRefused, signal.CodeAlreadyHere:
 		l.rejoin(fmt.Errorf("%w: %s", ErrRefused, e.Code))
-	case signal.CodeRoomFull, signal.CodeReplaced, signal.CodeTooLarge, signal.CodeNotReady:
+	case signal.CodeRoomFull, signal.CodeServerFull, signal.CodeReplaced, signal.CodeTooLarge, signal.CodeNotReady:
 		l.finish(fmt.Errorf("%w: %s", ErrRefused, e.Code))
 	}
 	// Other codes name one message, or a connection that may be looked for again.

@@ -153,7 +153,7 @@ func TestValidRoomName(t *testing.T) {
 func TestCloseCodesDiffer(t *testing.T) {
 	seen := map[int]Code{}
 	for _, code := range []Code{CodeInternal, CodeBadMessage, CodeTooLarge, CodeNotReady, CodeAlreadyHere, CodeResumeRefused,
-		CodeReplaced, CodeRoomFull, CodeLogFull, CodeRateLimited, CodeSlow, CodeShutdown} {
+		CodeReplaced, CodeRoomFull, CodeServerFull, CodeLogFull, CodeRateLimited, CodeSlow, CodeShutdown} {
 		n := code.CloseCode()
 		if other, ok := seen[n]; ok || n < 4000 || n > 4999 {
 			t.Errorf("%s closes with %d, as %s does", code, n, other)

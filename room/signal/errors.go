@@ -23,6 +23,7 @@ const (
 	CodeResumeRefused  Code = "resume_refused"   // token or log unknown: join anew with a fresh pid; fatal
 	CodeReplaced       Code = "replaced"         // another connection resumed this one; fatal
 	CodeRoomFull       Code = "room_full"        // no place left; fatal
+	CodeServerFull     Code = "server_full"      // the server has no place for another participant, or room; fatal
 	CodeLogFull        Code = "log_full"         // the room's log is at its end; reconnect to a new one; fatal
 	CodeTooManyWaiting Code = "too_many_waiting" // reserved: participants alone judge how many may wait
 	CodeNotJoined      Code = "not_joined"       // create, commit or message before join
@@ -61,6 +62,8 @@ func (c Code) CloseCode() int {
 		return 4008
 	case CodeRateLimited:
 		return 4009
+	case CodeServerFull:
+		return 4012
 	case CodeSlow:
 		return 4010
 	case CodeShutdown:

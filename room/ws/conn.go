@@ -102,7 +102,8 @@ var (
 	errStopped  = &signal.Error{Code: signal.CodeShutdown, Message: "the server stops: come back"}
 	errBusy     = &signal.Error{Code: signal.CodeRateLimited, Message: "too many large messages at a time: resume"}
 	errFlood    = &signal.Error{Code: signal.CodeRateLimited, Message: "too many messages"}
-	errNoRoom   = &signal.Error{Code: signal.CodeRoomFull, Message: "the server has no place for another room"}
+	errNoRoom   = &signal.Error{Code: signal.CodeServerFull, Message: "the server has no place for another room"}
+	errFull     = &signal.Error{Code: signal.CodeServerFull, Message: "the server has no place for another participant"}
 	errInternal = &signal.Error{Code: signal.CodeInternal, Message: "the room cannot be reached"}
 )
 
@@ -130,6 +131,8 @@ func (c *conn) connect(id uint32, hello *signal.Hello) (*room.Connection, *signa
 		return nil, errStopped
 	case errors.Is(err, room.ErrTooManyRooms):
 		return nil, errNoRoom
+	case errors.Is(err, room.ErrServerFull):
+		return nil, errFull
 	case err != nil:
 		c.log.Error("connect", zap.Error(err))
 		return nil, errInternal

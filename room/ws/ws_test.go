@@ -315,8 +315,17 @@ func TestNoPlaceForRoom(t *testing.T) {
 	s.enter(1, nil)
 	c := s.dialRoom("another")
 	c.send(1, &signal.Hello{PID: testPID(2)})
-	c.ends(signal.CodeRoomFull)
+	c.ends(signal.CodeServerFull)
 	s.serves()
+}
+
+// TestNoPlaceForParticipant: who is one too many in all rooms is told so.
+func TestNoPlaceForParticipant(t *testing.T) {
+	s := serveRooms(t, room.Config{MaxTotal: 1}, nil)
+	s.enter(1, nil)
+	c := s.dialRoom("another")
+	c.send(1, &signal.Hello{PID: testPID(2)})
+	c.ends(signal.CodeServerFull)
 }
 
 type elsewhere struct{}

@@ -99,6 +99,7 @@ func (b *Batch) Flush() int {
 		return 0
 	}
 	b.socket.count.packets.Add(uint64(len(b.packets)))
+	b.socket.count.bytes.Add(uint64(len(b.bytes)))
 	b.socket.count.messages.Add(uint64(len(b.messages)))
 	b.sender.send(b)
 	b.reset()

@@ -40,8 +40,8 @@ import (
 var ErrClosed = errors.New("socket closed")
 
 type counters struct {
-	packets, messages, calls, failed atomic.Uint64
-	received, receives, full         atomic.Uint64
+	packets, bytes, messages, calls, failed atomic.Uint64
+	received, receives, full                atomic.Uint64
 }
 
 // Stats counts since the socket was opened.
@@ -59,6 +59,9 @@ type Stats struct {
 	// Segmentation says that packets to one receiver still go as one message.
 	Segmentation bool
 }
+
+// Sent is how many packets were sent since the socket was opened, and their bytes.
+func (s *Socket) Sent() (packets, bytes uint64) { return s.count.packets.Load(), s.count.bytes.Load() }
 
 // Stats is a snapshot of the counters.
 func (s *Socket) Stats() Stats {

@@ -355,6 +355,7 @@ describe('Participation', () => {
     ['resume_refused', 'renew'],
     ['replaced', 'replaced'],
     ['room_full', 'room_full'],
+    ['server_full', 'server_full'],
     ['too_large', 'refused'],
   ] as const)('after %s it is over: %s', async (code, how) => {
     const { participation, peers, over, connect, transcript } = start();

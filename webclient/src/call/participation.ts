@@ -312,8 +312,10 @@ function isRateLimited(error: unknown): boolean {
   return isSignalError(error) && error.code === 'rate_limited';
 }
 
-function isEndReason(code: string): code is 'left' | 'replaced' | 'room_full' {
-  return code === 'left' || code === 'replaced' || code === 'room_full';
+const saidByServer = ['left', 'replaced', 'room_full', 'server_full'] as const;
+
+function isEndReason(code: string): code is (typeof saidByServer)[number] {
+  return saidByServer.some((reason) => reason === code);
 }
 
 function openPeer(iceServers: ICEServer[]): RTCPeerConnection {

@@ -7,6 +7,7 @@ export type EndReason =
   | 'left'
   | 'replaced'
   | 'room_full'
+  | 'server_full'
   | 'refused'
   | 'session_ended'
   | 'worker_failed'

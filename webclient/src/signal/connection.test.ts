@@ -192,6 +192,7 @@ describe('Connection', () => {
     ['resume_refused', 'closed renew resume_refused'],
     ['log_full', 'closed renew log_full'],
     ['room_full', 'closed end room_full'],
+    ['server_full', 'closed end server_full'],
     ['replaced', 'closed end replaced'],
     ['slow', 'lost'],
     ['shutdown', 'lost'],

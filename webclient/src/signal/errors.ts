@@ -30,6 +30,7 @@ export function remedyFor(code: Code | undefined): Remedy {
       return 'renew';
     case 'replaced':
     case 'room_full':
+    case 'server_full':
     case 'too_large':
     case 'not_ready':
       return 'end';

@@ -101,6 +101,7 @@ export const CodeAlreadyHere = "already_here"; // a second hello, or the pid is 
 export const CodeResumeRefused = "resume_refused"; // token or log unknown: join anew with a fresh pid; fatal
 export const CodeReplaced = "replaced"; // another connection resumed this one; fatal
 export const CodeRoomFull = "room_full"; // no place left; fatal
+export const CodeServerFull = "server_full"; // the server has no place for another participant, or room; fatal
 export const CodeLogFull = "log_full"; // the room's log is at its end; reconnect to a new one; fatal
 export const CodeTooManyWaiting = "too_many_waiting"; // reserved: participants alone judge how many may wait
 export const CodeNotJoined = "not_joined"; // create, commit or message before join
@@ -114,7 +115,7 @@ export const CodeInternal = "internal"; // our fault
 /**
  * The codes of [Error]. Fatal ones are followed by a close of the connection.
  */
-export type Code = typeof CodeBadMessage | typeof CodeUnknownType | typeof CodeTooLarge | typeof CodeNotReady | typeof CodeAlreadyHere | typeof CodeResumeRefused | typeof CodeReplaced | typeof CodeRoomFull | typeof CodeLogFull | typeof CodeTooManyWaiting | typeof CodeNotJoined | typeof CodeStale | typeof CodeRateLimited | typeof CodeSlow | typeof CodeBadOffer | typeof CodeMediaFailed | typeof CodeShutdown | typeof CodeInternal;
+export type Code = typeof CodeBadMessage | typeof CodeUnknownType | typeof CodeTooLarge | typeof CodeNotReady | typeof CodeAlreadyHere | typeof CodeResumeRefused | typeof CodeReplaced | typeof CodeRoomFull | typeof CodeServerFull | typeof CodeLogFull | typeof CodeTooManyWaiting | typeof CodeNotJoined | typeof CodeStale | typeof CodeRateLimited | typeof CodeSlow | typeof CodeBadOffer | typeof CodeMediaFailed | typeof CodeShutdown | typeof CodeInternal;
 /**
  * CloseLeft is the WebSocket close code (RFC 6455, Section 7.4) after a [Leave].
  */

@@ -140,6 +140,10 @@ export const endings: Record<EndReason, Text> = {
     title: 'The meeting is full',
     text: 'No place is left. Try again when someone has gone.',
   },
+  server_full: {
+    title: 'The server is full',
+    text: 'It carries as much as it can. Try again later.',
+  },
   refused: {
     title: 'The server did not let you in',
     text: 'It refused this device several times. Wait a moment and join again.',

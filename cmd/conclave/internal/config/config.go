@@ -33,6 +33,9 @@ type Serve struct {
 	MaxRooms        int `placeholder:"N" default:"1000" help:"Most rooms at a time (${default})."`
 	MaxParticipants int `placeholder:"N" default:"1000" help:"Most participants in a room, at most 1000 (${default})."`
 
+	MaxTotalParticipants int          `placeholder:"N" default:"10000" help:"Most participants in all rooms, at most 10000; who comes then is told that the server is full (${default})."`
+	MaxTotalBitrate      bitrate.Rate `placeholder:"RATE" default:"0" help:"While media of so many bits a second is sent in all, nobody new is let in; 0: no limit (${default})."`
+
 	MaxIncomingBitrate bitrate.Rate `placeholder:"RATE" default:"20M" help:"Most media taken from a participant, in bits a second; 0: no limit (${default})."`
 	MaxOutgoingBitrate bitrate.Rate `placeholder:"RATE" default:"50M" help:"Most media sent to a participant, in bits a second; 0: no limit (${default})."`
 
@@ -49,7 +52,10 @@ const (
 	maxGrace = 5 * time.Minute
 )
 
-// minBitrate bounds --max-incoming-bitrate and --max-outgoing-bitrate, in bits a second.
+// maxTotalParticipants is how many the forwarder takes at most (sfu), and the signalling (room/ws).
+const maxTotalParticipants = 10000
+
+// minBitrate bounds --max-incoming-bitrate, --max-outgoing-bitrate and --max-total-bitrate, in bits a second.
 const minBitrate = 300_000
 
 // Validate checks the flags against each other and themselves; the parser calls it.
@@ -89,10 +95,15 @@ func (s *Serve) Validate() error {
 	if s.MaxParticipants < 1 || s.MaxParticipants > signal.MaxParticipants {
 		return fmt.Errorf("--max-participants %d: must be from 1 to %d", s.MaxParticipants, signal.MaxParticipants)
 	}
+	if s.MaxTotalParticipants < 1 || s.MaxTotalParticipants > maxTotalParticipants {
+		return fmt.Errorf("--max-total-participants %d: must be from 1 to %d", s.MaxTotalParticipants, maxTotalParticipants)
+	}
 	if s.MaxPerAddress < 1 {
 		return fmt.Errorf("--max-per-address %d: must be at least 1", s.MaxPerAddress)
 	}
-	for flag, rate := range map[string]bitrate.Rate{"--max-incoming-bitrate": s.MaxIncomingBitrate, "--max-outgoing-bitrate": s.MaxOutgoingBitrate} {
+	for flag, rate := range map[string]bitrate.Rate{
+		"--max-incoming-bitrate": s.MaxIncomingBitrate, "--max-outgoing-bitrate": s.MaxOutgoingBitrate, "--max-total-bitrate": s.MaxTotalBitrate,
+	} {
 		if rate != 0 && rate < minBitrate {
 			return fmt.Errorf("%s %d: must be at least %d, a voice and a small picture, or 0 for no limit", flag, rate, minBitrate)
 		}

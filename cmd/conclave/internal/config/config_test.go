@@ -15,7 +15,7 @@ import (
 // valid gives flags as the parser would by default.
 func valid() Serve {
 	return Serve{
-		Listen: ":8080", MediaPort: 3478, Grace: 15 * time.Second, MaxRooms: 10, MaxParticipants: 1000, MaxPerAddress: 1,
+		Listen: ":8080", MediaPort: 3478, Grace: 15 * time.Second, MaxRooms: 10, MaxParticipants: 1000, MaxTotalParticipants: 10000, MaxPerAddress: 1,
 		LogLevel: "info", LogFormat: "console",
 	}
 }
@@ -78,6 +78,10 @@ func TestValidate(t *testing.T) {
 		{"no room", func(s *Serve) { s.MaxRooms = 0 }, "--max-rooms 0"},
 		{"nobody", func(s *Serve) { s.MaxParticipants = 0 }, "--max-participants 0"},
 		{"too many", func(s *Serve) { s.MaxParticipants = 1001 }, "from 1 to 1000"},
+		{"nobody in all rooms", func(s *Serve) { s.MaxTotalParticipants = 0 }, "--max-total-participants 0"},
+		{"too many in all rooms", func(s *Serve) { s.MaxTotalParticipants = 10001 }, "from 1 to 10000"},
+		{"a thin line", func(s *Serve) { s.MaxTotalBitrate = 299_999 }, "--max-total-bitrate 299999"},
+		{"a line", func(s *Serve) { s.MaxTotalBitrate = 500e6 }, ""},
 		{"nobody from one address", func(s *Serve) { s.MaxPerAddress = 0 }, "--max-per-address 0"},
 		{"no limit of media", func(s *Serve) { s.MaxIncomingBitrate, s.MaxOutgoingBitrate = 0, 0 }, ""},
 		{"limits of media", func(s *Serve) { s.MaxIncomingBitrate, s.MaxOutgoingBitrate = 300_000, 1e9 }, ""},

@@ -50,6 +50,8 @@ type Config struct {
 	Grace           time.Duration // see room.Config
 	MaxRooms        int           // see room.Config
 	MaxParticipants int           // see room.Config
+	MaxTotal        int           // participants; see room.Config
+	MaxTotalBitrate int64         // that is sent, in bits a second, while somebody new comes; 0: no limit
 	Limits          sfu.Limits    // of media, of each participant
 	MaxPerAddress   int           // see ws.Config
 	TrustForwarded  bool          // see ws.Config.TrustForwardedFor
@@ -66,6 +68,7 @@ type Server struct {
 	media   *sfu.Node
 	reach   *reach
 	rooms   *room.Registry
+	load    load
 	sockets *ws.Handler
 	main    *endpoint
 	plain   *endpoint // leads to HTTPS; nil: none
@@ -130,6 +133,8 @@ func (s *Server) compose(cfg Config) {
 		Grace:           cfg.Grace,
 		MaxRooms:        cfg.MaxRooms,
 		MaxParticipants: cfg.MaxParticipants,
+		MaxTotal:        cfg.MaxTotal,
+		Admit:           func() error { return s.load.admit(cfg.MaxTotalBitrate) },
 		ICEServers:      s.reach.iceServers,
 		Observe: func(e room.Event) {
 			logEvent(e)
@@ -181,6 +186,7 @@ func (s *Server) endpoints() []*endpoint {
 // when it returns.
 func (s *Server) Serve(ctx context.Context) error {
 	s.logStart()
+	defer s.watchLoad(ctx)()
 	running := len(s.endpoints())
 	failed := make(chan error, running)
 	for _, e := range s.endpoints() {
@@ -199,6 +205,17 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.log.Info("stopped")
 	return err
+}
+
+// watchLoad measures what is sent until it is told to stop.
+func (s *Server) watchLoad(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { s.load.watch(ctx, s.media.SentBytes) })
+	return func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 func (s *Server) logStart() {
