@@ -298,3 +298,105 @@ func TestPairsAreKept(t *testing.T) {
 		t.Error("what was offered is not received")
 	}
 }
+
+// TestNothingIsAskedForWithoutRTX: a publisher that offers no retransmissions is asked for none: what it
+// would send again under the same numbers is a replay.
+func TestNothingIsAskedForWithoutRTX(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, testSection("video", "v", "sendonly", "a=ssrc:70 cname:x\r\n"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	u := r.uplinks[70]
+	newTestSlot(t, true, &fakeWriter{}).connect(u.up, r.egress.now)
+	r.send(r.packet(70, 96, 5, "\x10y"))
+	if !u.missing.Waiting() || r.hunting || u.asks() || len(u.due(r.egress.now+int64(time.Second))) > 0 {
+		t.Errorf("something is missing: %t, and asked for: %t", u.missing.Waiting(), r.hunting || u.asks())
+	}
+}
+
+// TestEarlyIsGivenBack: what came before the keys, and is not kept when they are there, is given back.
+func TestEarlyIsGivenBack(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	in := r.in
+	r.in = nil
+	r.greeted.Store(true)
+	p := packetcache.New()
+	if !r.takeProtected(r.egress, p, 40, nil) {
+		t.Fatal("it is not kept")
+	}
+	p.Share()
+	p.Retain() // by the test
+	r.intake.Lock()
+	defer r.intake.Unlock()
+	r.in = in
+	if r.takeEarly(r.egress); p.Holders() != 1 || r.early != nil {
+		t.Errorf("%d holders beside the test, %d packets are kept", p.Holders()-1, len(r.early))
+	}
+	p.Release()
+}
+
+// TestTooManyStreamsAreNone: of a stream for which there is no place nothing is taken, and it
+// becomes part of no publication.
+func TestTooManyStreamsAreNone(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	for ssrc := range uint32(maxUplinks) {
+		r.send(r.packet(ssrc+1, 111, 1, "x"))
+	}
+	before := n.ended.dropped[dropUnknown].Load()
+	r.send(r.packet(1000, 111, 1, "x"))
+	if got := n.ended.dropped[dropUnknown].Load() - before; got != 1 || r.uplinks[1000] != nil {
+		t.Errorf("%d packets are dropped, want 1; it has a place: %t", got, r.uplinks[1000] != nil)
+	}
+}
+
+// TestRepairsFindTheirMedia: retransmissions may come before what they repair, and outlive it.
+func TestRepairsFindTheirMedia(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"v": Camera}, rigSection("video", "v", "sendonly", "a=ssrc-group:FID 70 71\r\n"))
+	r.send(r.packet(71, 97, 1, "\x00\x01"+keyFrame))
+	r.send(r.packet(70, 96, 2, keyFrame))
+	if got := r.uplinks[71].media; got != nil {
+		t.Error("it repairs what has not come")
+	}
+	r.send(r.packet(71, 97, 2, "\x00\x03\x10y"))
+	u := r.uplinks[70]
+	if got := u.up.counters.packetsIn.Load(); r.uplinks[71].media != u || got != 2 {
+		t.Fatalf("%d packets, want one and one that was sent again", got)
+	}
+	r.intake.Lock()
+	r.removeUplink(u)
+	r.intake.Unlock()
+	if r.uplinks[71].media != nil {
+		t.Error("it repairs what is forgotten")
+	}
+	r.send(r.packet(70, 96, 4, keyFrame))
+	r.send(r.packet(71, 97, 3, "\x00\x05\x10y"))
+	if again := r.uplinks[70]; again == u || r.uplinks[71].media != again {
+		t.Error("it does not repair what has come since")
+	}
+}
+
+// TestStreamsOfSections: an offer ends the streams of sections that send no more, and leaves the others, those
+// of which nothing is known too, with what their sections say now.
+func TestStreamsOfSections(t *testing.T) {
+	n := startNode(t, nil)
+	const pair = "a=ssrc-group:FID 70 71\r\n"
+	sources := map[string]Source{"v": Camera, "s": Screen}
+	r := newRig(t, n, "alice", sources, rigSection("video", "v", "sendonly", pair), rigSection("video", "s", "sendonly"))
+	r.send(r.packet(70, 96, 1, keyFrame))
+	r.send(r.packet(90, 96, 1, keyFrame)) // of either
+	for _, direction := range []string{"sendonly", "inactive"} {
+		offer := Offer{1, testSDP(rigSection("video", "v", direction, pair), rigSection("video", "s", "sendonly")), sources}
+		if _, err := r.transport.Answer(t.Context(), offer); err != nil {
+			t.Fatal(err)
+		}
+		u := r.uplinks[70]
+		if (u != nil) != (direction == "sendonly") || r.uplinks[90] == nil {
+			t.Errorf("%s: its stream is there: %t, the unknown one: %t", direction, u != nil, r.uplinks[90] != nil)
+		}
+		if u != nil && u.section != r.section("v") {
+			t.Errorf("%s: the stream is of the section before", direction)
+		}
+	}
+}
