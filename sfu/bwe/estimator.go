@@ -38,6 +38,14 @@ const (
 	drain = 0.25
 	// overflowSpan is how long it has stood when too much is sent.
 	overflowSpan = time.Second
+	// othersShare is what part of what came through less must come for othersSpan, while a deep queue
+	// stands, for it to be that of others, and othersKept what part is kept; othersPace how much of what is
+	// sent must come; othersGone how long there must have been no queue for others to be gone.
+	othersShare = 0.6
+	othersKept  = 0.4
+	othersSpan  = 4 * time.Second
+	othersPace  = 0.75
+	othersGone  = 3 * time.Second
 	// crowdedSpan is for how long after it was deep a queue is not filled by a burst.
 	crowdedSpan = 500 * time.Millisecond
 	// full is when loss, too, says that the queue overflows.
@@ -74,6 +82,7 @@ type Estimator struct {
 	full     float64 // at what rate the path was full last, in bits a second; 0 for never
 	deepAt   int64   // since when the queue is deep; 0 if it is not
 	deepEnd  int64   // when it was deep last
+	others   float64 // the estimate that a queue of others leaves; 0 for none
 	usage    usage
 	used     bool // the estimate, when the probe began
 	told     bool // by the receiver what it takes
@@ -87,12 +96,15 @@ type Estimator struct {
 	loss   lossModel
 	prober prober
 
-	config  Config
-	ceiling capacity
-	cutAt   int64   // when the estimate was cut last, for delay
-	undo    float64 // estimate before the cuts for loss; 0 for none
-	undoAt  int64
-	counts  Counts
+	config   Config
+	ceiling  capacity
+	passed   float64 // the most that came through while the queue was deep, in bits a second
+	passedAt int64   // when about as much came last
+	stoodAt  int64   // when the queue was not calm last, if it is that of others
+	cutAt    int64   // when the estimate was cut last, for delay
+	undo     float64 // estimate before the cuts for loss; 0 for none
+	undoAt   int64
+	counts   Counts
 }
 
 // Counts of what the estimator did.
@@ -142,6 +154,9 @@ func (e *Estimator) watchQueue(now int64) {
 	if standing <= calm && e.loss.count >= usualWindows {
 		e.level.usual = min(e.loss.average, levelUsual)
 	}
+	if e.others > 0 {
+		e.awaitOthers(now, standing)
+	}
 	switch {
 	case standing <= deep:
 		e.deepAt = 0
@@ -150,6 +165,39 @@ func (e *Estimator) watchQueue(now int64) {
 		e.deepAt = now
 	}
 	e.deepEnd = now
+	e.watchOthers(now)
+}
+
+// awaitOthers notices that others have gone.
+func (e *Estimator) awaitOthers(now int64, standing float64) {
+	if standing > calm {
+		e.stoodAt = now
+	} else if now-e.stoodAt > int64(othersGone) {
+		e.others = 0
+	}
+}
+
+// watchOthers notices that a deep queue is that of others: while one of our own stands, what comes through
+// is what the path takes, and not less because less is sent. To send still less would leave others all of
+// the path, and drain nothing.
+func (e *Estimator) watchOthers(now int64) {
+	through := e.through()
+	if e.queue.pace() < othersPace {
+		e.others = 0 // more is sent than comes: what has been learnt is of another path
+	}
+	if e.others > 0 {
+		return
+	}
+	if now-e.deepAt < int64(rateSpan+e.rtt) || e.queue.pace() < othersPace {
+		e.passed, e.passedAt = through, now
+	}
+	if through > othersShare*e.passed {
+		e.passed, e.passedAt = max(e.passed, through), now
+	}
+	if now-e.passedAt > int64(othersSpan) {
+		e.others, e.stoodAt = othersKept*e.passed, now
+		e.set(max(e.estimate, e.others))
+	}
 }
 
 // isLonger says whether what looks like a queue is none.
@@ -168,7 +216,7 @@ func (e *Estimator) lengthen(now int64) {
 	e.level.restart()
 	e.usage = normal
 	e.ceiling = capacity{}
-	e.full = 0
+	e.full, e.others = 0, 0
 	e.set(max(e.estimate, e.through()))
 	e.raised = now
 	e.counts.Longer++
@@ -242,12 +290,12 @@ func (e *Estimator) cutTo(now int64, rate float64) {
 	if e.newest <= e.cutAt {
 		most *= cutAgain
 	}
-	if decrease*rate >= most {
+	if max(decrease*rate, e.others) >= most {
 		return
 	}
 	e.ceiling.add(rate)
 	e.loss.otherPath()
-	e.set(decrease * rate)
+	e.set(max(decrease*rate, e.others))
 	e.full = rate
 	e.cutAt, e.undo = now, 0
 	e.counts.DelayCuts++
@@ -390,7 +438,7 @@ func (e *Estimator) Probe(now int64) (p Probe, bytes int, ok bool) {
 func (e *Estimator) Target() int64 {
 	d := e.queue.standing() - e.queue.noise - deep
 	stood := time.Duration(e.heard-e.deepAt) - deepSpan
-	if d <= 0 || e.deepAt == 0 || stood <= 0 {
+	if d <= 0 || e.deepAt == 0 || stood <= 0 || e.others > 0 {
 		return int64(e.estimate)
 	}
 	return int64(max(e.estimate*max(0.5, 1-d/300-drain*stood.Seconds()), float64(e.config.Min)))

@@ -49,8 +49,7 @@ func TestPathBecomesLonger(t *testing.T) {
 }
 
 // TestQueueIsNotThePath: what others put into a queue, or a path that has become thin, is
-// never taken for a longer path by a sender that sends what it may. Once it may be by layers over
-// a thin line whose jitter hides what moves: one run in fifteen.
+// never taken for a longer path by a sender that sends what it may.
 func TestQueueIsNotThePath(t *testing.T) {
 	for _, rate := range []int{3_000_000, 300_000} {
 		for _, s := range []source{elastic, layered, {most: 250e3, audio: true}} {
@@ -70,11 +69,7 @@ func TestQueueIsNotThePath(t *testing.T) {
 					c.Rate = 300_000
 					n.link.Set(c)
 					n.run(15 * second)
-					most := uint64(0)
-					if c.Jitter >= 30*ms && rate < 1e6 && len(s.steps) > 0 {
-						most = 1
-					}
-					if counts := f.est.State().Counts; counts.Longer > most {
+					if counts := f.est.State().Counts; counts.Longer > 0 {
 						t.Errorf("%+v, at most %.0f of %v, seed %d: %+v", c, s.most, s.steps, seed, counts)
 					}
 				}

@@ -192,6 +192,10 @@ func (q *queue) filling() int {
 	return oldest
 }
 
+// pace is by how many times what came lately came faster than it was sent: a queue of what this sender
+// sends drains above 1, and grows below.
+func (q *queue) pace() float64 { return float64(q.lately.sent) / float64(rateSpan) }
+
 // throughput is what came through lately, in bits a second: no more than what was sent in
 // the time, whatever the receiver's clock says.
 func (q *queue) throughput() float64 {

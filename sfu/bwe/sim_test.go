@@ -28,6 +28,7 @@ type network struct {
 	// cross is traffic in bits a second that belongs to nobody.
 	cross      float64
 	crossBytes float64
+	greedy     []*greedy
 }
 
 // event is something that happens later.
@@ -72,6 +73,9 @@ func (n *network) run(d time.Duration) {
 			e.do(e.at)
 		}
 		n.sendCross()
+		for _, g := range n.greedy {
+			g.step(n.now)
+		}
 		for _, f := range n.flows {
 			f.step(n.now)
 		}
@@ -427,6 +431,17 @@ func (f *flow) between(from, to time.Duration, value func(sample) float64) float
 		}
 	}
 	return sum / float64(max(n, 1))
+}
+
+// lowest is the lowest target of a part of the series.
+func (f *flow) lowest(from, to time.Duration) float64 {
+	low := math.Inf(1)
+	for _, s := range f.series {
+		if s.at >= from && s.at < to {
+			low = min(low, s.target)
+		}
+	}
+	return low
 }
 
 func targetOf(s sample) float64 { return s.target }
