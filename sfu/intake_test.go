@@ -49,7 +49,8 @@ func rigSection(kind, mid, direction string, more ...string) string {
 	return text
 }
 
-// newRig joins a participant and gives it a connection with keys.
+// newRig joins a participant and gives it a connection with keys. Its timers are the test's, which
+// looks into what they change without a lock: its loop is one that nobody runs.
 func newRig(t testing.TB, n *Node, name string, sources map[string]Source, sections ...string) *rig {
 	t.Helper()
 	transport, err := n.Join("r", name, Events{})
@@ -57,6 +58,7 @@ func newRig(t testing.TB, n *Node, name string, sources map[string]Source, secti
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.Close)
+	n.loops = []*loop{newLoop(n, n.sockets[0])}
 	if _, err := transport.Answer(t.Context(), Offer{1, testSDP(sections...), sources}); err != nil {
 		t.Fatal(err)
 	}
