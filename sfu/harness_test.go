@@ -21,7 +21,7 @@ import (
 )
 
 // patience ends a test that waits for what never comes. Nothing is measured by it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func startNode(t testing.TB, change func(*Config)) *Node {
 	t.Helper()

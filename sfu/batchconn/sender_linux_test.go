@@ -143,6 +143,7 @@ func TestFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			clear(receivers) // they remember
+			t.Cleanup(func() { clear(receivers) })
 			k := tt.kernel
 			socket := &Socket{kernel: &k}
 			setSegmentation(socket, true)
