@@ -24,7 +24,7 @@ import (
 )
 
 // watchdog ends a test that waits in vain.
-const watchdog = 30 * time.Second
+const watchdog = time.Minute
 
 // server is the real rooms and WebSockets over a media session that answers offers
 // and forwards nothing.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/conclave-sfu/conclave/room/signal"
 )
@@ -160,7 +161,7 @@ func (c *countedConn) Write(b []byte) (int, error) {
 // TestNewcomer: who comes to a room of many is told of each, and not by a write for each.
 func TestNewcomer(t *testing.T) {
 	const many = 60
-	s := serve(t, nil)
+	s := serve(t, func(h *Handler) { h.timing.ending = time.Millisecond }) // nobody reads its end
 	for i := range byte(many) {
 		s.enter(i, nil)
 	}
