@@ -22,7 +22,7 @@ import (
 )
 
 // patience ends a test that waits for what never comes.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestSplit(t *testing.T) {
 	tests := []struct {

@@ -54,17 +54,43 @@ func serve(t *testing.T, tap func(sfu.Tapped)) (link e2ee.Link, stop func()) {
 	return link, stop
 }
 
+// watchdog ends a step that waits for what never comes. Nothing is measured by it.
+const watchdog = time.Minute
+
+// sightings ends a step once so many, one after another, were as they should be.
+func sightings(n int, good func(Sighting) bool) func(Sighting) bool {
+	var step Step
+	seen := 0
+	return func(s Sighting) bool {
+		switch {
+		case !good(s):
+			seen = 0
+		case s.Step != step:
+			step, seen = s.Step, 1
+		default:
+			seen++
+		}
+		return seen >= n
+	}
+}
+
+// complete is a sighting where something comes and of every subscription something has come.
+func complete(s Sighting) bool { return s.Missing == 0 && s.Received > 0 }
+
 // TestServerStops midway: the report says so, however much was received before.
 func TestServerStops(t *testing.T) {
 	link, stop := serve(t, nil)
 	var stopping sync.Once
+	stopped := false
 	report, err := Run(t.Context(), Scenario{
-		Link: link, Publishers: 1, Subscribers: 2, Duration: 3 * time.Second,
+		Link: link, Publishers: 1, Subscribers: 2, Duration: watchdog,
 		Watch: func(s Sighting) {
 			if s.Received > 0 {
 				stopping.Do(stop)
+				stopped = true
 			}
 		},
+		Enough: sightings(4, func(s Sighting) bool { return stopped && s.Received == 0 }),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +107,9 @@ func TestServerStops(t *testing.T) {
 func TestMeeting(t *testing.T) {
 	spy := newSpy(t)
 	link, stop := serve(t, spy.tap)
-	report, err := Run(t.Context(), Scenario{Link: link, Publishers: 2, Subscribers: 2, Duration: 2 * time.Second})
+	report, err := Run(t.Context(), Scenario{
+		Link: link, Publishers: 2, Subscribers: 2, Duration: watchdog, Enough: sightings(8, complete),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +212,10 @@ func TestMeetingWithOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	report, err := Run(t.Context(), Scenario{Link: link, Publishers: 1, Subscribers: 1, Duration: 2 * time.Second})
+	report, err := Run(t.Context(), Scenario{
+		Link: link, Publishers: 1, Subscribers: 1, Duration: watchdog,
+		Enough: sightings(4, func(s Sighting) bool { return complete(s) && heard.Load() > 0 }),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +270,7 @@ func (f onWrite) Write(b []byte) (int, error) {
 // leftovers are the stacks of participants' goroutines that still run. One that has
 // said that it is done may take a moment to be gone.
 func leftovers() string {
-	for give := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+	for give := time.Now().Add(watchdog); ; runtime.Gosched() {
 		if left := running(); left == "" || time.Now().After(give) {
 			return left
 		}
@@ -265,11 +296,11 @@ func TestMeetingOverABadNetwork(t *testing.T) {
 	bad := impair.Conditions{
 		Loss: 0.05, Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond, Reorder: 0.05, Duplicate: 0.05,
 	}
-	sightings := 0
+	watched := 0
 	report, err := Run(t.Context(), Scenario{
 		Link: link, Publishers: 1, Subscribers: 2, Layers: []Bits{100_000, 300_000, 900_000},
-		Steps: []Step{Down.step(2*time.Second, bad)}, Recovery: time.Second, Impaired: OnlyLast, Seed: 1,
-		Watch: func(Sighting) { sightings++ },
+		Steps: []Step{Down.step(watchdog, bad)}, Recovery: watchdog, Impaired: OnlyLast, Seed: 1,
+		Watch: func(Sighting) { watched++ }, Enough: sightings(6, complete),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -282,8 +313,8 @@ func TestMeetingOverABadNetwork(t *testing.T) {
 	if err := report.Verdict(); err != nil {
 		t.Error(err)
 	}
-	if len(report.Phases) != 2 || sightings == 0 {
-		t.Fatalf("%d phases, %d sightings", len(report.Phases), sightings)
+	if len(report.Phases) != 2 || watched == 0 {
+		t.Fatalf("%d phases, %d sightings", len(report.Phases), watched)
 	}
 	if p := report.Phases[0]; p.Down.Lost == 0 || p.Down.Duplicated == 0 || p.Down.Reordered == 0 || p.Up.Lost != 0 || len(p.Views) != 2 {
 		t.Errorf("%+v", p)

@@ -166,8 +166,13 @@ func (r *run) wait(ctx context.Context, begin time.Time, s Step) {
 			r.Progress.show("measuring: %s, %d frames, %d wrong", s, r.checker.right.Load(), r.checker.wrong.Load())
 			now := time.Now()
 			moreBytes, moreFrames := r.opened()
-			if seconds := now.Sub(at).Seconds(); r.Watch != nil {
-				r.Watch(Sighting{now.Sub(begin), s, 8 * (moreBytes - bytes) / seconds, (moreFrames - frames) / seconds, r.missing()})
+			seconds := now.Sub(at).Seconds()
+			seen := Sighting{now.Sub(begin), s, 8 * (moreBytes - bytes) / seconds, (moreFrames - frames) / seconds, r.missing()}
+			if r.Watch != nil {
+				r.Watch(seen)
+			}
+			if r.Enough != nil && r.Enough(seen) {
+				return
 			}
 			bytes, frames, at = moreBytes, moreFrames, now
 		}

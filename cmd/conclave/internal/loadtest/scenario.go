@@ -57,6 +57,9 @@ type Scenario struct {
 	Seed          uint64
 	// Watch, if set, is called about WatchInterval while measuring, with what is known.
 	Watch func(Sighting)
+	// Enough, if set, is asked after each sighting, and ends the step when it says so: the
+	// step's time, or Duration, is then the longest that it may take.
+	Enough func(Sighting) bool
 	// Progress shows how it goes; nil for silence.
 	Progress *Progress
 	// Logger takes what the participants say; nil for nothing.

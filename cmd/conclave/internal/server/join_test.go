@@ -24,7 +24,7 @@ import (
 func TestAnswersWaitForNoClock(t *testing.T) {
 	const joins, atATime = 50, 2
 	stuck := make(chan struct{})
-	defer time.AfterFunc(20*time.Second, func() { close(stuck) }).Stop() // of the world outside
+	defer time.AfterFunc(untilPatience, func() { close(stuck) }).Stop() // of the world outside
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		s := start(t)

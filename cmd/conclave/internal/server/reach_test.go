@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	crand "crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -47,14 +46,16 @@ func withTrust(run func() int) int {
 // startReach runs a server with all ways in, at localhost.
 func startReach(t *testing.T, change func(*Config)) *Server {
 	t.Helper()
-	cfg := testConfig()
-	cfg.TLS = trusted.Server(t)
-	cfg.TLS.NextProtos = []string{"h2", "http/1.1"}
-	cfg.Reach = Reach{Host: "127.0.0.1", TURN: true}
-	if change != nil {
-		change(&cfg)
-	}
-	return startWith(t, cfg)
+	return serve(t, create(t, func() Config {
+		cfg := testConfig()
+		cfg.TLS = trusted.Server(t)
+		cfg.TLS.NextProtos = []string{"h2", "http/1.1"}
+		cfg.Reach = Reach{Host: "127.0.0.1", TURN: true}
+		if change != nil {
+			change(&cfg)
+		}
+		return cfg
+	}))
 }
 
 // meet holds a meeting whose media goes one way, and expects every frame to arrive.
@@ -70,15 +71,9 @@ func meet(t *testing.T, s *Server, scheme string, way native.Way) {
 // converse has two send and one receive until each has had frames of all tracks of others.
 func converse(t *testing.T, link e2ee.Link, way native.Way) {
 	t.Helper()
-	ctx, over := context.WithCancel(t.Context())
-	defer over()
-	complete := func(now loadtest.Sighting) {
-		if now.Missing == 0 {
-			over()
-		}
-	}
-	report, err := loadtest.Run(ctx, loadtest.Scenario{
-		Link: link, Way: way, Publishers: 2, Subscribers: 1, Duration: time.Minute, Watch: complete,
+	report, err := loadtest.Run(t.Context(), loadtest.Scenario{
+		Link: link, Way: way, Publishers: 2, Subscribers: 1, Duration: time.Minute,
+		Enough: func(now loadtest.Sighting) bool { return now.Missing == 0 },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +116,7 @@ func TestWaysBesideAProxy(t *testing.T) {
 	}
 }
 
-// freePort is a port that nobody has had a moment ago.
+// freePort is a port that nobody has had a moment ago. Somebody may be faster: see [create].
 func freePort(t *testing.T, network string) uint16 {
 	t.Helper()
 	if network == "udp" {

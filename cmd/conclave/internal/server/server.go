@@ -21,13 +21,14 @@ import (
 	"github.com/conclave-sfu/conclave/webclient"
 )
 
-// stopTimeout bounds a clean end: participants are told, answers are finished,
-// sockets close. What is not done by then is cut.
-const stopTimeout = 4 * time.Second
+// patience bounds a clean end. What is not done by then is cut.
+type patience struct {
+	all     time.Duration // participants are told, answers are finished, sockets close
+	answers time.Duration // a visitor who never finishes a request takes no time of those who end media
+	part    time.Duration // of what ends media, each
+}
 
-// partTimeout bounds each part's share of that, so that a visitor who never finishes a request
-// does not take the time of those who end media.
-const partTimeout = time.Second
+var stopPatience = patience{all: 4 * time.Second, answers: time.Second, part: time.Second}
 
 // Config says what a [Server] serves and where.
 type Config struct {
@@ -73,13 +74,15 @@ type Server struct {
 	main    *endpoint
 	plain   *endpoint // leads to HTTPS; nil: none
 	admin   *endpoint // nil: none
+
+	patience patience // of its end
 }
 
 // New opens every socket. Its errors wrap [ErrListen] where a socket is the cause.
 // The server is to be served, or closed by serving it under an ended context.
 func New(cfg Config) (_ *Server, err error) {
 	limiter := port.NewLimiter(connectionLimits())
-	s := &Server{log: cfg.Log, reach: newReach(cfg.Reach, limiter, cfg.Log.Named("reach"))}
+	s := &Server{log: cfg.Log, reach: newReach(cfg.Reach, limiter, cfg.Log.Named("reach")), patience: stopPatience}
 	defer func() {
 		if err != nil {
 			s.cut()
@@ -235,7 +238,7 @@ func (s *Server) logStart() {
 // stop ends everything in order: rooms first, so that participants learn why, the
 // metrics last.
 func (s *Server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience.all)
 	defer cancel()
 	late := func(what string, err error) {
 		if err != nil {
@@ -247,14 +250,14 @@ func (s *Server) stop() {
 	var ending sync.WaitGroup
 	for what, e := range map[string]*endpoint{"pages": s.main, "http": s.plain} {
 		if e != nil {
-			ending.Go(func() { late(what, e.stop(ctx)) })
+			ending.Go(func() { late(what, e.stop(ctx, s.patience.answers)) })
 		}
 	}
 	ending.Wait()
-	late("relays", within(ctx, s.stopReach))
-	late("media", within(ctx, s.media.Close))
+	late("relays", within(ctx, s.patience.part, s.stopReach))
+	late("media", within(ctx, s.patience.part, s.media.Close))
 	if s.admin != nil {
-		late("admin", s.admin.stop(ctx))
+		late("admin", s.admin.stop(ctx, s.patience.answers))
 	}
 }
 
@@ -269,9 +272,9 @@ func (s *Server) stopReach() error {
 	return nil
 }
 
-// within waits for f, but not longer than ctx lasts, nor than a part may.
-func within(ctx context.Context, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+// within waits for f, but not longer than ctx lasts, nor than most.
+func within(ctx context.Context, most time.Duration, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
@@ -324,9 +327,10 @@ func (e *endpoint) serve() error {
 	return nil
 }
 
-// stop finishes the running requests, and cuts them when ctx, or a part's time, ends first.
-func (e *endpoint) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+// stop finishes the running requests, and cuts them when ctx, or the time that they have at
+// most, ends first.
+func (e *endpoint) stop(ctx context.Context, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err := e.server.Shutdown(ctx)
 	if err != nil {

@@ -22,14 +22,14 @@ import (
 // goroutine of its ports behind, and has cut nothing short but requests that never end.
 func TestStopsWithOpenConnections(t *testing.T) {
 	core, logged := observer.New(zapcore.WarnLevel)
-	cfg := testConfig()
-	cfg.TLS, cfg.HTTP, cfg.Log = trusted.Server(t), "127.0.0.1:0", zap.New(core)
-	cfg.TLS.NextProtos = []string{"h2", "http/1.1"}
-	cfg.Reach = Reach{Host: "127.0.0.1", TURN: true, MediaTCPPort: freePort(t, "tcp"), TURNPort: freePort(t, "udp")}
-	s, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := create(t, func() Config {
+		cfg := testConfig()
+		cfg.TLS, cfg.HTTP, cfg.Log = trusted.Server(t), "127.0.0.1:0", zap.New(core)
+		cfg.TLS.NextProtos = []string{"h2", "http/1.1"}
+		cfg.Reach = Reach{Host: "127.0.0.1", TURN: true, MediaTCPPort: freePort(t, "tcp"), TURNPort: freePort(t, "udp")}
+		return cfg
+	})
+	s.patience.all, s.patience.part = untilPatience, untilPatience // what has to wait for that, hangs
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
