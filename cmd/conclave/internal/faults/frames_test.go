@@ -55,7 +55,7 @@ type camera struct {
 	seq   uint16 // Guarded by mu.
 	stamp uint32 // Guarded by mu.
 
-	frame   uint32
+	frame   uint32 // Guarded by mu.
 	wantKey atomic.Bool
 	sent    atomic.Uint64 // frames
 	halt    chan struct{}
@@ -293,6 +293,15 @@ func (p *probe) awaitFrames(of *probe, more uint64) {
 	p.t.Helper()
 	from := p.eyes.seen(of)
 	until(p.t, "frames go on", func() bool { return p.eyes.seen(of) >= from+more })
+}
+
+// awaitFilmed waits for the frame that is so many after the last that a camera has sent by now:
+// those that are under way do not count.
+func (p *probe) awaitFilmed(c *camera, more uint32) {
+	p.t.Helper()
+	var from uint32
+	c.with(func() { from = c.frame })
+	until(p.t, "frames go on", func() bool { return p.eyes.lastOf(c.probe) >= from+more })
 }
 
 // unharmed says that all that came is right.

@@ -42,6 +42,9 @@ func TestKeyFrameStorm(t *testing.T) {
 			hostile.control(&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: ssrc})
 			hostile.control(&rtcp.FullIntraRequest{SenderSSRC: 1, MediaSSRC: ssrc, FIR: []rtcp.FIREntry{{SSRC: ssrc, SequenceNumber: uint8(i)}}})
 		}
+		if i%10 == 0 {
+			hostile.awaitCheck()
+		}
 		if i%100 == 0 {
 			viewer.awaitFrames(sender, 1)
 		}
@@ -73,7 +76,7 @@ func TestResendStorm(t *testing.T) {
 		all = append(all, rtcp.NackPair{PacketID: uint16(base * 17), LostPackets: 0xffff})
 	}
 	began, before := time.Now(), s.metrics()
-	for i := range storm(1000) {
+	for i := range storm(200) {
 		for _, ssrc := range hostile.server.Slots() {
 			high := hostile.eyes.high(ssrc)
 			for j := range all {
@@ -81,7 +84,8 @@ func TestResendStorm(t *testing.T) {
 			}
 			hostile.control(&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: ssrc, Nacks: all})
 		}
-		if i%50 == 0 {
+		hostile.awaitCheck()
+		if i%10 == 0 {
 			viewer.awaitFrames(sender, 1)
 		}
 	}

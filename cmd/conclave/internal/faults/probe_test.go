@@ -329,9 +329,12 @@ func (f *framed) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// checkAgain is after which time a check that is not answered is repeated.
+const checkAgain = 100 * time.Millisecond
+
 // check sends binding requests until one is answered (RFC 8445, Section 7.2).
 func (p *probe) check(ctx context.Context) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
+	ticker := time.NewTicker(checkAgain)
 	defer ticker.Stop()
 	for {
 		if _, err := p.line.conn.Write(p.checkWith(p.server.Password)); err != nil {
@@ -345,6 +348,20 @@ func (p *probe) check(ctx context.Context) error {
 			return fmt.Errorf("ICE: %w", ctx.Err())
 		}
 	}
+}
+
+// awaitCheck checks until that is answered: then the server's socket holds nothing of what was sent
+// before. Who sends more than it holds, which may be 200 kB, has others' packets lost.
+func (p *probe) awaitCheck() {
+	p.t.Helper()
+	before, asked := p.checked.Load(), time.Time{}
+	until(p.t, "a check is answered", func() bool {
+		if time.Since(asked) > checkAgain {
+			_, _ = p.line.conn.Write(p.checkWith(p.server.Password))
+			asked = time.Now()
+		}
+		return p.checked.Load() > before
+	})
 }
 
 // checkWith makes a binding request that nominates, under a password.

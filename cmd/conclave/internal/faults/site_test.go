@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -154,6 +153,3 @@ func noise(random *rand.Rand, n int) []byte {
 	}
 	return packet
 }
-
-// number formats for tables.
-func number(f float64) string { return fmt.Sprintf("%.0f", f) }

@@ -275,12 +275,12 @@ func (p *participant) isSilent(now time.Time) bool {
 	return now.Sub(p.heard) > silence
 }
 
-// smooth is how many videos it sees without a freeze.
-func (p *participant) smooth() (n int) {
+// smooth is how many videos it sees without a freeze in the phase of an index.
+func (p *participant) smooth(index int) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, v := range p.views {
-		if v.run >= smoothRun {
+		if v.isSmooth(index) {
 			n++
 		}
 	}

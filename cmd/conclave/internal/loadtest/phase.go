@@ -118,10 +118,10 @@ func (r *run) awaitVideos(ctx context.Context, atMost time.Duration) {
 	}
 }
 
-// smooth is how many videos are seen without a freeze.
+// smooth is how many videos are seen without a freeze in the phase that there is.
 func (r *run) smooth() (n int) {
 	for _, p := range r.all {
-		n += p.smooth()
+		n += p.smooth(len(r.phases) - 1)
 	}
 	return n
 }

@@ -112,6 +112,9 @@ func (v *viewing) follow(p *viewed, at time.Time, took time.Duration) {
 	}
 }
 
+// isSmooth says whether the last frames came without a freeze, all in the phase of an index.
+func (v *viewing) isSmooth(index int) bool { return v.lastPhase == index && v.run >= smoothRun }
+
 // end closes the last phase: a picture that stands still then is frozen.
 func (v *viewing) end(now time.Time, index int, began time.Time) {
 	v.phase(index, began)

@@ -84,6 +84,17 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// TestSmoothness is that of the phase that there is: what was smooth before says nothing of it.
+func TestSmoothness(t *testing.T) {
+	v := watch(every(0, smoothRun)...)
+	if !v.isSmooth(0) || v.isSmooth(1) {
+		t.Errorf("smooth: %t, and in a phase of which nothing has come: %t", v.isSmooth(0), v.isSmooth(1))
+	}
+	if watch(every(0, smoothRun-1)...).isSmooth(0) {
+		t.Error("too few frames are smooth")
+	}
+}
+
 func TestSummary(t *testing.T) {
 	p := PhaseReport{Views: []View{
 		{Impaired: true, Sent: 100, Decoded: 50, Freezes: 1, Frozen: 10, Longest: 10, Recovered: 5, Sharp: -1, Rate: 10},
