@@ -100,22 +100,25 @@ type connection struct {
 	sealer  *srtp.Sealer
 
 	// Guarded by mu, a leaf.
-	mu       sync.Mutex
-	agent    icelite.Agent
-	remote   remote // what the latest offer says of the peer
-	known    []*way // that checks have proved
-	settled  bool   // a way was nominated
-	renewed  bool   // ICE was restarted, and nothing nominated since
-	sections map[string]*section
-	version  uint64      // of answers
-	records  *recordConn // of a handshake
-	parked   *dtls.State // of one that is over
-	closing  bool
-	stop     context.CancelFunc
-	life     context.Context
-	readers  sync.WaitGroup
-	timer    *time.Timer // until the connection stands
-	parking  *time.Timer // until the handshake is parked; nil before it is over
+	mu     sync.Mutex
+	agent  icelite.Agent
+	remote remote // what the latest offer says of the peer
+	known  []*way // that the peer has checked
+	// heir takes over media from way as soon as it is proven; nil for none. greetedBy is the way by
+	// which the handshake goes, nil before it and if there were several.
+	heir, greetedBy *way
+	settled         bool // a way was nominated
+	renewed         bool // ICE was restarted, and nothing nominated since
+	sections        map[string]*section
+	version         uint64      // of answers
+	records         *recordConn // of a handshake
+	parked          *dtls.State // of one that is over
+	closing         bool
+	stop            context.CancelFunc
+	life            context.Context
+	readers         sync.WaitGroup
+	timer           *time.Timer // until the connection stands
+	parking         *time.Timer // until the handshake is parked; nil before it is over
 }
 
 // intervals are those of a connection's reports.
@@ -204,7 +207,7 @@ func (c *connection) restart(r remote) error {
 	}
 	local := icelite.Credentials{Ufrag: rand.Text()[:8], Password: icelite.Password(rand.Text())}
 	before := c.agent.Ufrags()
-	c.agent.Restart(local, r.ufrag)
+	c.agent.Restart(local, icelite.Credentials{Ufrag: r.ufrag, Password: icelite.Password(r.password)})
 	c.forgetWays()
 	for _, old := range before {
 		if !slices.Contains(c.agent.Ufrags(), old) {

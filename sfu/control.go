@@ -174,6 +174,7 @@ func (c *connection) tick(e *egress, now int64) {
 		c.failLater(errNoConsent)
 		return
 	}
+	c.leaveSilent(now)
 	if now-c.reports.budgetAt >= int64(budgetInterval) {
 		c.reports.budgetAt = now
 		c.keepBudget(e, now)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,13 +90,13 @@ func TestSentBytes(t *testing.T) {
 		t.Errorf("%d bytes before anything is sent", got)
 	}
 	path := &fakePath{sent: [][]byte{}}
-	n.Receive(path, r.checkFrom(t, nominating))
+	r.checks(path, nominating)
 	r.askKeyFrame(5)
 	sum := uint64(0)
-	for _, p := range path.sent {
+	for _, p := range slices.Concat(path.sent, path.asked) {
 		sum += uint64(len(p))
 	}
-	if got := n.SentBytes(); got != sum || len(path.sent) != 2 {
+	if got := n.SentBytes(); got != sum || len(path.sent) != 2 || len(path.asked) != 1 {
 		t.Errorf("%d bytes by a path, want %d, of %d packets", got, sum, len(path.sent))
 	}
 	if err := n.WriteForeign(make([]byte, 100), n.Addr(), netip.Addr{}); err != nil {

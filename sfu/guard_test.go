@@ -141,7 +141,7 @@ func TestConsentWithoutWay(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
 	path := &fakePath{}
-	n.Receive(path, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+	r.checks(path, stun.RawAttribute{Type: stun.AttrUseCandidate})
 	n.Gone(path)
 	if r.way.Load() != nil {
 		t.Fatal("the way is there")
@@ -218,6 +218,12 @@ func TestSeveralAddresses(t *testing.T) {
 		if got := from(); got != asked {
 			t.Errorf("the answer of %s is from %s", asked, got)
 		}
+		if r.way.Load() == nil {
+			if got := from(); got != asked {
+				t.Errorf("what is asked at %s is asked from %s", peer.LocalAddr(), got)
+			}
+			r.reply(peer.LocalAddr().(*net.UDPAddr).AddrPort())
+		}
 		r.follow(n.ways.find(peer.LocalAddr().(*net.UDPAddr).AddrPort(), nil))
 		r.askKeyFrame(5)
 		if got := from(); got.String() != step.media {
@@ -288,6 +294,7 @@ func TestForgedAddress(t *testing.T) {
 		}
 	}
 	check(owner, true)
+	owner.reply(from)
 	check(thief, false)
 	if thief.way.Load() != nil {
 		t.Error("the thief sends there")

@@ -54,6 +54,7 @@ func (c *connection) takeRecord(raw []byte) {
 	case c.records == nil:
 		c.records = newRecordConn(c)
 		conn := c.records
+		c.greetedBy = c.way.Load()
 		c.greeted.Store(true)
 		c.readers.Go(func() { c.shakeHands(conn) })
 	}
@@ -279,7 +280,7 @@ func (c *connection) secure(conn *dtls.Conn) error {
 	c.sealing.Lock()
 	c.sealer = out.Sealer()
 	c.sealing.Unlock()
-	c.keys.Store(out)
+	c.use(out)
 	c.open(in)
 	c.explore()
 	c.transport.room.connected(c)

@@ -368,10 +368,31 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// fakePath keeps what is sent by it.
-type fakePath struct{ sent [][]byte }
+// fakePath keeps what is sent by it; checks of ours are asked.
+type fakePath struct{ sent, asked [][]byte }
 
-func (p *fakePath) Send(b []byte) { p.sent = append(p.sent, bytes.Clone(b)) }
+func (p *fakePath) Send(b []byte) {
+	if len(b) >= 2 && binary.BigEndian.Uint16(b) == 1 { // a Binding request
+		p.asked = append(p.asked, bytes.Clone(b))
+		return
+	}
+	p.sent = append(p.sent, bytes.Clone(b))
+}
+
+// checks has the peer check a path, and answer what it is asked there.
+func (r *rig) checks(p *fakePath, more ...stun.Setter) {
+	r.t.Helper()
+	before := len(p.asked)
+	r.node().Receive(p, r.checkFrom(r.t, more...))
+	for _, question := range p.asked[before:] {
+		reply, err := stun.Build(stun.NewTransactionIDSetter([12]byte(question[8:20])), stun.BindingSuccess,
+			&stun.XORMappedAddress{IP: net.IPv4(127, 0, 0, 1), Port: 9}, stun.NewShortTermIntegrity(r.remote.password))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.node().Receive(p, reply.Raw)
+	}
+}
 
 func (p *fakePath) RemoteAddr() netip.AddrPort { return netip.MustParseAddrPort("192.0.2.9:443") }
 
@@ -393,7 +414,7 @@ func TestPaths(t *testing.T) {
 	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
 	path := &fakePath{}
 	n.Receive(path, []byte("\x80\x60nobody's"))
-	n.Receive(path, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+	r.checks(path, stun.RawAttribute{Type: stun.AttrUseCandidate})
 	if len(path.sent) != 1 || !stun.IsMessage(path.sent[0]) {
 		t.Fatalf("%d answers", len(path.sent))
 	}
@@ -417,9 +438,9 @@ func TestChecksFromManyAddresses(t *testing.T) {
 	for range maxPeerAddresses + 4 {
 		p := &fakePath{sent: [][]byte{}}
 		paths = append(paths, p)
-		n.Receive(p, r.checkFrom(t))
+		r.checks(p)
 	}
-	n.Receive(paths[0], r.checkFrom(t))
+	r.checks(paths[0])
 	for i, p := range paths {
 		want := 1
 		if i == 0 {
@@ -440,7 +461,7 @@ func TestChecksFromManyAddresses(t *testing.T) {
 	if r.way.Load().path != paths[0] {
 		t.Error("media goes elsewhere than by the first way")
 	}
-	n.Receive(paths[3], r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+	r.checks(paths[3], stun.RawAttribute{Type: stun.AttrUseCandidate})
 	if r.way.Load().path != paths[3] {
 		t.Error("media does not go where it was nominated")
 	}
@@ -452,7 +473,7 @@ func TestWaysThatEnd(t *testing.T) {
 	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
 	for range 2 * maxPeerAddresses {
 		p := &fakePath{sent: [][]byte{}}
-		n.Receive(p, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		r.checks(p, stun.RawAttribute{Type: stun.AttrUseCandidate})
 		if w := r.way.Load(); w == nil || w.path != p || len(r.known) != 1 {
 			t.Fatalf("%d ways are known", len(r.known))
 		}
@@ -468,7 +489,7 @@ func TestOldNomination(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
 	nominate := func(p *fakePath) *way {
-		n.Receive(p, r.checkFrom(t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		r.checks(p, stun.RawAttribute{Type: stun.AttrUseCandidate})
 		return n.ways.find(netip.AddrPort{}, p)
 	}
 	var home, elsewhere, roaming fakePath

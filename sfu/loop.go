@@ -326,14 +326,18 @@ func (n *Node) take(e *egress, p *packetcache.Packet, size int, from netip.AddrP
 }
 
 func (n *Node) takeSTUN(e *egress, raw []byte, from netip.AddrPort, path Path) {
-	check, ok := icelite.Parse(raw)
-	if !ok {
-		n.takeForeign(e, raw, from, path)
+	if check, ok := icelite.Parse(raw); ok {
+		if c := n.ways.named(check.Ufrag()); c != nil {
+			c.takeCheck(e, &check, from, path)
+		}
 		return
 	}
-	if c := n.ways.named(check.Ufrag()); c != nil {
-		c.takeCheck(e, &check, from, path)
+	if reply, ok := icelite.ParseReply(raw); ok {
+		if w := n.ways.find(from, path); w != nil && w.conn.takeReply(&reply, from, path) {
+			return
+		}
 	}
+	n.takeForeign(e, raw, from, path)
 }
 
 // takeForeign passes on what is for a relay or a STUN server on the same port.

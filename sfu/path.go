@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/conclave-sfu/conclave/sfu/batchconn"
+	"github.com/conclave-sfu/conclave/sfu/icelite"
 )
 
 // Path is a way to a participant that is no UDP socket: a TCP stream whose packets are
@@ -27,7 +28,7 @@ func (n *Node) sendBy(p Path, packet []byte) {
 }
 
 // way is how a connection sends: to a UDP address, or by a Path. It is learnt from
-// authenticated connectivity checks alone, and immutable but for when the last one was.
+// authenticated connectivity checks alone, and immutable but for what its end says.
 type way struct {
 	conn   *connection
 	target *batchconn.Target // nil for a Path
@@ -35,8 +36,17 @@ type way struct {
 	addr   netip.AddrPort
 	local  netip.Addr // ours that checks are sent to; the zero Addr if there is one only
 
-	checkedAt atomic.Int64
+	checkedAt atomic.Int64 // by the peer, last
+
+	// Guarded by the connection's mu. proven says that the peer receives what is sent there: it has
+	// answered a check of ours, of this transaction, or a handshake was made there. A Path does not say
+	// that by itself: a relay's client may be at any UDP address.
+	proven      bool
+	transaction icelite.Transaction
 }
+
+// isTo says whether the way leads to a peer at an address, or at the end of a Path.
+func (w *way) isTo(addr netip.AddrPort, path Path) bool { return w.addr == addr && w.path == path }
 
 // directory finds the connection of a packet.
 type directory struct {

@@ -81,8 +81,8 @@ func TestPacketsLead(t *testing.T) {
 	n := startNode(t, nil)
 	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
 	home, away := &fakePath{sent: [][]byte{}}, &fakePath{sent: [][]byte{}}
-	n.Receive(home, r.checkFrom(t, nominating))
-	n.Receive(away, r.checkFrom(t))
+	r.checks(home, nominating)
+	r.checks(away)
 	genuine := r.seal(r.packet(9, 111, 1, "x"))
 	forged := bytes.Clone(genuine)
 	forged[len(forged)-1]++

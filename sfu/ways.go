@@ -1,11 +1,13 @@
 package sfu
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/conclave-sfu/conclave/sfu/icelite"
+	"github.com/conclave-sfu/conclave/sfu/srtp"
 )
 
 // Which ways a connection has, and by which of them media goes, is learnt from
@@ -32,6 +34,31 @@ func (c *connection) takeCheck(e *egress, check *icelite.Check, addr netip.AddrP
 	if response != nil {
 		e.write(w, response)
 	}
+	if response != nil && !w.proven && slices.Contains(c.known, w) {
+		e.write(w, c.agent.Ask(check, w.transaction))
+	}
+}
+
+// takeReply takes what may be the answer to a check of ours, and says whether it is: the peer
+// receives what is sent there.
+func (c *connection) takeReply(reply *icelite.Reply, from netip.AddrPort, path Path) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.ContainsFunc(c.known, func(w *way) bool { return w.isTo(from, path) && c.agent.IsAnswered(reply, w.transaction) }) {
+		return false
+	}
+	c.isThere(from, path)
+	if c.heir != nil {
+		c.moveTo(c.heir)
+	}
+	return true
+}
+
+// isThere notes that the peer receives what is sent to an address, or by a Path. The caller holds mu.
+func (c *connection) isThere(addr netip.AddrPort, path Path) {
+	for _, w := range c.known {
+		w.proven = w.proven || w.isTo(addr, path)
+	}
 }
 
 // wayOf gives the way that a check came by, which may be new; nil for none. The caller
@@ -50,6 +77,8 @@ func (c *connection) wayOf(addr netip.AddrPort, local netip.Addr, path Path) *wa
 	if path == nil {
 		w.target = socket.TargetFrom(addr, local)
 	}
+	w.proven = slices.ContainsFunc(c.known, func(other *way) bool { return other.proven && other.isTo(addr, path) })
+	_, _ = rand.Read(w.transaction[:]) // it never fails
 	return w
 }
 
@@ -86,9 +115,63 @@ func (c *connection) learn(w *way, nominated, restarted bool) {
 	c.checkedAt.Store(now)
 	c.renewed = c.renewed || restarted
 	if nominated && (c.renewed || c.mayMove(w, now)) || !c.settled && c.way.Load() == nil {
-		c.way.Store(w)
+		c.moveTo(w)
 	}
 	c.settled, c.renewed = c.settled || nominated, c.renewed && !nominated
+}
+
+// moveTo has media go by a way, as soon as the peer is known to receive what is sent there: a check,
+// and a packet, may bear the address of somebody else, who has asked for nothing. Before there are
+// keys, at once: a handshake is all that is sent then, and needs answers itself. The caller holds mu.
+func (c *connection) moveTo(w *way) {
+	if c.keys.Load() != nil && !w.proven {
+		c.heir = w
+		return
+	}
+	c.heir = nil
+	c.way.Store(w)
+	if c.greetedBy != nil && !c.greetedBy.isTo(w.addr, w.path) {
+		c.greetedBy = nil
+	}
+}
+
+// use begins to send by the keys of a handshake. Who has made it receives what was sent by the one
+// way that it took; after several the present one has yet to be proved.
+func (c *connection) use(keys *srtp.Cipher) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.greetedBy; w != nil {
+		w.proven = true
+		c.isThere(w.addr, w.path)
+	}
+	c.keys.Store(keys)
+	if w := c.way.Load(); w != nil && !w.proven {
+		c.way.Store(nil)
+		c.moveTo(w)
+	}
+}
+
+// leaveSilent has no more media go by a way that the peer checks no longer, though it checks others:
+// consent is to each address (RFC 7675, Section 5.1).
+func (c *connection) leaveSilent(now int64) {
+	silent := func(w *way) bool { return now-w.checkedAt.Load() > int64(consentTimeout) }
+	if w := c.way.Load(); w == nil || !silent(w) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.way.Load(); w == nil || !silent(w) || !c.way.CompareAndSwap(w, nil) {
+		return
+	}
+	var latest *way
+	for _, w := range c.known {
+		if !silent(w) && (latest == nil || w.checkedAt.Load() > latest.checkedAt.Load()) {
+			latest = w
+		}
+	}
+	if latest != nil {
+		c.moveTo(latest)
+	}
 }
 
 // mayMove says whether a nomination alone moves media. Checks do not age, and who has
@@ -136,7 +219,7 @@ func (c *connection) follow(w *way) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := c.way.Load(); slices.Contains(c.known, w) && (now == nil || w.checkedAt.Load() > now.checkedAt.Load()) {
-		c.way.Store(w)
+		c.moveTo(w)
 	}
 }
 

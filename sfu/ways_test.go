@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,9 +40,9 @@ func (r *roads) wayOf(name string) *way { return r.node().ways.find(netip.AddrPo
 func (r *roads) do(what, name string) {
 	switch what {
 	case "check":
-		r.node().Receive(r.path(name), r.checkFrom(r.t))
+		r.checks(r.path(name))
 	case "nominate":
-		r.node().Receive(r.path(name), r.checkFrom(r.t, stun.RawAttribute{Type: stun.AttrUseCandidate}))
+		r.checks(r.path(name), nominating)
 	case "packet":
 		r.follow(r.wayOf(name))
 	case "gone":
@@ -141,6 +142,37 @@ func (r *rig) takeCheckFrom(from, to string, more ...stun.Setter) (answered bool
 	return r.egress.batch.Len() > before
 }
 
+// reply has the peer answer what it was asked at an address, if it was there.
+func (r *rig) reply(addr netip.AddrPort) {
+	r.t.Helper()
+	w := r.wayTo(addr)
+	if w == nil {
+		r.t.Fatalf("no way to %s", addr)
+	}
+	r.replyWith(addr, w.transaction, r.remote.password)
+}
+
+// wayTo gives the way to an address that the connection knows; nil for none.
+func (r *rig) wayTo(addr netip.AddrPort) *way {
+	for _, w := range r.known {
+		if w.isTo(addr, nil) {
+			return w
+		}
+	}
+	return nil
+}
+
+// replyWith has an answer come from an address.
+func (r *rig) replyWith(from netip.AddrPort, transaction icelite.Transaction, password string) {
+	r.t.Helper()
+	m, err := stun.Build(stun.NewTransactionIDSetter(transaction), stun.BindingSuccess,
+		&stun.XORMappedAddress{IP: net.IPv4(127, 0, 0, 1), Port: 9}, stun.NewShortTermIntegrity(password), stun.Fingerprint)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.node().takeSTUN(r.egress, m.Raw, from, nil)
+}
+
 var nominating = stun.RawAttribute{Type: stun.AttrUseCandidate}
 
 // TestOneAddressOfThePeer: between addresses of ours a nomination decides at once, also for a
@@ -151,6 +183,10 @@ func TestOneAddressOfThePeer(t *testing.T) {
 	const peer = "127.0.0.1:9"
 	r.proved.Store(true)
 	for _, ours := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.2"} {
+		if r.way.Load() == nil {
+			r.takeCheckFrom(peer, ours)
+			r.reply(netip.MustParseAddrPort(peer))
+		}
 		if r.takeCheckFrom(peer, ours, nominating); r.way.Load().local.String() != ours {
 			t.Errorf("media goes from %s, want %s", r.way.Load().local, ours)
 		}
@@ -225,5 +261,129 @@ func TestDirectory(t *testing.T) {
 	}
 	if d.unname("ufrag"); d.named([]byte("ufrag")) != nil {
 		t.Error("it is found by a name that it had")
+	}
+}
+
+// addresses are those of a peer, by their names.
+var addresses = map[string]netip.AddrPort{
+	"home": netip.MustParseAddrPort("127.0.0.1:9"), "away": netip.MustParseAddrPort("127.0.0.1:10"), "third": netip.MustParseAddrPort("127.0.0.1:11"),
+}
+
+// doAt is [roads.do] for UDP addresses: there a peer answers too, or somebody else does, or who is
+// elsewhere; and checks end.
+func (r *rig) doAt(what, name string) {
+	at := addresses[name]
+	switch what {
+	case "check":
+		r.takeCheckFrom(at.String(), "127.0.0.1")
+	case "nominate":
+		r.takeCheckFrom(at.String(), "127.0.0.1", nominating)
+	case "packet":
+		r.follow(r.wayTo(at))
+	case "answer":
+		r.reply(at)
+	case "guess":
+		r.replyWith(at, icelite.Transaction{1}, r.remote.password)
+	case "forge":
+		r.replyWith(at, r.wayTo(at).transaction, "somebody-else's-password")
+	case "answer-elsewhere":
+		for _, other := range addresses {
+			if other != at {
+				r.replyWith(other, r.wayTo(at).transaction, r.remote.password)
+			}
+		}
+	case "heard":
+		r.proved.Store(true)
+	case "silent":
+		r.wayTo(at).checkedAt.Add(-int64(consentTimeout) - 1)
+		r.leaveSilent(r.node().now())
+	case "restart":
+		if err := r.restart(remote{ufrag: r.remote.ufrag + "x", password: r.remote.password + "x"}); err != nil {
+			r.t.Fatal(err)
+		}
+	case "greet":
+		r.greetedBy = r.way.Load()
+	case "keys":
+		r.use(r.cipher)
+	default:
+		r.t.Fatalf("what is %q?", what)
+	}
+}
+
+// TestNobodyElseIsSentMedia: a peer may write the address of somebody else on its checks and
+// packets. Media goes where an answer has come from, and while the peer asks for it there.
+func TestNobodyElseIsSentMedia(t *testing.T) {
+	for _, test := range []struct {
+		name, steps string
+		keys        bool // from the beginning
+	}{
+		{"a nomination counts when it is answered", "nominate home=-, answer home=home, nominate away=home, answer away=away", true},
+		{"a check alone does not, nor its answer", "nominate home=-, answer home=home, heard=home, check away=home, answer away=home", true},
+		{"a packet counts when an answer has come", "nominate home=-, answer home=home, heard=home, check away=home, packet away=home, answer away=away", true},
+		{"or came before", "nominate home=-, answer home=home, heard=home, check away=home, answer away=home, packet away=away", true},
+		{"the first nomination after a restart too", "nominate home=-, answer home=home, restart=home, nominate away=home, packet away=home, answer away=away", true},
+		{"answers that are none", "nominate home=-, answer home=home, nominate away=home, guess away=home, forge away=home, packet away=home", true},
+		{"an answer from elsewhere", "nominate home=-, answer home=home, check third=home, nominate away=home, answer-elsewhere away=home, packet third=home", true},
+		{"the latest change counts", "nominate home=-, answer home=home, nominate away=home, nominate third=home, answer away=home, answer third=third", true},
+		{"an answer that comes late changes nothing", "nominate home=-, answer home=home, check third=home, answer third=home, nominate away=home, nominate third=third, answer away=third", true},
+		{"who comes back is known", "nominate home=-, answer home=home, nominate away=home, answer away=away, nominate home=home", true},
+		{"not where it is checked no longer", "nominate home=-, answer home=home, heard=home, check away=home, answer away=home, silent home=away", true},
+		{"nor elsewhere unproven", "nominate home=-, answer home=home, heard=home, check away=home, silent home=-, answer away=away", true},
+		{"nor anywhere if there is nothing else", "nominate home=-, answer home=home, silent home=-, check home=-, nominate home=home", true},
+		{"a handshake proves its way", "check home=home, greet=home, nominate home=home, keys=home, nominate away=home", false},
+		{"not one that came meanwhile", "nominate home=home, greet=home, nominate away=away, keys=-, answer away=away", false},
+		{"nor the first after another", "nominate home=home, greet=home, nominate away=away, nominate home=home, keys=-, answer home=home", false},
+		{"an answer before the keys counts", "nominate home=home, greet=home, nominate away=away, answer away=away, keys=away", false},
+	} {
+		n := startNode(t, nil)
+		r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+		if !test.keys {
+			r.keys.Store(nil)
+		}
+		media := func() string {
+			for name, addr := range addresses {
+				if w := r.way.Load(); w != nil && w.addr == addr {
+					return name
+				}
+			}
+			return "-"
+		}
+		for i, step := range strings.Split(test.steps, ", ") {
+			action, want, _ := strings.Cut(step, "=")
+			what, name, _ := strings.Cut(action, " ")
+			if r.doAt(what, name); media() != want {
+				t.Errorf("%s: after step %d, %s, media goes to %s, want %s", test.name, i, action, media(), want)
+			}
+		}
+	}
+}
+
+// TestQuestionsEnd: where the peer has answered a check is answered and nothing is asked.
+func TestQuestionsEnd(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", nil, rigSection("audio", "a", "recvonly"))
+	sent := func(check func()) int {
+		before := r.egress.batch.Len()
+		check()
+		return r.egress.batch.Len() - before
+	}
+	home := addresses["home"]
+	check := func() { r.takeCheckFrom(home.String(), "127.0.0.1") }
+	if first, second := sent(check), sent(check); first != 2 || second != 2 {
+		t.Errorf("%d and %d packets for a check, before an answer", first, second)
+	}
+	r.reply(home)
+	if got := sent(check); got != 1 {
+		t.Errorf("%d packets for a check after an answer", got)
+	}
+	if got := sent(func() { r.takeCheckFrom(home.String(), "127.0.0.2") }); got != 1 {
+		t.Errorf("%d packets for a check of another address of ours", got)
+	}
+	path := &fakePath{sent: [][]byte{}}
+	for range 2 {
+		r.checks(path)
+	}
+	if len(path.sent) != 2 || len(path.asked) != 1 {
+		t.Errorf("%d answers and %d questions for two checks by a path", len(path.sent), len(path.asked))
 	}
 }

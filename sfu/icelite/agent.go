@@ -1,14 +1,21 @@
 // Package icelite answers connectivity checks: the whole of ICE for an agent that has
-// public addresses and never checks itself (RFC 8445, Section 2.5).
+// public addresses (RFC 8445, Section 2.5).
 //
 //	check, ok := icelite.Parse(packet)          // a Binding request; nothing is authentic yet
 //	agent := agents[check.Ufrag()]              // whose it is
 //	response, verdict := agent.Answer(check, from)
+//	question := agent.Ask(check, transaction)   // to where the check came from
+//	...
+//	reply, ok := icelite.ParseReply(packet)
+//	agent.IsAnswered(reply, transaction)
 //
-// A verdict of [Checked] proves that the peer knows the password and was reached at
-// the address from; with [Nominated] it wants media there. What proves nothing is not
-// answered: nobody learns from the port what it serves, and nobody is sent packets that
-// somebody else has asked for.
+// A verdict of [Checked] proves that who sent the check knows the password; with [Nominated]
+// it wants media at the address that the check came from. What proves nothing is not
+// answered: nobody learns from the port what it serves.
+//
+// Anybody who has a session may write another one's address on a check. That the peer can be
+// reached there is proved by its answer to a check of ours, which such an agent need not send,
+// but may, and a full one answers (RFC 8445, Section 7.3).
 //
 // The package knows no socket, clock or lock.
 package icelite
@@ -35,11 +42,11 @@ type Check struct{ request }
 
 // Parse reads a check. It is false for all other packets.
 func Parse(packet []byte) (Check, bool) {
-	r, ok := parse(packet)
-	if !ok || r.integrity == nil {
+	r, printed, _ := parse(packet, bindingRequest)
+	if !printed || r.integrity == nil { // checks have both (RFC 8445, Section 7.1)
 		return Check{}, false
 	}
-	_, _, ok = r.ufrags()
+	_, _, ok := r.ufrags()
 	return Check{r}, ok
 }
 
@@ -57,7 +64,7 @@ const (
 	Ignored   Verdict = iota // not authentic, or not for this agent
 	Refused                  // authentic, but it is answered with an error
 	Repeated                 // was here before, and is answered once more
-	Checked                  // the peer is at the address
+	Checked                  // the peer says that it is at the address
 	Nominated                // and wants media there (RFC 8445, Section 7.3.1.5)
 )
 
@@ -69,22 +76,26 @@ type Agent struct {
 }
 
 // generation is what holds between two restarts.
-type generation struct {
-	local Credentials
-	// remote is the peer's fragment.
-	remote string
-}
+type generation struct{ local, remote Credentials }
 
 func (g generation) is(check *Check) bool {
 	local, remote, _ := check.ufrags()
-	return g.local.Ufrag != "" && g.local.Ufrag == string(local) && g.remote == string(remote)
+	return g.local.Ufrag != "" && g.local.Ufrag == string(local) && g.remote.Ufrag == string(remote)
 }
 
 // Restart begins the session, or begins it anew (RFC 8445, Section 9): local are
-// credentials that were not used before. What was agreed before holds until the first
-// check under the new ones.
-func (a *Agent) Restart(local Credentials, remoteUfrag string) {
-	a.before, a.current = a.current, generation{local, remoteUfrag}
+// credentials that were not used before, remote those of the peer. What was agreed before
+// holds until the first check under the new ones.
+func (a *Agent) Restart(local, remote Credentials) {
+	a.before, a.current = a.current, generation{local, remote}
+}
+
+// of gives the generation that a check is for, if it is for any.
+func (a *Agent) of(check *Check) *generation {
+	if a.current.is(check) {
+		return &a.current
+	}
+	return &a.before
 }
 
 // Local are the credentials of the present session.
@@ -112,10 +123,7 @@ const (
 // same path; nil for none. It is the caller's. retired is the fragment that is valid no
 // longer, after the first check of a restarted session.
 func (a *Agent) Answer(check *Check, from netip.AddrPort) (response []byte, verdict Verdict, retired string) {
-	now := &a.current
-	if !now.is(check) {
-		now = &a.before
-	}
+	now := a.of(check)
 	password := string(now.local.Password)
 	if !now.is(check) || !check.isAuthentic(password) {
 		return nil, Ignored, ""

@@ -13,6 +13,7 @@ import (
 var (
 	ours = Credentials{"ourfrag", "ourpassword0123456789012"}
 	next = Credentials{"nextfrag", "nextpassword012345678901"}
+	peer = Credentials{"peer", "theirpassword01234567890"}
 	four = netip.MustParseAddrPort("192.0.2.7:4321")
 	six  = netip.MustParseAddrPort("[2001:db8::7]:4321")
 )
@@ -66,7 +67,7 @@ func answer(t testing.TB, a *Agent, packet []byte, from netip.AddrPort, password
 
 func newAgent() *Agent {
 	a := &Agent{}
-	a.Restart(ours, "peer")
+	a.Restart(ours, peer)
 	return a
 }
 
@@ -149,7 +150,7 @@ func TestUnauthentic(t *testing.T) {
 // TestRestart: the former credentials hold until the first check under the new ones.
 func TestRestart(t *testing.T) {
 	a := newAgent()
-	a.Restart(next, "peer2")
+	a.Restart(next, Credentials{"peer2", "theirsecond0123456789012"})
 	if got := fmt.Sprint(a.Ufrags()); got != "[nextfrag ourfrag]" || a.Local() != next {
 		t.Error(got)
 	}

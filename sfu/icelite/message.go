@@ -46,7 +46,7 @@ const (
 // maxUnknown is how many unknown attributes an answer names.
 const maxUnknown = 8
 
-// request is a Binding request, whose parts are slices of the packet.
+// request is a Binding request, or an answer to one, whose parts are slices of the packet.
 type request struct {
 	transaction []byte // 12 bytes
 	username    []byte
@@ -66,25 +66,27 @@ func IsMessage(packet []byte) bool {
 		int(binary.BigEndian.Uint16(packet[2:])) == len(packet)-headerSize
 }
 
-// parse reads a Binding request with a right FINGERPRINT as its last attribute, which
-// checks must have (RFC 8445, Section 7.1.1). Nothing of it is authenticated.
-func parse(packet []byte) (r request, ok bool) {
-	if !IsMessage(packet) || binary.BigEndian.Uint16(packet) != bindingRequest {
-		return r, false
+// parse reads a message of a kind. Printed says that a right FINGERPRINT is its last attribute.
+// Nothing of it is authenticated.
+func parse(packet []byte, kind uint16) (r request, printed, ok bool) {
+	if !IsMessage(packet) || binary.BigEndian.Uint16(packet) != kind {
+		return r, false, false
 	}
 	r.transaction = packet[transactionAt:headerSize]
-	for at := headerSize; at < len(packet); {
+	at := headerSize
+	for at < len(packet) {
 		if len(packet)-at < attributeHeader {
-			return r, false
+			return r, false, false
 		}
 		kind, size := binary.BigEndian.Uint16(packet[at:]), int(binary.BigEndian.Uint16(packet[at+2:]))
 		value := packet[at+attributeHeader:]
 		if size > len(value) {
-			return r, false
+			return r, false, false
 		}
 		if kind == attrFingerprint {
-			return r, at+attributeHeader+fingerprintSize == len(packet) && size == fingerprintSize &&
+			printed = at+attributeHeader+fingerprintSize == len(packet) && size == fingerprintSize &&
 				binary.BigEndian.Uint32(value) == fingerprint(packet[:at])
+			return r, printed, printed
 		}
 		// What follows MESSAGE-INTEGRITY is ignored, but for FINGERPRINT (RFC 8489,
 		// Section 14.5).
@@ -93,7 +95,7 @@ func parse(packet []byte) (r request, ok bool) {
 		}
 		at += attributeHeader + (size+3)&^3
 	}
-	return r, false
+	return r, false, at == len(packet)
 }
 
 // take notes an attribute; before is the message up to it.
@@ -142,9 +144,9 @@ func integrity(covered []byte, password string) []byte {
 // counts it already.
 func fingerprint(covered []byte) uint32 { return crc32.ChecksumIEEE(covered) ^ fingerprintXOR }
 
-// answer builds a message with the request's transaction, which begins with attributes
+// message builds one with the request's transaction, which begins with attributes
 // and ends with MESSAGE-INTEGRITY and FINGERPRINT.
-func (r *request) answer(kind uint16, password string, attributes func([]byte) []byte) []byte {
+func (r *request) message(kind uint16, password string, attributes func([]byte) []byte) []byte {
 	m := make([]byte, headerSize, 128)
 	binary.BigEndian.PutUint16(m, kind)
 	binary.BigEndian.PutUint32(m[4:], magicCookie)
@@ -165,7 +167,7 @@ func appendAttribute(m []byte, kind uint16, value []byte) []byte {
 
 // success answers with the address that the request came from (RFC 8489, Section 14.2).
 func (r *request) success(password string, from netip.AddrPort) []byte {
-	return r.answer(bindingSuccess, password, func(m []byte) []byte {
+	return r.message(bindingSuccess, password, func(m []byte) []byte {
 		ip := from.Addr().Unmap().AsSlice()
 		value := []byte{0, 1}
 		if len(ip) == 16 {
@@ -182,7 +184,7 @@ func (r *request) success(password string, from netip.AddrPort) []byte {
 
 // failure answers with an error (RFC 8489, Section 14.8).
 func (r *request) failure(password string, code int, reason string) []byte {
-	return r.answer(bindingError, password, func(m []byte) []byte {
+	return r.message(bindingError, password, func(m []byte) []byte {
 		value := append([]byte{0, 0, byte(code / 100), byte(code % 100)}, reason...)
 		m = appendAttribute(m, attrErrorCode, value)
 		if r.unknowns == 0 {
