@@ -154,6 +154,41 @@ func TestConsentWithoutWay(t *testing.T) {
 	}
 }
 
+// TestConsentOfAStoppedServer: who could not be heard, since the process did not run, has as much time
+// to check as anybody; who does not check any more has no more.
+func TestConsentOfAStoppedServer(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	if !r.takeCheckFrom("127.0.0.1:9", "127.0.0.1") {
+		t.Fatal("a check was refused")
+	}
+	l := &loop{node: n, all: []*connection{r.connection}, patient: true}
+	began := r.checkedAt.Load()
+	ends := func(now int64) bool {
+		l.tick(now)
+		return r.checkedAt.Load() == now // it is said once
+	}
+	const step = int64(idleInterval)
+	now := began + step
+	if ends(now) {
+		t.Fatal("it ends at once")
+	}
+	for range 3 {
+		if now += 2 * int64(consentTimeout); ends(now) {
+			t.Fatal("it ends since the server was stopped")
+		}
+	}
+	heard := now - step
+	for now += step; !ends(now); now += step {
+		if now > heard+2*int64(consentTimeout) {
+			t.Fatal("it goes on without consent")
+		}
+	}
+	if silent := time.Duration(now - heard); silent <= consentTimeout || silent > consentTimeout+2*idleInterval {
+		t.Errorf("it ends after %v", silent)
+	}
+}
+
 // TestEstimatesOfThoseHeard: who has said nothing of what arrives is not counted, nor who is
 // sent no video.
 func TestEstimatesOfThoseHeard(t *testing.T) {

@@ -21,6 +21,10 @@ const (
 	rushInterval = 5 * time.Millisecond   // of those that send a probe or lack packets
 )
 
+// maxLull is how long after a tick the next one comes, if the process gets to run: after more it has
+// been stopped, and so has not heard what participants said meanwhile.
+const maxLull = 2 * time.Second
+
 // inboxSize is how many packets are received at a time.
 const inboxSize = 64
 
@@ -44,6 +48,7 @@ type loop struct {
 	packets  []*packetcache.Packet
 	egress   egress
 	nextTick int64
+	tickedAt int64 // 0 before the first tick
 	nextIdle int64
 	nextRush atomic.Int64 // far away while nobody is in a rush
 	patient  bool         // nothing needs tickInterval
@@ -164,6 +169,10 @@ func (l *loop) take(i int) {
 // tick is what is due from time to time.
 func (l *loop) tick(now int64) {
 	l.nextTick = now + int64(tickInterval)
+	if lull := now - l.tickedAt; l.tickedAt != 0 && lull > int64(maxLull) {
+		l.excuse(lull)
+	}
+	l.tickedAt = now
 	l.mu.Lock()
 	due := l.busy
 	if now >= l.nextIdle {
@@ -181,6 +190,18 @@ func (l *loop) tick(now int64) {
 		l.patient = patient
 		l.setPatience()
 		l.mu.Unlock()
+	}
+}
+
+// excuse does not hold it against participants that nobody has listened to them for so long: their
+// checks are still to be read.
+func (l *loop) excuse(lull int64) {
+	l.mu.Lock()
+	all := l.all
+	l.mu.Unlock()
+	for _, c := range all {
+		at := c.checkedAt.Load()
+		c.checkedAt.CompareAndSwap(at, at+lull) // else a check has come just now
 	}
 }
 

@@ -62,8 +62,29 @@ func (r *run) measure(ctx context.Context) time.Duration {
 	}
 	r.now.Store(nil)
 	r.checker.ledger.enterPhase(uncounted)
-	r.cutOff = r.countCutOff(begin)
-	return time.Since(begin)
+	took := time.Since(begin)
+	r.cutOff = r.awaitServer(ctx, begin)
+	return took
+}
+
+// comeBack is how long whoever is cut off at the end has to come back by itself, as they do once they
+// get to run: where the whole machine stood still, everybody is cut off for a moment.
+const comeBack = 5 * time.Second
+
+// awaitServer counts those who are cut off, and remain so.
+func (r *run) awaitServer(ctx context.Context, began time.Time) (cutOff int) {
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for end := time.Now(); ; {
+		if cutOff = r.countCutOff(began); cutOff == 0 || time.Since(end) >= comeBack {
+			return cutOff
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return cutOff
+		}
+	}
 }
 
 // silence is how long nothing may come to a participant that others send to: sound has 50
