@@ -40,6 +40,8 @@ type shard struct {
 	// the slots that are behind.
 	missed, due atomic.Bool
 	ring        ring
+	// refused says that the packet at hand found no room. Owned by who reads the stream.
+	refused bool
 
 	// Owned by who runs it.
 	position
@@ -61,20 +63,35 @@ func (u *upTrack) distribute(crew []*shard, p *packetcache.Packet, kept bool, no
 		p.Share()
 	}
 	x := item{packet: p, now: now, newest: u.position.newest, padding: u.via.padding}
-	turn := p.Turn
+	turn, refused := p.Turn, false
 	for _, s := range crew {
 		s.give(x, u.via)
+		refused = refused || s.refused
 	}
 	if !kept {
 		p.Release()
 	}
 	u.turn.Store(turn) // whoever sees it finds the packet in the rings, or missed
+	if refused {
+		u.remind(crew)
+	}
+}
+
+// remind tells those who found no room for a packet again: who looked for it meanwhile did not see
+// that the stream has gone on, and rests.
+func (u *upTrack) remind(crew []*shard) {
+	for _, s := range crew {
+		if s.refused {
+			s.missed.Store(true)
+			s.schedule(u.via)
+		}
+	}
 }
 
 // give puts a packet in the ring and sees to it that the shard is run.
 func (s *shard) give(x item, e *egress) {
 	x.packet.Retain()
-	if !s.ring.add(x) {
+	if s.refused = !s.ring.add(x); s.refused {
 		x.packet.Release()
 		s.up.counters.drop(dropShard)
 		s.missed.Store(true)

@@ -356,6 +356,28 @@ func (s *shard) catchUp() {
 	}
 }
 
+// TestMissedMeanwhile: a shard that is run while a packet that it has no room for is being given to
+// the others does not rest before it has gone on to that: slots move between shards that rest, and
+// nothing may follow.
+func TestMissedMeanwhile(t *testing.T) {
+	p, slow, _, witnesses := newStill(t, true, 4)
+	p.frame(t, nothing, 4)
+	slow.catchUp()
+	for range ringSize / 4 {
+		p.frame(t, nothing, 4)
+	}
+	slow.up.writers.take()
+	slow.remote = false // the egress runs it, while it is given the next packet
+	p.up.crew.Store(&[]*shard{slow, (*p.up.crew.Load())[0]})
+	p.egress.deferred = slices.Repeat([]*shard{slow}, mostDeferred)
+	p.frame(t, nothing, 1)
+	for _, w := range witnesses {
+		if got, want := len(w.runs[0].got), 4+ringSize+1; got != want {
+			t.Errorf("%s: %d packets, want %d", w.name, got, want)
+		}
+	}
+}
+
 // TestSlowShard: what finds no room in a shard's ring is counted, and harms that shard
 // alone; its video reads on from the cache, up to a bound, and its audio has lost it.
 func TestSlowShard(t *testing.T) {
