@@ -309,3 +309,132 @@ func BenchmarkReceived(b *testing.B) {
 		g.Received(n, n)
 	}
 }
+
+// TestSteps: a step of maxGap is a loss, of which the latest MaxMissing packets are remembered, in
+// place of the oldest before; a wider one, forth or back, is another beginning.
+func TestSteps(t *testing.T) {
+	for _, test := range []struct {
+		numbers     []int64
+		missing     int
+		first, high int64
+	}{
+		{[]int64{5000, 5000, 5001}, 0, 0, 5001},
+		{[]int64{5000, 5000 + maxGap}, MaxMissing, 5000 + maxGap - MaxMissing, 5000 + maxGap},
+		{[]int64{5000, 5001 + maxGap}, 0, 0, 5001 + maxGap},
+		{[]int64{5000, 5003, 5000 + maxGap, 5000}, MaxMissing, 5000 + maxGap - MaxMissing, 5000 + maxGap},
+		{[]int64{5000, 5300, 5311}, MaxMissing, 5300 - MaxMissing + 10, 5311},
+		{[]int64{5000, 5003, 5003 - maxGap}, 2, 5001, 5003},
+		{[]int64{5000, 5003, 5002 - maxGap}, 0, 0, 5002 - maxGap},
+	} {
+		g := &Generator{}
+		receive(g, 0, test.numbers...)
+		if len(g.missing) != test.missing || g.high != test.high || test.missing > 0 && g.missing[0].number != test.first {
+			t.Errorf("%v: %d missing, the highest is %d: %v", test.numbers, len(g.missing), g.high, g.missing)
+		}
+	}
+}
+
+// TestRoundTrip: that of what comes after one request, smoothed, and somewhat more, within bounds, is
+// the time between two requests. What was asked for twice, or not at all, says nothing of it.
+func TestRoundTrip(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		asks int     // for each packet
+		came []int64 // after the first of these, ms
+		want time.Duration
+	}{
+		{"not known", 0, nil, firstRoundTrip},
+		{"60 ms", 1, []int64{60}, 75 * time.Millisecond},
+		{"then 100 ms", 1, []int64{60, 100}, 87500 * time.Microsecond},
+		{"short", 1, []int64{4}, minInterval},
+		{"long", 1, []int64{900}, maxInterval},
+		{"after two requests", 2, []int64{150}, firstRoundTrip},
+		{"before any", 0, []int64{60}, firstRoundTrip},
+	} {
+		g, now, n := &Generator{}, int64(0), int64(0)
+		g.Received(n, now)
+		for _, took := range test.came {
+			n += 2
+			g.Received(n, now)
+			for i := range int64(test.asks) {
+				g.Due(nil, now+i*int64(firstRoundTrip))
+			}
+			now += took * ms
+			g.Received(n-1, now)
+		}
+		if got := time.Duration(g.interval()); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestWindow: so many may be asked for and open, the newest first; what comes when asked for makes
+// them more, what does not fewer, and each is asked for less often where they are few.
+func TestWindow(t *testing.T) {
+	g := &Generator{}
+	receive(g, 0, 0, 201)
+	due := func(now int64, least uint16, n int) {
+		t.Helper()
+		if got := g.Due(nil, now); len(got) != n || n > 0 && (got[0] != least || !slices.IsSorted(got)) {
+			t.Errorf("at %d ms: %v, want %d from %d on", now/ms, got, n, least)
+		}
+	}
+	due(0, 201-firstWindow, firstWindow)
+	due(50*ms, 0, 0)
+	receive(g, 60*ms, 5) // it comes by itself
+	if g.window != firstWindow {
+		t.Errorf("window %d after a packet that was not asked for", g.window)
+	}
+	left := firstWindow - firstWindow/narrowsAtOnce
+	due(100*ms, 201-uint16(left), left)
+	receive(g, 120*ms, 200, 199, 198)
+	more := 3*widens + 3 // and their own places
+	due(130*ms, 201-uint16(left+more), more)
+	for n := int64(6); n < 198; n++ {
+		g.Received(n, 140*ms)
+	}
+	if g.window > MaxMissing {
+		t.Errorf("window %d", g.window)
+	}
+	g.window = MaxMissing - 1
+	g.widen(widens)
+	if g.window != MaxMissing {
+		t.Errorf("window %d, at most %d", g.window, MaxMissing)
+	}
+
+	g = &Generator{window: thinWindow}
+	receive(g, 0, 1, 3)
+	want(t, g, 0, 2)
+	for _, at := range []int64{100, 300, 700, 1200} { // twice the time again, up to half a second
+		want(t, g, at*ms-1)
+		want(t, g, at*ms, 2)
+	}
+	if g.window < minWindow || g.window > thinWindow {
+		t.Errorf("window %d", g.window)
+	}
+	for range 100 {
+		g.narrow(0)
+	}
+	if g.window != minWindow {
+		t.Errorf("window %d, at least %d", g.window, minWindow)
+	}
+}
+
+// TestKeyFrames: the latest counts, whatever comes late; what is missing before it is no loss, and
+// where there is hardly room not asked for.
+func TestKeyFrames(t *testing.T) {
+	for _, test := range []struct {
+		window int
+		asked  []uint16
+	}{{thinWindow + 1, []uint16{11, 20}}, {thinWindow, []uint16{20}}} {
+		g := &Generator{window: test.window}
+		receive(g, 0, 10, 12, 19, 21)
+		g.missing = slices.DeleteFunc(g.missing, func(l lost) bool { return l.number > 12 && l.number < 19 })
+		g.KeyFrame(20)
+		g.KeyFrame(5)
+		want(t, g, 0, test.asked...)
+		if g.GaveUp() {
+			t.Errorf("window %d: what was before the key frame is missed", test.window)
+		}
+	}
+}

@@ -48,6 +48,39 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// TestHolders: whom packets belong to, from filling to the last who lets go. Numbers may be negative.
+func TestHolders(t *testing.T) {
+	c := NewCache(8)
+	kept, old := packet(-1), packet(1)
+	for _, p := range []*Packet{kept, old} {
+		if p.Holders() != 0 {
+			t.Fatalf("%d hold a packet that is being filled", p.Holders())
+		}
+		c.Put(p)
+	}
+	for _, n := range []int64{-1, 1} {
+		p, ok := c.Get(n)
+		if !ok || p.Number != n || p.Holders() != 2 {
+			t.Fatalf("packet %d: found is %t", n, ok)
+		}
+	}
+	next := packet(9)
+	c.Put(next) // in the place of 1
+	if kept.Holders() != 2 || old.Holders() != 1 || next.Holders() != 1 {
+		t.Errorf("%d, %d and %d hold the packets", kept.Holders(), old.Holders(), next.Holders())
+	}
+	c.Close()
+	if kept.Holders() != 1 {
+		t.Errorf("%d hold a packet after Close", kept.Holders())
+	}
+	shared := packet(2)
+	shared.Share()
+	shared.Retain()
+	if shared.Holders() != 2 {
+		t.Errorf("%d hold a packet that was shared with another", shared.Holders())
+	}
+}
+
 // TestElsewhere: a packet that was found here, and is one of another cache now, is not given,
 // whatever its number.
 func TestElsewhere(t *testing.T) {
