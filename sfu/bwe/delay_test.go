@@ -27,7 +27,7 @@ func TestGroups(t *testing.T) {
 		{"late feedback is left out", []Acked{ack(5, 50, 150, 1), ack(6, 60, 160, 1), ack(1, 10, 110, 1), ack(7, 70, 170, 1), ack(8, 80, 180, 1)},
 			[]step{{10 * ms, 10 * ms, 160e6, 1}, {10 * ms, 10 * ms, 170e6, 1}}},
 		{"what is within a group may overtake", []Acked{ack(0, 0, 100, 1), ack(1, 10, 112, 1), ack(2, 11, 110, 1), ack(3, 20, 120, 1)},
-			[]step{{10 * ms, 12 * ms, 112e6, 2}}},
+			[]step{{11 * ms, 12 * ms, 112e6, 2}}},
 		{"what overtakes is no shorter queue", []Acked{ack(0, 0, 100, 1), ack(1, 10, 112, 1), ack(2, 20, 105, 1), ack(3, 30, 130, 1), ack(4, 40, 140, 1)},
 			[]step{{10 * ms, 12 * ms, 112e6, 2}, {20 * ms, 18 * ms, 130e6, 1}}},
 		{"what was held up alone is no queue", []Acked{ack(0, 0, 100, 1), ack(1, 10, 400, 1), ack(2, 20, 121, 1), ack(3, 30, 130, 1), ack(4, 40, 140, 1)},

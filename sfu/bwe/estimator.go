@@ -168,11 +168,12 @@ func (e *Estimator) watchQueue(now int64) {
 	e.watchOthers(now)
 }
 
-// awaitOthers notices that others have gone.
+// awaitOthers notices that others have gone: there is no queue, or more comes than beside them.
 func (e *Estimator) awaitOthers(now int64, standing float64) {
 	if standing > calm {
 		e.stoodAt = now
-	} else if now-e.stoodAt > int64(othersGone) {
+	}
+	if now-e.stoodAt > int64(othersGone) || e.through() > e.passed {
 		e.others = 0
 	}
 }

@@ -128,7 +128,87 @@ func TestCompetition(t *testing.T) {
 			between(t, what+": theirs", theirs, 0.2, 1)
 			between(t, what+": lowest", lowest, tt.lowest, 5e6)
 			within(t, what+": back", back, 8*second)
+			between(t, what+": left by those who have gone", f.est.others, 0, 0)
 			between(t, what+": queue afterwards", f.between(85*second, 90*second, queueOf), 0, 80)
 		}
+	}
+}
+
+// TestTooHigh: where nothing shows it the estimate may be above the line, since a receiver that stood
+// still while the opening probes came has made them look faster than they were. When more is wanted then
+// that shows within a second or so, by itself and beside others, and nothing of it stays.
+func TestTooHigh(t *testing.T) {
+	for _, beside := range []bool{false, true} {
+		for _, seed := range seeds {
+			n := newNetwork(seed, impair.Conditions{Rate: 3_000_000, Delay: 20 * ms, Loss: 0.05})
+			f := n.add("a", 400_000, source{most: 1e6, audio: true})
+			n.run(10 * second)
+			if beside {
+				n.cross = 1e6
+			}
+			n.run(10 * second)
+			f.est.rise(5e6)
+			f.est.full = 0
+			n.run(5 * second)
+			kept, calmed := f.est.Estimate(), f.between(21*second, 25*second, queueOf)
+			f.source = elastic
+			n.run(20 * second)
+			room := 3e6 - n.cross
+			down := f.reached(25*second, func(s sample) bool { return s.target <= 1.1*room })
+			drained := f.reached(25*second+down, func(s sample) bool { return s.queue < 60*ms })
+			t.Logf("beside others %t, seed %d: %d kbit/s kept with a queue of %.0f ms; no more than there is after %v, drained %v later, then %.0f ms",
+				beside, seed, kept/1000, calmed, down, drained, f.between(30*second, 45*second, queueOf))
+			between(t, "queue before", calmed, 0, 30)
+			within(t, "down", down, 1500*ms)
+			within(t, "drained", drained, 1500*ms)
+			between(t, "queue", f.between(30*second, 45*second, queueOf), 0, 80)
+		}
+	}
+}
+
+// TestOthersLeave: what a queue of others leaves is a lower bound of cuts, nothing that raises the estimate, and
+// holds only while what is sent comes.
+func TestOthersLeave(t *testing.T) {
+	e := New(Config{Start: 600e3, Min: 50e3, Max: 5e6}, NewSentLog(64))
+	e.others, e.newest = 500e3, 1
+	e.cutTo(1, 300e3)
+	if e.Estimate() != 500_000 {
+		t.Errorf("%d after a cut", e.Estimate())
+	}
+	e.set(400e3) // for loss
+	if e.cutTo(2, 100e3); e.Estimate() != 400_000 {
+		t.Errorf("%d after a cut below what others leave", e.Estimate())
+	}
+	e.lengthen(3)
+	if e.others != 0 {
+		t.Error("another path is held to be shared")
+	}
+	// Of a queue that is deep since just now nothing is known, whatever came beside one before.
+	e.passed, e.passedAt, e.deepAt = 3e6, 0, int64(second)
+	e.queue.lately.sent = rateSpan
+	if e.watchOthers(int64(second) + 1); e.others != 0 || e.passed > 1e6 {
+		t.Errorf("%.0f is left of %.0f", e.others, e.passed)
+	}
+}
+
+// TestThinBesideOthers: a line that becomes thin just after others have left it is no line of others.
+func TestThinBesideOthers(t *testing.T) {
+	for _, seed := range seeds {
+		c := impair.Conditions{Rate: 3_000_000, Delay: 20 * ms, Queue: 500 * ms}
+		n := newNetwork(seed, c)
+		f := n.add("a", 400_000, elastic)
+		n.run(20 * second)
+		g := n.compete(true, 40*ms)
+		n.run(20 * second)
+		between(t, "what others leave", f.est.others, 200e3, 700e3)
+		g.stop()
+		n.run(second)
+		c.Rate = 200_000
+		n.link.Set(c)
+		n.run(20 * second)
+		down := f.reached(41*second, func(s sample) bool { return s.target <= 200e3 })
+		t.Logf("seed %d: under the new capacity after %v, then a queue of %.0f ms", seed, down, f.between(50*second, 60*second, queueOf))
+		within(t, "down", down, 3*second)
+		between(t, "queue", f.between(50*second, 60*second, queueOf), 0, 120)
 	}
 }

@@ -43,12 +43,12 @@ func (g *grouper) add(a *Acked) (s step, ok bool) {
 		return step{}, false
 	case a.At < g.open.first:
 		return step{}, false // late feedback
-	case g.overtook(a):
-		g.order(a)
-		return step{}, false
-	case g.belongs(a):
+	case a.At-g.open.first <= int64(groupSpan) || g.follows(a):
 		g.open.last, g.open.end = max(g.open.last, a.At), max(g.open.end, a.Arrival)
 		g.open.size += a.Size + a.Skipped
+		return step{}, false
+	case g.overtook(a):
+		g.order(a)
 		return step{}, false
 	}
 	s, ok = g.complete()
@@ -85,10 +85,8 @@ func (g *grouper) order(a *Acked) {
 	}
 }
 
-func (g *grouper) belongs(a *Acked) bool {
-	if a.At-g.open.first <= int64(groupSpan) {
-		return true
-	}
+// follows says whether a packet came with those of the open group, though it was sent later.
+func (g *grouper) follows(a *Acked) bool {
 	gap := a.Arrival - g.open.end
 	return gap >= 0 && gap <= int64(groupSpan) && gap < a.At-g.open.last && a.Arrival-g.open.begin < int64(burstSpan)
 }

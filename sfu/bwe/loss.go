@@ -52,8 +52,8 @@ const (
 
 // observation is a stretch of time.
 type observation struct {
-	packets, lost, bytes int
-	runs                 int     // of packets that were lost one after another
+	packets, lost, bytes int32
+	runs                 int32   // of packets that were lost one after another
 	first                int64   // sent
 	rate                 float64 // bits a second, once it is complete
 }
@@ -61,7 +61,6 @@ type observation struct {
 // lossModel holds the latest observations. The zero value is ready.
 type lossModel struct {
 	open     observation
-	missing  bool    // the latest packet is lost
 	count    int     // of complete ones
 	average  float64 // share that is lost, newer windows counting more
 	inherent float64 // share that is held to be lost at any rate
@@ -72,8 +71,9 @@ type lossModel struct {
 	probedAfter int
 	// trial is the number of the window with which less began to be sent because of a
 	// doubt, 0 for none; before is what was lost till then.
-	trial  int
-	before float64
+	trial   int
+	before  float64
+	missing bool // the latest packet is lost
 	// windows are the latest, read only when one is complete.
 	windows [lossWindows]observation
 }
@@ -87,7 +87,7 @@ func (m *lossModel) add(a *Acked) bool {
 	}
 	complete := o.packets >= lossWindowMin && a.At-o.first >= int64(lossWindowSpan)
 	if complete {
-		o.rate = rate(o.bytes, time.Duration(a.At-o.first))
+		o.rate = rate(int(o.bytes), time.Duration(a.At-o.first))
 		m.windows[m.count%lossWindows] = *o
 		m.count++
 		m.average = m.share()
@@ -97,12 +97,12 @@ func (m *lossModel) add(a *Acked) bool {
 		o.first = a.At
 	}
 	o.packets++
-	o.bytes += a.Size
+	o.bytes += int32(a.Size)
 	if !a.Received {
 		o.lost++
-	}
-	if !a.Received && !m.missing {
-		o.runs++
+		if !m.missing {
+			o.runs++
+		}
 	}
 	m.missing = !a.Received
 	return complete
@@ -116,7 +116,7 @@ func (m *lossModel) forget() { m.open, m.count, m.average, m.trial = observation
 // it as of what is sent at lower rates is lost at any rate. Of one that filled the path nothing can be
 // told: its queue has held what did not fit, or has lost it.
 func (m *lossModel) try(rate float64, packets, lost int) {
-	m.probed, m.probedAfter = observation{packets: packets, lost: lost, rate: rate}, m.count
+	m.probed, m.probedAfter = observation{packets: int32(packets), lost: int32(lost), rate: rate}, m.count
 }
 
 // otherPath is told that the path takes less than it did: what a probe has shown is over.
@@ -203,7 +203,7 @@ func (m *lossModel) judge() (bandwidth float64) {
 // itself, 1 at least: by the mean length of a run of them, less what chance makes of it. As much less
 // does that number tell.
 func (m *lossModel) clumps() float64 {
-	packets, lost, runs := 0, 0, 0
+	var packets, lost, runs int32
 	for i := range min(m.count, lossWindows) {
 		o := &m.windows[i]
 		packets, lost, runs = packets+o.packets, lost+o.lost, runs+o.runs
@@ -235,7 +235,7 @@ func (m *lossModel) decide(believed float64) {
 	if m.trial == 0 || m.count-m.trial < lossTrial {
 		return
 	}
-	packets, lost := 0, 0
+	var packets, lost int32
 	for i := m.trial + lossTrialStart; i < m.count; i++ {
 		packets += m.windows[i%lossWindows].packets
 		lost += m.windows[i%lossWindows].lost
