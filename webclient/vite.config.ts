@@ -55,5 +55,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts'],
     environment: 'node',
+    // They end a test that waits for what never comes; a build machine may be slow.
+    testTimeout: 60_000, // ms
+    hookTimeout: 60_000, // ms
   },
 });

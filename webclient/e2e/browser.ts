@@ -40,6 +40,7 @@ function launch(engine: Engine, { flags, secure, namespace }: Options): Promise<
   switch (engine) {
     case 'chromium':
       return chromium.launch({
+        timeout: patience,
         executablePath: enter(namespace, process.env['CHROMIUM'] ?? '/usr/bin/chromium'),
         args: [
           ...chromiumFlags,
@@ -49,6 +50,7 @@ function launch(engine: Engine, { flags, secure, namespace }: Options): Promise<
       });
     case 'firefox':
       return firefox.launch({
+        timeout: patience,
         channel: 'moz-firefox', // BiDi, not Playwright's own build
         executablePath: process.env['FIREFOX'] ?? '/usr/bin/firefox-esr',
         firefoxUserPrefs: {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { answerToVoice, keepHandles, packetsSent, speak, useVoice } from './inpage';
-import { patience } from './person';
+import { interval, patience } from './person';
 import { place } from './place';
 
 const here = place(['chromium']);
@@ -125,7 +125,9 @@ it('keeps the number in an open dialog, and says who came since', async () => {
   await maya.page.getByText('Tomás came since').waitFor();
   expect(await number.innerText()).toBe(before);
   await maya.button('Show it').click();
-  await expect.poll(() => number.innerText()).toBe(await tomas.safetyNumber());
+  await expect
+    .poll(() => number.innerText(), { timeout: patience, interval })
+    .toBe(await tomas.safetyNumber());
 });
 
 it('does not call without a usable link', async () => {

@@ -9,7 +9,7 @@ export default defineConfig({
     include: [process.env['SOAK'] ? '**/*.soak.ts' : '**/*.e2e.ts'],
     fileParallelism: false,
     testTimeout: 300_000, // ms
-    hookTimeout: 60_000, // ms
+    hookTimeout: 300_000, // ms
     reporters: ['verbose'],
   },
 });
