@@ -19,6 +19,8 @@ const (
 	tickInterval = 20 * time.Millisecond  // of connections that have something to do
 	idleInterval = 500 * time.Millisecond // of the others
 	rushInterval = 5 * time.Millisecond   // of those that send a probe or lack packets
+	// tickSlack is how long a tick may wait for a packet that comes anyway.
+	tickSlack = 10 * time.Millisecond
 )
 
 // maxLull is how long after a tick the next one comes, if the process gets to run: after more it has
@@ -101,6 +103,7 @@ func (l *loop) run() {
 		l.egress.settle()
 		if l.egress.now >= l.nextTick {
 			l.tick(l.egress.now)
+			l.socket.PutOff()
 		}
 		if l.egress.now >= l.nextRush.Load() {
 			l.hasten(l.egress.now)
@@ -253,7 +256,7 @@ func (l *loop) rush(c *connection) {
 // setPatience is about the loop's own ticks; probes change it meanwhile. The caller holds
 // mu.
 func (l *loop) setPatience() {
-	d := tickInterval
+	d := tickInterval + tickSlack
 	if l.patient {
 		d = idleInterval
 	}

@@ -112,7 +112,7 @@ func (s *Socket) Receive(in *Inbox) (int, error) {
 const expired = -1
 
 // setDeadline has Receive end when the socket's patience is over. It is not put off with
-// each packet: who receives some looks at the time anyway.
+// each packet: who receives some looks at the time anyway, and may put it off.
 func (s *Socket) setDeadline() {
 	d := time.Duration(s.patience.Load())
 	if d == s.waiting {
@@ -125,6 +125,10 @@ func (s *Socket) setDeadline() {
 	}
 	_ = s.file.SetReadDeadline(deadline)
 }
+
+// PutOff has the socket's patience begin anew. It is for who receives, and has just done with packets
+// what it would have been woken for: a wake-up by the clock costs more than a packet does.
+func (s *Socket) PutOff() { s.waiting = expired }
 
 // receive is false to wait for a packet.
 func (in *Inbox) receive(uintptr) bool {

@@ -129,6 +129,9 @@ func (s *Socket) Receive(in *Inbox) (int, error) {
 	return 1, nil
 }
 
+// PutOff does nothing: patience begins anew with each call of Receive.
+func (s *Socket) PutOff() {}
+
 // ReceiveMore takes nothing: packets come one by one.
 func (s *Socket) ReceiveMore(*Inbox, int, time.Duration) int { return 0 }
 
