@@ -300,6 +300,34 @@ func TestSettleLeavesTheRest(t *testing.T) {
 	}
 }
 
+// TestMarksStay: who is yet to be mapped for a voice that has gone is mapped, though something else that
+// concerns nobody's voices has been settled meanwhile.
+func TestMarksStay(t *testing.T) {
+	c := newCrowd(t, 4*sliceSize)
+	c.room.settleRest()
+	quiet := c.members[voices/2]
+	heard := func() (n int) {
+		for _, m := range c.members {
+			if carries(m.connection.audio, pubKey{quiet.participant, Mic}) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := heard(); n != len(c.members)-1 {
+		t.Fatalf("%d hear who is to be muted", n)
+	}
+	quiet.Mute(Mic, true)
+	if n := heard(); n == 0 {
+		t.Fatal("nobody is left to be mapped")
+	}
+	locked(c.room, c.room.settle)
+	c.room.settleRest()
+	if n := heard(); n != 0 {
+		t.Errorf("slots of %d are of who is muted", n)
+	}
+}
+
 // BenchmarkHold says for how long a round of housekeeping holds the lock of a room of 500: whole is a
 // round under one lock, longest the longest slice and median the middle one, all in microseconds.
 func BenchmarkHold(b *testing.B) {
