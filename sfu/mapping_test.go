@@ -127,3 +127,17 @@ func TestFormerSpeaker(t *testing.T) {
 		}
 	}
 }
+
+// TestReportOfNewSource: a slot that gets another source tells the receiver its clock with the next
+// round, not when the reports of the other slots are due.
+func TestReportOfNewSource(t *testing.T) {
+	r, bob, _ := quietRoom(t)
+	c := bob.connection
+	now := r.node.now()
+	if c.senderReports(now, 0); c.reportsDue <= now {
+		t.Fatal("nothing is shown, and a report is due")
+	}
+	if r.setView(bob, []Want{{Participant: "alice", Source: Screen}}); c.reportsDue > now {
+		t.Errorf("the next report is due in %d ms", (c.reportsDue-now)/1e6)
+	}
+}
