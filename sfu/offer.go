@@ -269,10 +269,12 @@ func (s *section) readStreams(media *sdp.MediaDescription) error {
 		switch a.Key {
 		case "rid":
 			id, direction, _ := strings.Cut(a.Value, " ")
-			if !isToken(id) || slices.Contains(s.rids, id) && !strings.HasPrefix(direction, "send") {
+			if !isToken(id) || slices.Contains(s.rids, id) {
 				err = fmt.Errorf("rid %q", clip(id))
 			}
-			s.rids = append(s.rids, id)
+			if sending, _, _ := strings.Cut(direction, " "); sending == "send" {
+				s.rids = append(s.rids, id)
+			}
 		case "extmap":
 			extensions++
 			err = s.readExtension(a.Value)

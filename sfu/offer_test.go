@@ -59,7 +59,9 @@ func TestParseOffer(t *testing.T) {
 		{"extension id 0", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:0 urn:x\r\n")), nil}, "extmap id"},
 		{"extension id 256", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:256 urn:x\r\n")), nil}, "extmap id"},
 		{"extension without URI", Offer{1, testSDP(testSection("video", "1", "recvonly", "a=extmap:3\r\n")), nil}, "extmap"},
-		{"four encodings", Offer{1, testSDP(testSection("video", "1", "sendonly", strings.Repeat("a=rid:x send\r\n", 4))), sources}, "4 encodings"},
+		{"four encodings", Offer{1, testSDP(testSection("video", "1", "sendonly", "a=rid:a send\r\na=rid:b send\r\na=rid:c send\r\na=rid:d send\r\n")), sources}, "4 encodings"},
+		{"an encoding twice", Offer{1, testSDP(testSection("video", "1", "sendonly", strings.Repeat("a=rid:x send\r\n", 2))), sources}, `rid "x"`},
+		{"an encoding that is no token", Offer{1, testSDP(testSection("video", "1", "sendonly", "a=rid: send\r\n")), sources}, `rid ""`},
 	} {
 		_, err := parseOffer(test.offer)
 		switch {
@@ -79,7 +81,8 @@ func TestParseOffer(t *testing.T) {
 
 func TestParsedSections(t *testing.T) {
 	text := testSDP(
-		testSection("audio", "0", "sendonly", "a=extmap:14 "+uriLevel+" vad=on\r\n", "a=extmap:4/sendonly "+uriMID+"\r\n"),
+		testSection("audio", "0", "sendonly", "a=extmap:14 "+uriLevel+" vad=on\r\n", "a=extmap:4/sendonly "+uriMID+"\r\n",
+			"a=rid:h send pt=97;max-width=1280\r\n", "a=rid:r recv\r\n", "a=rid:q send\r\n"),
 		testSection("video", "slot", "recvonly", "a=extmap:9 "+uriMID+"\r\n", "a=candidate:1 1 UDP 1 10.0.0.1 9 typ host\r\n"),
 	)
 	p, err := parseOffer(Offer{1, text, map[string]Source{"0": Mic}})
@@ -88,6 +91,9 @@ func TestParsedSections(t *testing.T) {
 	}
 	if s := p.sections[0]; s.direction != sendonly || s.source != Mic || s.extensions.level != 14 || s.extensions.mid != 4 {
 		t.Errorf("%+v", s)
+	}
+	if s := p.sections[0]; !slices.Equal(s.rids, []string{"h", "q"}) {
+		t.Errorf("encodings %q", s.rids)
 	}
 	if s := p.sections[1]; s.direction != recvonly || s.mid != "slot" || s.extensions.mid != 9 {
 		t.Errorf("%+v", s)

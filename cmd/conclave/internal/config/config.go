@@ -89,6 +89,13 @@ func (s *Serve) Validate() error {
 	if s.Grace < minGrace || s.Grace > maxGrace {
 		return fmt.Errorf("--grace %s: must be from %s to %s", s.Grace, minGrace, maxGrace)
 	}
+	if err := s.validateLimits(); err != nil {
+		return err
+	}
+	return s.validateOrigins()
+}
+
+func (s *Serve) validateLimits() error {
 	if s.MaxRooms < 1 {
 		return fmt.Errorf("--max-rooms %d: must be at least 1", s.MaxRooms)
 	}
@@ -108,7 +115,7 @@ func (s *Serve) Validate() error {
 			return fmt.Errorf("%s %d: must be at least %d, a voice and a small picture, or 0 for no limit", flag, rate, minBitrate)
 		}
 	}
-	return s.validateOrigins()
+	return nil
 }
 
 // validatePorts finds ports that are given twice: the system would say that another program has
