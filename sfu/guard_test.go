@@ -189,6 +189,22 @@ func TestConsentOfAStoppedServer(t *testing.T) {
 	}
 }
 
+// TestWayOfAStoppedServer: nor is the way left by which media goes, though another one was checked.
+func TestWayOfAStoppedServer(t *testing.T) {
+	n := startNode(t, nil)
+	r := newRig(t, n, "alice", map[string]Source{"a": Mic}, rigSection("audio", "a", "sendonly"))
+	home, other := &fakePath{}, &fakePath{}
+	r.checks(home, nominating)
+	l := &loop{node: n, all: []*connection{r.connection}, patient: true}
+	now := r.checkedAt.Load()
+	l.tick(now)
+	r.checks(other)
+	now += 2 * int64(consentTimeout)
+	if l.tick(now); r.way.Load() == nil || r.way.Load().path != home {
+		t.Error("media has left the way in use")
+	}
+}
+
 // TestEstimatesOfThoseHeard: who has said nothing of what arrives is not counted, nor who is
 // sent no video.
 func TestEstimatesOfThoseHeard(t *testing.T) {

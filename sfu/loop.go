@@ -202,9 +202,15 @@ func (l *loop) excuse(lull int64) {
 	l.mu.Lock()
 	all := l.all
 	l.mu.Unlock()
+	excuse := func(checkedAt *atomic.Int64) {
+		at := checkedAt.Load()
+		checkedAt.CompareAndSwap(at, at+lull) // else a check has come just now
+	}
 	for _, c := range all {
-		at := c.checkedAt.Load()
-		c.checkedAt.CompareAndSwap(at, at+lull) // else a check has come just now
+		excuse(&c.checkedAt)
+		if w := c.way.Load(); w != nil {
+			excuse(&w.checkedAt)
+		}
 	}
 }
 
