@@ -90,7 +90,7 @@ test-tools: ## what the tests need beyond Go, Node, npm and make
 # to find in it; it would make the vectors several times slower.
 test-go: ## Go tests, with the race detector where goroutines are
 	@.ci/count go $(GO) test -v -timeout 10m ./e2ee/...
-	@.ci/count go-race $(GO) test -v $(if $(shell command -v cc),-race) -timeout 10m $$($(GO) list ./... | grep -v /e2ee)
+	@.ci/count go-race $(GO) test -v $(if $(shell command -v cc),-race) -timeout 20m $$($(GO) list ./... | grep -v /e2ee)
 	@.ci/count go-tap $(GO) test -v -tags tap -run Tap ./cmd/conclave
 
 # Modules of their own, so that the peers are dependencies of no program.
