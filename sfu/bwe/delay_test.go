@@ -59,6 +59,20 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestGroupEnds: what a path that stood still gives bit by bit is one group for 100 ms at most.
+func TestGroupEnds(t *testing.T) {
+	var g grouper
+	first := ack(0, 0, 100, 1)
+	g.add(&first)
+	for i := 1; i <= 30; i++ {
+		a := ack(uint64(i), float64(10*i), float64(496+4*i), 1)
+		s, ok := g.add(&a)
+		if want := (step{250 * ms, 496 * ms, 596e6, 25}); ok != (i == 26) || ok && s != want {
+			t.Errorf("packet %d: %v, %t", i, s, ok)
+		}
+	}
+}
+
 // delays feeds groups 20 ms apart whose delay is given, and says whether the path was
 // ever overused, and with which group first.
 func delays(t *trend, n int, delay func(i int) float64) (first int) {

@@ -120,3 +120,41 @@ func BenchmarkTake(b *testing.B) {
 		bucket.Take(now, 1200)
 	}
 }
+
+// TestBursts: how much goes at once is what was set, what is short or waiting is told by the burst that there
+// is for all.
+func TestBursts(t *testing.T) {
+	const now, size = int64(time.Hour), 100 // 1 Mbit/s: 0.32 ms each
+	count := func(b *Bucket) (n int) {
+		for b.Take(now, size) {
+			n++
+		}
+		return n
+	}
+	var b Bucket
+	if b.Short(now) || b.Waiting(now) {
+		t.Error("there is no limit, and a packet would have to wait")
+	}
+	b.SetRate(1_000_000)
+	if n := count(&b); n < 124 || n > 127 { // 40 ms at 2.5 Mbit/s
+		t.Errorf("%d packets at once", n)
+	}
+	for _, tt := range []struct {
+		later          time.Duration
+		short, waiting bool
+	}{{0, true, true}, {2 * time.Millisecond, false, true}, {19 * time.Millisecond, false, true}, {22 * time.Millisecond, false, false}} {
+		at := now + int64(tt.later)
+		if b.Short(at) != tt.short || b.Waiting(at) != tt.waiting {
+			t.Errorf("after %v: short %t, waiting %t", tt.later, b.Short(at), b.Waiting(at))
+		}
+	}
+	var wide Bucket
+	wide.SetRate(1_000_000)
+	wide.SetBurst(3 * Burst)
+	if n := count(&wide); n < 374 || n > 377 {
+		t.Errorf("%d packets at once, of a burst three times as long", n)
+	}
+	if wide.SetRate(0); !wide.Take(now, size) {
+		t.Error("a limit that was lifted")
+	}
+}
