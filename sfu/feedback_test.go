@@ -103,3 +103,55 @@ func TestNothingToSendAgainWith(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingOfAnotherSource: what was sent of the source before is not sent again: its number may be
+// that of another packet by now.
+func TestNothingOfAnotherSource(t *testing.T) {
+	w := &fakeWriter{}
+	d := newTestSlot(t, true, w)
+	for range 2 {
+		u, _ := newTestUp(true)
+		d.connect(u, int64(time.Second))
+		(&source{u: u}).send(t, true, true, []byte("key frame"))
+	}
+	f := d.feed.Load()
+	if len(w.packets) != 2 {
+		t.Fatalf("%d packets were sent, of two sources", len(w.packets))
+	}
+	for i, of := range []string{"before", "now"} {
+		nack := &rtcp.TransportLayerNack{MediaSSRC: d.ssrc, Nacks: []rtcp.NackPair{{PacketID: w.packets[i].SequenceNumber}}}
+		d.feedback([]rtcp.Packet{nack}, int64(2*time.Second))
+		if again := f.up.counters.retransmitted.Load(); again != uint64(i) {
+			t.Errorf("a packet of the source %s: %d were sent again", of, again)
+		}
+	}
+}
+
+// TestRepairsTakeRoom: what is sent again counts as sent, and is not sent where the participant may
+// not be sent more.
+func TestRepairsTakeRoom(t *testing.T) {
+	p := newPaced(t, 300_000)
+	p.frame(t, true, 1)
+	ask := func() bool {
+		before := len(p.writer.packets)
+		nack := &rtcp.TransportLayerNack{MediaSSRC: p.slot.ssrc, Nacks: []rtcp.NackPair{{PacketID: p.writer.packets[0].SequenceNumber}}}
+		p.slot.feedback([]rtcp.Packet{nack}, p.now)
+		return len(p.writer.packets) > before
+	}
+	for range 10 { // 40 ms at 750 kbit/s are 3750 bytes
+		if !ask() {
+			t.Fatal("a packet is not sent again")
+		}
+	}
+	p.frame(t, false, 1)
+	if p.slot.phase != behind {
+		t.Errorf("phase %d: repairs took no room", p.slot.phase)
+	}
+	p.slot.ceiling = &ceiling{}
+	p.slot.ceiling.set(8 * 1000)
+	for ask() {
+	}
+	if p.u.counters.dropped[dropOutgoing].Load() != 1 {
+		t.Errorf("%d were refused since too much is sent", p.u.counters.dropped[dropOutgoing].Load())
+	}
+}
