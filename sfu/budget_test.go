@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/interceptor/pkg/twcc"
 
+	"github.com/conclave-sfu/conclave/sfu/allocate"
 	"github.com/conclave-sfu/conclave/sfu/bwe"
 	"github.com/conclave-sfu/conclave/sfu/impair"
 	"github.com/conclave-sfu/conclave/sfu/pace"
@@ -101,4 +102,32 @@ func TestPriceIsNoticed(t *testing.T) {
 			t.Errorf("target %d", target)
 		}
 	})
+}
+
+// TestBudgetIsOff: the budget is off, once, when less fits than is used, or enough for the next step.
+func TestBudgetIsOff(t *testing.T) {
+	var paced, repairs pace.Bucket
+	b := newBudget(bwe.NewSentLog(64), &paced, &repairs, mostEstimate)
+	for i, tt := range []struct {
+		given  allocate.Result // of what was there before
+		before int64
+		told   uint64 // by the receiver
+		off    bool
+	}{
+		{allocate.Result{Used: 480_000, Want: 2_000_000}, 500_000, 490_000, false},
+		{allocate.Result{Used: 480_000, Want: 2_000_000}, 500_000, 300_000, true},
+		{allocate.Result{Used: 100_000, Want: 2_000_000}, 500_000, 300_000, false},
+		{allocate.Result{Used: 250_000, Want: 2_000_000, Next: 600_000}, 300_000, 620_000, false},
+		{allocate.Result{Used: 250_000, Want: 2_000_000, Next: 600_000}, 300_000, 700_000, true},
+		{allocate.Result{Used: 250_000, Want: 2_000_000, Next: 600_000}, 700_000, 700_000, false},
+		{allocate.Result{Used: 250_000, Want: 250_000}, 300_000, 700_000, false},
+	} {
+		b.give(tt.before, 0, tt.given)
+		if off := b.remb(int64(i), tt.told); off != tt.off {
+			t.Errorf("%+v of %d, then %d: off %t", tt.given, tt.before, tt.told, off)
+		}
+		if b.remb(int64(i), tt.told) {
+			t.Errorf("%+v of %d: off twice", tt.given, tt.before)
+		}
+	}
 }
