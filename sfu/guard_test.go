@@ -36,8 +36,8 @@ func TestSentOnce(t *testing.T) {
 	}
 	defer p.Release()
 	for _, d := range to.slots.list {
-		d.connect(up, n.now())
-		if d.forward(up, p, n.now()); len(path.sent) != 1 {
+		d.connect(up, from.egress.now) // the key frame has just been
+		if d.forward(up, p, from.egress.now); len(path.sent) != 1 {
 			t.Errorf("%d packets were sent, want 1", len(path.sent))
 		}
 		if numbered := to.sent.Count(); numbered != 1 {
@@ -293,7 +293,7 @@ func TestFirstNumbers(t *testing.T) {
 	path := &fakePath{}
 	to.way.Store(&way{conn: to.connection, path: path})
 	for _, d := range to.slots.list {
-		d.connect(from.uplinks[70].up, n.now())
+		d.connect(from.uplinks[70].up, from.egress.now)
 	}
 	for seq := range uint16(6) {
 		from.send(from.packet(70, 96, 65535+seq, "\x10x"))

@@ -149,11 +149,16 @@ func (r *rig) reply(addr netip.AddrPort) {
 	if w == nil {
 		r.t.Fatalf("no way to %s", addr)
 	}
-	r.replyWith(addr, w.transaction, r.remote.password)
+	r.mu.Lock()
+	transaction := w.transaction
+	r.mu.Unlock()
+	r.replyWith(addr, transaction, r.remote.password)
 }
 
 // wayTo gives the way to an address that the connection knows; nil for none.
 func (r *rig) wayTo(addr netip.AddrPort) *way {
+	r.mu.Lock() // the node's loop learns of ways, too
+	defer r.mu.Unlock()
 	for _, w := range r.known {
 		if w.isTo(addr, nil) {
 			return w
