@@ -464,6 +464,7 @@ func TestReplaced(t *testing.T) {
 // TestSlowReader has a client that never reads while another writes without pause.
 func TestSlowReader(t *testing.T) {
 	s := serve(t, func(h *Handler) {
+		h.timing.ping = time.Hour // who writes without pause answers none
 		h.newLimiter = func() limiter {
 			unlimited := rate.NewLimiter(rate.Inf, 0)
 			return limiter{messages: unlimited, entries: unlimited, refusals: unlimited}
