@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,14 +38,13 @@ func TestFullLine(t *testing.T) {
 		const most = 10_000_000
 		ctx, stop := context.WithCancel(t.Context())
 		var l load
-		perSecond := uint64(0)
-		begun := time.Now()
-		go l.watch(ctx, func() uint64 { return uint64(time.Since(begun).Seconds()) * perSecond })
+		var sent, perSecond atomic.Uint64
+		go l.watch(ctx, func() uint64 { return sent.Add(perSecond.Load()) })
 		for _, step := range []struct {
 			bytes uint64
 			full  bool
 		}{{0, false}, {most / 8, true}, {most/8 - 1, false}, {most, true}} {
-			perSecond, begun = step.bytes, time.Now()
+			perSecond.Store(step.bytes)
 			time.Sleep((loadSeconds + 1) * loadInterval)
 			synctest.Wait()
 			if err := l.admit(most); err != nil != step.full || l.admit(0) != nil {
