@@ -57,11 +57,14 @@ func (r *room) settle() {
 
 // settleRest maps the slots of all who are marked. The caller does not hold the lock.
 func (r *room) settleRest() {
-	r.eachTransport(func(t *Transport) {
-		if t.isMarked() {
-			r.assign(t, r.heard)
-		}
-	})
+	r.eachTransport(r.mapMarked)
+}
+
+// mapMarked maps the slots of a participant that is marked.
+func (r *room) mapMarked(t *Transport) {
+	if t.isMarked() {
+		r.assign(t, r.heard)
+	}
 }
 
 // noteVoices marks everybody if there are other voices than before.
@@ -91,10 +94,10 @@ func (r *room) shareOut(t *Transport) {
 // isMapped says whether slots are mapped: of a connection that stands. There may be none.
 func (c *connection) isMapped() bool { return c != nil && c.ready && !c.ended }
 
-// hearVoices marks those who want a publication that has changed, maps the audio slots of those who have fewer of them than there are voices,
-// where a voice has become loud enough to take one, after a reading of all loudnesses, sees who
-// has the floor, and maps all who are marked, or whose path may take something else than before. The
-// caller does not hold the lock.
+// hearVoices marks those who want a publication that has changed, maps the audio slots of those who
+// have fewer of them than there are voices, where a voice has become loud enough to take one, after a
+// reading of all loudnesses, sees who has the floor, and maps all who are marked, or whose path may take
+// something else than before. The caller does not hold the lock.
 func (r *room) hearVoices(now int64, others map[pubKey]bool) {
 	locked(r, func() { r.listen(now) })
 	r.eachTransport(func(t *Transport) {
@@ -106,9 +109,7 @@ func (r *room) hearVoices(now int64, others map[pubKey]bool) {
 		}
 	})
 	r.eachTransport(func(t *Transport) {
-		if t.isMarked() {
-			r.assign(t, r.heard)
-		}
+		r.mapMarked(t)
 		if t.unsteady {
 			r.shareOut(t)
 		}

@@ -314,9 +314,7 @@ func TestRefusedFirstMessages(t *testing.T) {
 func TestNoPlaceForRoom(t *testing.T) {
 	s := serveRooms(t, room.Config{MaxRooms: 1}, nil)
 	s.enter(1, nil)
-	c := s.dialRoom("another")
-	c.send(1, &signal.Hello{PID: testPID(2)})
-	c.ends(signal.CodeServerFull)
+	s.isFull()
 	s.serves()
 }
 
@@ -324,6 +322,12 @@ func TestNoPlaceForRoom(t *testing.T) {
 func TestNoPlaceForParticipant(t *testing.T) {
 	s := serveRooms(t, room.Config{MaxTotal: 1}, nil)
 	s.enter(1, nil)
+	s.isFull()
+}
+
+// isFull wants another participant, in another room, to be refused.
+func (s *server) isFull() {
+	s.t.Helper()
 	c := s.dialRoom("another")
 	c.send(1, &signal.Hello{PID: testPID(2)})
 	c.ends(signal.CodeServerFull)

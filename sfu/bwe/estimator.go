@@ -38,14 +38,6 @@ const (
 	drain = 0.25
 	// overflowSpan is how long it has stood when too much is sent.
 	overflowSpan = time.Second
-	// othersShare is what part of what came through less must come for othersSpan, while a deep queue
-	// stands, for it to be that of others, and othersKept what part is kept; othersPace how much of what is
-	// sent must come; othersGone how long there must have been no queue for others to be gone.
-	othersShare = 0.6
-	othersKept  = 0.4
-	othersSpan  = 4 * time.Second
-	othersPace  = 0.75
-	othersGone  = 3 * time.Second
 	// crowdedSpan is for how long after it was deep a queue is not filled by a burst.
 	crowdedSpan = 500 * time.Millisecond
 	// full is when loss, too, says that the queue overflows.
@@ -166,39 +158,6 @@ func (e *Estimator) watchQueue(now int64) {
 	}
 	e.deepEnd = now
 	e.watchOthers(now)
-}
-
-// awaitOthers notices that others have gone: there is no queue, or more comes than beside them.
-func (e *Estimator) awaitOthers(now int64, standing float64) {
-	if standing > calm {
-		e.stoodAt = now
-	}
-	if now-e.stoodAt > int64(othersGone) || e.through() > e.passed {
-		e.others = 0
-	}
-}
-
-// watchOthers notices that a deep queue is that of others: while one of our own stands, what comes through
-// is what the path takes, and not less because less is sent. To send still less would leave others all of
-// the path, and drain nothing.
-func (e *Estimator) watchOthers(now int64) {
-	through := e.through()
-	if e.queue.pace() < othersPace {
-		e.others = 0 // more is sent than comes: what has been learnt is of another path
-	}
-	if e.others > 0 {
-		return
-	}
-	if now-e.deepAt < int64(rateSpan+e.rtt) || e.queue.pace() < othersPace {
-		e.passed, e.passedAt = through, now
-	}
-	if through > othersShare*e.passed {
-		e.passed, e.passedAt = max(e.passed, through), now
-	}
-	if now-e.passedAt > int64(othersSpan) {
-		e.others, e.stoodAt = othersKept*e.passed, now
-		e.set(max(e.estimate, e.others))
-	}
 }
 
 // isLonger says whether what looks like a queue is none.
@@ -492,28 +451,4 @@ func (e *Estimator) State() State {
 		RTT: e.rtt, Queue: time.Duration(e.queue.standing() * float64(time.Millisecond)),
 		Loss: e.loss.average, InherentLoss: e.loss.inherent, Counts: e.counts,
 	}
-}
-
-// capacity is where the path was full: mean and relative variance. The zero value knows
-// nothing.
-type capacity struct {
-	mean, variance float64
-}
-
-func (c *capacity) add(rate float64) {
-	if c.mean == 0 || c.above(rate) || rate < c.mean-3*c.deviation() {
-		*c = capacity{rate, 0.01}
-		return
-	}
-	d := (rate - c.mean) / c.mean
-	c.mean += (rate - c.mean) / 8
-	c.variance = min(max(c.variance+(d*d-c.variance)/8, 0.0016), 0.01)
-}
-
-func (c *capacity) deviation() float64 { return c.mean * math.Sqrt(c.variance) }
-
-func (c *capacity) above(rate float64) bool { return c.mean > 0 && rate > c.mean+3*c.deviation() }
-
-func (c *capacity) near(rate float64) bool {
-	return c.mean > 0 && math.Abs(rate-c.mean) <= 3*c.deviation()
 }

@@ -183,17 +183,27 @@ func TestGaveUp(t *testing.T) {
 }
 
 // TestKeyFrame: what is missing before a key frame is asked for where there is room, and
-// not where there is little.
+// not where there is little; it is no loss. The latest key frame counts, whatever comes late.
 func TestKeyFrame(t *testing.T) {
 	for _, test := range []struct {
-		window int
-		want   []uint16
-	}{{thinWindow + 1, []uint16{2, 5}}, {thinWindow, []uint16{5}}} {
+		window      int
+		want, later []uint16
+	}{{thinWindow + 1, []uint16{2, 5}, []uint16{11, 20}}, {thinWindow, []uint16{5}, []uint16{20}}} {
 		g := &Generator{window: test.window}
 		receive(g, 0, 1, 3, 4)
 		g.KeyFrame(4)
 		receive(g, 0, 6)
 		want(t, g, 0, test.want...)
+
+		g = &Generator{window: test.window}
+		receive(g, 0, 10, 12, 19, 21)
+		g.missing = slices.DeleteFunc(g.missing, func(l lost) bool { return l.number > 12 && l.number < 19 })
+		g.KeyFrame(20)
+		g.KeyFrame(5)
+		want(t, g, 0, test.later...)
+		if g.GaveUp() {
+			t.Errorf("window %d: what was before the key frame is missed", test.window)
+		}
 	}
 }
 
@@ -417,24 +427,5 @@ func TestWindow(t *testing.T) {
 	}
 	if g.window != minWindow {
 		t.Errorf("window %d, at least %d", g.window, minWindow)
-	}
-}
-
-// TestKeyFrames: the latest counts, whatever comes late; what is missing before it is no loss, and
-// where there is hardly room not asked for.
-func TestKeyFrames(t *testing.T) {
-	for _, test := range []struct {
-		window int
-		asked  []uint16
-	}{{thinWindow + 1, []uint16{11, 20}}, {thinWindow, []uint16{20}}} {
-		g := &Generator{window: test.window}
-		receive(g, 0, 10, 12, 19, 21)
-		g.missing = slices.DeleteFunc(g.missing, func(l lost) bool { return l.number > 12 && l.number < 19 })
-		g.KeyFrame(20)
-		g.KeyFrame(5)
-		want(t, g, 0, test.asked...)
-		if g.GaveUp() {
-			t.Errorf("window %d: what was before the key frame is missed", test.window)
-		}
 	}
 }
